@@ -1,0 +1,97 @@
+#include "base/mem.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void *or_die(void *p, size_t n)
+{
+    if (p == NULL) {
+        fprintf(stderr, "event=out-of-memory bytes=%zu\n", n);
+        abort();
+    }
+    return p;
+}
+
+void *mem_alloc(size_t n)
+{
+    return or_die(malloc(n ? n : 1), n);
+}
+
+void *mem_zalloc(size_t n)
+{
+    return or_die(calloc(1, n ? n : 1), n);
+}
+
+void *mem_realloc(void *p, size_t n)
+{
+    return or_die(realloc(p, n ? n : 1), n);
+}
+
+void *mem_try_alloc(size_t n)
+{
+    return malloc(n ? n : 1);
+}
+
+void *mem_try_realloc(void *p, size_t n)
+{
+    return realloc(p, n ? n : 1);
+}
+
+char *mem_strdup(const char *s)
+{
+    return mem_strndup(s, strlen(s));
+}
+
+char *mem_strndup(const char *s, size_t n)
+{
+    char *p = mem_alloc(n + 1);
+    memcpy(p, s, n);
+    p[n] = '\0';
+    return p;
+}
+
+void mem_free(void *p)
+{
+    free(p);
+}
+
+/* A cgroup file holds a number or "max"; SIZE_MAX where there is no limit to be read. */
+static size_t cgroup_limit(const char *path)
+{
+    FILE *f = fopen(path, "re");
+    if (f == NULL)
+        return SIZE_MAX;
+    unsigned long long v;
+    int n = fscanf(f, "%llu", &v);
+    fclose(f);
+    return n == 1 && v > 0 ? (size_t)v : SIZE_MAX;
+}
+
+size_t mem_available_total(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES);
+    long page = sysconf(_SC_PAGESIZE);
+    size_t total = pages > 0 && page > 0 ? (size_t)pages * (size_t)page : (size_t)1 << 30;
+    size_t v2 = cgroup_limit("/sys/fs/cgroup/memory.max");
+    size_t v1 = cgroup_limit("/sys/fs/cgroup/memory/memory.limit_in_bytes");
+    if (v2 < total)
+        total = v2;
+    if (v1 < total)
+        total = v1;
+    return total;
+}
+
+size_t mem_resident(void)
+{
+    FILE *f = fopen("/proc/self/statm", "re");
+    if (f == NULL)
+        return 0;
+    unsigned long long size;
+    unsigned long long resident;
+    int n = fscanf(f, "%llu %llu", &size, &resident);
+    fclose(f);
+    return n == 2 ? (size_t)resident * (size_t)sysconf(_SC_PAGESIZE) : 0;
+}

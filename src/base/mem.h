@@ -1,0 +1,23 @@
+/* mem: small fixed allocations abort when there is no memory; peer-sized ones (`_try`) return
+ * NULL and become an error reply (STYLE: rule 15). */
+#ifndef RESPGRES_BASE_MEM_H
+#define RESPGRES_BASE_MEM_H
+
+#include <stddef.h>
+
+void *mem_alloc(size_t n);
+void *mem_zalloc(size_t n);
+void *mem_realloc(void *p, size_t n);
+void *mem_try_alloc(size_t n);
+void *mem_try_realloc(void *p, size_t n);
+char *mem_strdup(const char *s);
+char *mem_strndup(const char *s, size_t n);
+void mem_free(void *p);
+
+/* Bytes of physical memory this process may use: the smaller of RAM and the cgroup's limit. */
+size_t mem_available_total(void);
+
+/* Resident set size of this process in bytes; 0 if unknown. */
+size_t mem_resident(void);
+
+#endif

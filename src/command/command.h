@@ -1,0 +1,147 @@
+/* command: the table of commands and what a handler is given.
+ *
+ * Every command is a row of commands.def. A DATA command is a synchronous function over keys that
+ * are already loaded: no socket, no SQL, no clock, no waiting. A SESSION command belongs to the
+ * engine (it needs the client, the store or the server), which has a function for each. */
+#ifndef RESPGRES_COMMAND_COMMAND_H
+#define RESPGRES_COMMAND_COMMAND_H
+
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "command/key.h"
+#include "resp/reply.h"
+
+/* Redis' command flags, under Redis' names (COMMAND INFO prints them). */
+enum command_flag {
+    CF_WRITE = 1 << 0,
+    CF_READONLY = 1 << 1,
+    CF_DENYOOM = 1 << 2,
+    CF_ADMIN = 1 << 3,
+    CF_NOSCRIPT = 1 << 4,
+    CF_LOADING = 1 << 5, /* allowed before the first contact with PostgreSQL */
+    CF_STALE = 1 << 6,
+    CF_SKIP_MONITOR = 1 << 7,
+    CF_SKIP_SLOWLOG = 1 << 8,
+    CF_FAST = 1 << 9,
+    CF_NO_AUTH = 1 << 10,
+    CF_NO_MULTI = 1 << 11,
+    CF_PUBSUB = 1 << 12,
+    CF_BLOCKING = 1 << 13,
+    CF_ALLOW_BUSY = 1 << 14,
+    /* ours, not shown */
+    CF_QUERY = 1 << 24,     /* over the whole keyspace: a query of the store, a barrier */
+    CF_CONTAINER = 1 << 25, /* has subcommands, and no ACL category from its group */
+    /* ACL categories that neither the other flags nor the group imply */
+    CF_CAT_KEYSPACE = 1 << 26,
+    CF_CAT_CONNECTION = 1 << 27,
+    CF_CAT_DANGEROUS = 1 << 28,
+};
+
+enum command_group {
+    GROUP_STRING,
+    GROUP_GENERIC,
+    GROUP_CONNECTION,
+    GROUP_SERVER,
+    GROUP_TRANSACTIONS
+};
+
+/* One id per row of commands.def, in its order. */
+enum command_id {
+#define DATA_COMMAND(id, ...) CMD_##id,
+#define SESSION_COMMAND(id, ...) CMD_##id,
+#include "command/commands.def"
+#undef DATA_COMMAND
+#undef SESSION_COMMAND
+    COMMAND_COUNT
+};
+
+/* One id per row of subcommands.def: what the function of a container switches over. */
+enum subcommand_id {
+    SUB_NONE, /* not a subcommand */
+#define SUBCOMMAND(parent, id, ...) SUB_##parent##_##id,
+#include "command/subcommands.def"
+#undef SUBCOMMAND
+    SUB_END
+};
+
+struct command_ctx {
+    const struct command *cmd;
+    int argc;
+    const struct bytes *argv;
+    int64_t now_ms;    /* milliseconds since 1970 on PostgreSQL's clock; never goes back */
+    struct key **keys; /* one per key argument, in the order of the arguments; duplicates in the
+                          arguments are the same pointer twice */
+    int nkeys;
+    size_t max_value; /* longest string APPEND and SETRANGE may make (proto-max-bulk-len) */
+    struct reply *reply;
+};
+
+typedef void (*command_handler)(struct command_ctx *ctx);
+
+struct command {
+    const char *name; /* lower case; a subcommand's is "client|kill" */
+    size_t name_len;
+    enum command_id id;     /* a subcommand has its container's */
+    enum subcommand_id sub; /* SUB_NONE for a command */
+    int arity;              /* as Redis: > 0 exact, < 0 at least; the name counts */
+    uint32_t flags;
+    int first_key; /* argument number, 0 = none */
+    int last_key;  /* negative: from the end */
+    int key_step;
+    enum command_group group;
+    command_handler handler; /* NULL for a SESSION command */
+    /* Does this call overwrite its keys without looking at them (plain SET, SETEX, MSET)? Such a
+     * call is run with absent-looking keys whose `blind` is true and needs no fetch. NULL = never.
+     */
+    bool (*is_blind)(int argc, const struct bytes *argv);
+    const char *since; /* Redis version */
+    const char *complexity;
+    const char *summary;   /* our own words */
+    const char *syntax;    /* arguments as in Redis' documentation: "key value [NX | XX] ..." */
+    const char *key_flags; /* of the key specification: words, "" without keys */
+    const char *tips;      /* words */
+};
+
+/* NULL if there is none. `name` in any case. */
+const struct command *command_find(struct bytes name);
+const struct command *command_by_id(enum command_id id);
+
+/* The subcommand of a container; NULL if there is none. */
+const struct command *command_find_sub(const struct command *container, struct bytes name);
+
+/* A command, or a subcommand under its full name "client|kill"; NULL if there is none. */
+const struct command *command_find_full(struct bytes name);
+
+/* All subcommands' rows, those of one container side by side. */
+const struct command *command_subs(size_t *count);
+
+/* Finds the row of a request, a container's subcommand included, and checks its arity: NULL =
+ * unknown or wrong, and the error is written. */
+MUST_CHECK const struct command *command_lookup_or_reply(int argc, const struct bytes *argv,
+                                                         struct reply *r);
+
+/* Is argc allowed? */
+bool command_arity_ok(const struct command *c, int argc);
+
+/* Number of key arguments of this call. */
+int command_key_count(const struct command *c, int argc);
+/* Argument number of the i-th key. */
+int command_key_at(const struct command *c, int i);
+
+/* The error for an unknown command, to the letter: name and a prefix of the arguments. */
+void command_reply_unknown(struct reply *r, int argc, const struct bytes *argv);
+/* For EXEC this is an EXECABORT: the caller then drops the transaction, as for a proper EXEC. */
+void command_reply_arity(struct reply *r, const struct command *c);
+/* "ERR unknown subcommand 'x'. Try CLIENT HELP." `container` in upper case. */
+void command_reply_unknown_subcommand(struct reply *r, const char *container, struct bytes sub);
+/* "ERR wrong number of arguments for 'client|kill' command"; `full` is that name. */
+void command_reply_sub_arity(struct reply *r, const char *full);
+/* What a HELP subcommand answers: a line about the container, and a line per subcommand. */
+void command_reply_help(struct reply *r, const struct command *container);
+
+/* COMMAND and its subcommands, errors included: all from the table. */
+void command_command(int argc, const struct bytes *argv, struct reply *r);
+
+#endif

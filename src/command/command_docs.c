@@ -1,0 +1,186 @@
+/* The shape: https://redis.io/docs/latest/develop/reference/command-arguments/ */
+
+#include "command/command_docs.h"
+
+#include "command/command.h"
+#include "command/syntax.h"
+
+static const char *group_name(enum command_group group)
+{
+    switch (group) {
+    case GROUP_STRING:
+        return "string";
+    case GROUP_GENERIC:
+        return "generic";
+    case GROUP_CONNECTION:
+        return "connection";
+    case GROUP_SERVER:
+        return "server";
+    case GROUP_TRANSACTIONS:
+        return "transactions";
+    }
+    check_failed("command group", __FILE__, __LINE__);
+}
+
+/* A value's type follows from its name. */
+static const char *arg_type(const struct command *c, struct bytes name)
+{
+    static const struct {
+        const char *name;
+        const char *type;
+    } types[] = {
+        {"key", "key"},
+        {"pattern", "pattern"},
+        {"unix-time-seconds", "unix-time"},
+        {"unix-time-milliseconds", "unix-time"},
+        {"seconds", "integer"},
+        {"milliseconds", "integer"},
+        {"increment", "integer"},
+        {"decrement", "integer"},
+        {"start", "integer"},
+        {"end", "integer"},
+        {"offset", "integer"},
+        {"index", "integer"},
+        {"index1", "integer"},
+        {"index2", "integer"},
+        {"cursor", "integer"},
+        {"count", "integer"},
+        {"protover", "integer"},
+        {"timeout", "integer"},
+        {"client-id", "integer"},
+    };
+    if (c->id == CMD_INCRBYFLOAT && bytes_ieq(name, "increment"))
+        return "double";
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        if (bytes_ieq(name, types[i].name))
+            return types[i].type;
+    }
+    return "string";
+}
+
+static const char *node_type(const struct command *c, const struct syntax_node *n)
+{
+    switch (n->kind) {
+    case SYNTAX_ARG:
+        return arg_type(c, n->name);
+    case SYNTAX_TOKEN:
+        return "pure-token";
+    case SYNTAX_ONE_OF:
+        return "oneof";
+    case SYNTAX_BLOCK:
+        return "block";
+    }
+    check_failed("syntax kind", __FILE__, __LINE__);
+}
+
+static void reply_field(struct reply *r, const char *name, const char *text)
+{
+    reply_bulk_cstr(r, name);
+    reply_bulk_cstr(r, text);
+}
+
+static void reply_arg_flags(struct reply *r, const struct syntax_node *n)
+{
+    reply_bulk_cstr(r, "flags");
+    reply_set(r, (size_t)n->optional + n->multiple + n->multiple_token);
+    if (n->optional)
+        reply_status(r, "optional");
+    if (n->multiple)
+        reply_status(r, "multiple");
+    if (n->multiple_token)
+        reply_status(r, "multiple_token");
+}
+
+static void reply_args(struct reply *r, const struct command *c, const struct syntax *s, int first);
+
+static void reply_arg(struct reply *r, const struct command *c, const struct syntax *s,
+                      const struct syntax_node *n)
+{
+    const char *type = node_type(c, n);
+    bool is_key = strcmp(type, "key") == 0;
+    bool has_flags = n->optional || n->multiple;
+    reply_map(r, 2 + (size_t)is_key + (n->token.len > 0) + has_flags + (n->child >= 0));
+    reply_bulk_cstr(r, "name");
+    reply_bulk(r, n->name);
+    reply_field(r, "type", type);
+    if (is_key) {
+        reply_bulk_cstr(r, "key_spec_index");
+        reply_int(r, 0);
+    }
+    if (n->token.len > 0) {
+        reply_bulk_cstr(r, "token");
+        reply_bulk(r, n->token);
+    }
+    if (has_flags)
+        reply_arg_flags(r, n);
+    if (n->child >= 0) {
+        reply_bulk_cstr(r, "arguments");
+        reply_args(r, c, s, n->child);
+    }
+}
+
+static void reply_args(struct reply *r, const struct command *c, const struct syntax *s, int first)
+{
+    size_t count = 0;
+    for (int i = first; i >= 0; i = s->nodes[i].next)
+        count++;
+    reply_array(r, count);
+    for (int i = first; i >= 0; i = s->nodes[i].next)
+        reply_arg(r, c, s, &s->nodes[i]);
+}
+
+static void reply_docs(struct reply *r, const struct command *c);
+
+static void reply_sub_docs(struct reply *r, const struct command *c)
+{
+    size_t n, own = 0;
+    const struct command *subs = command_subs(&n);
+    for (size_t i = 0; i < n; i++)
+        own += subs[i].id == c->id;
+    reply_bulk_cstr(r, "subcommands");
+    reply_map(r, own);
+    for (size_t i = 0; i < n; i++) {
+        if (subs[i].id == c->id)
+            reply_docs(r, &subs[i]);
+    }
+}
+
+/* A name and what belongs to it: two elements of a map. */
+static void reply_docs(struct reply *r, const struct command *c)
+{
+    bool has_args = c->syntax[0] != '\0';
+    bool container = (c->flags & CF_CONTAINER) != 0 && c->sub == SUB_NONE;
+    reply_bulk(r, bytes_of(c->name, c->name_len));
+    reply_map(r, 4 + (size_t)has_args + container);
+    reply_field(r, "summary", c->summary);
+    reply_field(r, "since", c->since);
+    reply_field(r, "group", group_name(c->group));
+    reply_field(r, "complexity", c->complexity);
+    if (has_args) {
+        struct syntax s;
+        syntax_parse(&s, c->syntax);
+        reply_bulk_cstr(r, "arguments");
+        reply_args(r, c, &s, s.first);
+    }
+    if (container)
+        reply_sub_docs(r, c);
+}
+
+void command_docs(int n, const struct bytes *names, struct reply *r)
+{
+    if (n == 0) {
+        reply_map(r, COMMAND_COUNT);
+        for (int i = 0; i < COMMAND_COUNT; i++)
+            reply_docs(r, command_by_id((enum command_id)i));
+        return;
+    }
+    size_t found = 0;
+    for (int i = 0; i < n; i++)
+        found += command_find_full(names[i]) != NULL;
+    reply_map(r, found);
+    for (int i = 0; i < n; i++) {
+        const struct command *c = command_find_full(names[i]);
+        if (c != NULL)
+            reply_docs(r, c);
+    }
+}

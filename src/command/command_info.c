@@ -1,0 +1,396 @@
+/* The COMMAND command: what the table says, in the shape Redis 7.0 gives it.
+ * Source: https://redis.io/docs/latest/commands/command/ and its subcommands' pages. */
+
+#include "base/glob.h"
+#include "command/command.h"
+#include "command/command_docs.h"
+
+struct flag_name {
+    uint32_t flag;
+    const char *name;
+};
+
+/* In the order Redis prints them. */
+static const struct flag_name flag_names[] = {
+    {CF_WRITE, "write"},
+    {CF_READONLY, "readonly"},
+    {CF_DENYOOM, "denyoom"},
+    {CF_ADMIN, "admin"},
+    {CF_PUBSUB, "pubsub"},
+    {CF_NOSCRIPT, "noscript"},
+    {CF_BLOCKING, "blocking"},
+    {CF_LOADING, "loading"},
+    {CF_STALE, "stale"},
+    {CF_SKIP_MONITOR, "skip_monitor"},
+    {CF_SKIP_SLOWLOG, "skip_slowlog"},
+    {CF_FAST, "fast"},
+    {CF_NO_AUTH, "no_auth"},
+    {CF_NO_MULTI, "no_multi"},
+    {CF_ALLOW_BUSY, "allow_busy"},
+};
+
+enum { FLAG_NAMES = sizeof(flag_names) / sizeof(flag_names[0]) };
+
+/* ACL categories: from the flags, and from the group unless the row says otherwise. */
+enum {
+    CAT_KEYSPACE = 1 << 0,
+    CAT_READ = 1 << 1,
+    CAT_WRITE = 1 << 2,
+    CAT_STRING = 1 << 3,
+    CAT_PUBSUB = 1 << 4,
+    CAT_ADMIN = 1 << 5,
+    CAT_FAST = 1 << 6,
+    CAT_SLOW = 1 << 7,
+    CAT_BLOCKING = 1 << 8,
+    CAT_DANGEROUS = 1 << 9,
+    CAT_CONNECTION = 1 << 10,
+    CAT_TRANSACTION = 1 << 11,
+};
+
+static const struct flag_name category_names[] = {
+    {CAT_KEYSPACE, "@keyspace"},
+    {CAT_READ, "@read"},
+    {CAT_WRITE, "@write"},
+    {CAT_STRING, "@string"},
+    {CAT_PUBSUB, "@pubsub"},
+    {CAT_ADMIN, "@admin"},
+    {CAT_FAST, "@fast"},
+    {CAT_SLOW, "@slow"},
+    {CAT_BLOCKING, "@blocking"},
+    {CAT_DANGEROUS, "@dangerous"},
+    {CAT_CONNECTION, "@connection"},
+    {CAT_TRANSACTION, "@transaction"},
+};
+
+enum { CATEGORY_NAMES = sizeof(category_names) / sizeof(category_names[0]) };
+
+static uint32_t group_category(const struct command *c)
+{
+    if ((c->flags & CF_CONTAINER) != 0)
+        return 0;
+    switch (c->group) {
+    case GROUP_STRING:
+        return CAT_STRING;
+    case GROUP_GENERIC:
+        return CAT_KEYSPACE;
+    case GROUP_CONNECTION:
+        return CAT_CONNECTION;
+    case GROUP_TRANSACTIONS:
+        return CAT_TRANSACTION;
+    case GROUP_SERVER:
+        return 0;
+    }
+    check_failed("command group", __FILE__, __LINE__);
+}
+
+static uint32_t categories(const struct command *c)
+{
+    static const struct {
+        uint32_t flags;
+        uint32_t category;
+    } implied[] = {
+        {CF_READONLY, CAT_READ},
+        {CF_WRITE, CAT_WRITE},
+        {CF_PUBSUB, CAT_PUBSUB},
+        {CF_BLOCKING, CAT_BLOCKING},
+        {CF_ADMIN, CAT_ADMIN | CAT_DANGEROUS},
+        {CF_CAT_DANGEROUS, CAT_DANGEROUS},
+        {CF_CAT_KEYSPACE, CAT_KEYSPACE},
+        {CF_CAT_CONNECTION, CAT_CONNECTION},
+    };
+    uint32_t all = group_category(c) | ((c->flags & CF_FAST) != 0 ? CAT_FAST : CAT_SLOW);
+    for (size_t i = 0; i < sizeof(implied) / sizeof(implied[0]); i++) {
+        if ((c->flags & implied[i].flags) != 0)
+            all |= implied[i].category;
+    }
+    return all;
+}
+
+static void reply_flag_set(struct reply *r, uint32_t flags, const struct flag_name *names, size_t n)
+{
+    size_t set = 0;
+    for (size_t i = 0; i < n; i++)
+        set += (flags & names[i].flag) != 0;
+    reply_set(r, set);
+    for (size_t i = 0; i < n; i++) {
+        if ((flags & names[i].flag) != 0)
+            reply_status(r, names[i].name);
+    }
+}
+
+/* The next of a text's words separated by blanks; false at the end. */
+static bool word_next(const char **text, struct bytes *word)
+{
+    const char *s = *text + strspn(*text, " ");
+    size_t len = strcspn(s, " ");
+    *word = bytes_of(s, len);
+    *text = s + len;
+    return len > 0;
+}
+
+static size_t word_count(const char *text)
+{
+    size_t n = 0;
+    struct bytes word;
+    while (word_next(&text, &word))
+        n++;
+    return n;
+}
+
+static void reply_tips(struct reply *r, const struct command *c)
+{
+    reply_set(r, word_count(c->tips));
+    struct bytes word;
+    for (const char *text = c->tips; word_next(&text, &word);)
+        reply_bulk(r, word);
+}
+
+static void reply_word_as_status(struct reply *r, struct bytes word)
+{
+    char text[32];
+    CHECK(word.len < sizeof(text));
+    memcpy(text, word.data, word.len);
+    text[word.len] = '\0';
+    reply_status(r, text);
+}
+
+/* Remarks some key specifications carry. */
+static const char *key_note(const struct command *c)
+{
+    if (c->id == CMD_SET)
+        return "RW and ACCESS due to the optional `GET` argument";
+    if (c->id == CMD_GETEX)
+        return "RW and UPDATE because it changes the TTL";
+    return NULL;
+}
+
+static void reply_int_field(struct reply *r, const char *name, int64_t v)
+{
+    reply_bulk_cstr(r, name);
+    reply_int(r, v);
+}
+
+/* Keys are found by position in all our commands: one specification, or none. */
+static void reply_key_specs(struct reply *r, const struct command *c)
+{
+    bool has = c->first_key != 0;
+    reply_set(r, has);
+    if (!has)
+        return;
+    const char *note = key_note(c);
+    reply_map(r, note == NULL ? 3 : 4);
+    if (note != NULL) {
+        reply_bulk_cstr(r, "notes");
+        reply_bulk_cstr(r, note);
+    }
+    reply_bulk_cstr(r, "flags");
+    reply_set(r, word_count(c->key_flags));
+    struct bytes word;
+    for (const char *text = c->key_flags; word_next(&text, &word);)
+        reply_word_as_status(r, word);
+
+    reply_bulk_cstr(r, "begin_search");
+    reply_map(r, 2);
+    reply_bulk_cstr(r, "type");
+    reply_bulk_cstr(r, "index");
+    reply_bulk_cstr(r, "spec");
+    reply_map(r, 1);
+    reply_int_field(r, "index", c->first_key);
+
+    reply_bulk_cstr(r, "find_keys");
+    reply_map(r, 2);
+    reply_bulk_cstr(r, "type");
+    reply_bulk_cstr(r, "range");
+    reply_bulk_cstr(r, "spec");
+    reply_map(r, 3);
+    /* Relative to the first key, unless it counts from the end. */
+    reply_int_field(r, "lastkey", c->last_key < 0 ? c->last_key : c->last_key - c->first_key);
+    reply_int_field(r, "keystep", c->key_step);
+    reply_int_field(r, "limit", 0);
+}
+
+static void reply_info(struct reply *r, const struct command *c);
+
+static void reply_sub_infos(struct reply *r, const struct command *c)
+{
+    size_t n, own = 0;
+    const struct command *subs = command_subs(&n);
+    bool container = (c->flags & CF_CONTAINER) != 0;
+    for (size_t i = 0; i < n; i++)
+        own += container && subs[i].id == c->id;
+    if (own == 0) {
+        reply_set(r, 0); /* an array only if there is something in it */
+        return;
+    }
+    reply_array(r, own);
+    for (size_t i = 0; i < n; i++) {
+        if (container && subs[i].id == c->id)
+            reply_info(r, &subs[i]);
+    }
+}
+
+static void reply_info(struct reply *r, const struct command *c)
+{
+    reply_array(r, 10);
+    reply_bulk_cstr(r, c->name);
+    reply_int(r, c->arity);
+    reply_flag_set(r, c->flags, flag_names, FLAG_NAMES);
+    reply_int(r, c->first_key);
+    reply_int(r, c->last_key);
+    reply_int(r, c->key_step);
+    reply_flag_set(r, categories(c), category_names, CATEGORY_NAMES);
+    reply_tips(r, c);
+    reply_key_specs(r, c);
+    reply_sub_infos(r, c);
+}
+
+static void command_info(int argc, const struct bytes *argv, struct reply *r)
+{
+    int n = argc > 2 ? argc - 2 : COMMAND_COUNT;
+    reply_array(r, (size_t)n);
+    for (int i = 0; i < n; i++) {
+        const struct command *c =
+            argc > 2 ? command_find_full(argv[2 + i]) : command_by_id((enum command_id)i);
+        if (c == NULL)
+            reply_null(r);
+        else
+            reply_info(r, c);
+    }
+}
+
+struct list_filter {
+    bool by_pattern;
+    bool by_category;
+    bool by_module; /* there are none */
+    struct bytes pattern;
+    uint32_t category;
+};
+
+static bool filter_parse(int argc, const struct bytes *argv, struct list_filter *f)
+{
+    *f = (struct list_filter){0};
+    if (argc == 2)
+        return true;
+    if (argc != 5 || !bytes_ieq(argv[2], "filterby"))
+        return false;
+    if (bytes_ieq(argv[3], "pattern")) {
+        f->by_pattern = true;
+        f->pattern = argv[4];
+    } else if (bytes_ieq(argv[3], "aclcat")) {
+        f->by_category = true;
+        for (size_t i = 0; i < CATEGORY_NAMES; i++) {
+            if (bytes_ieq(argv[4], category_names[i].name + 1))
+                f->category = category_names[i].flag;
+        }
+    } else if (bytes_ieq(argv[3], "module")) {
+        f->by_module = true;
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static bool filter_passes(const struct list_filter *f, const struct command *c)
+{
+    if (f->by_pattern)
+        return glob_match(f->pattern, bytes_of(c->name, c->name_len), true);
+    if (f->by_category)
+        return (categories(c) & f->category) != 0;
+    return !f->by_module;
+}
+
+static void command_list(int argc, const struct bytes *argv, struct reply *r)
+{
+    struct list_filter f;
+    if (!filter_parse(argc, argv, &f)) {
+        reply_error(r, "ERR syntax error");
+        return;
+    }
+    size_t nsubs, count = 0;
+    const struct command *subs = command_subs(&nsubs);
+    for (int pass = 0; pass < 2; pass++) { /* the first one counts */
+        if (pass == 1)
+            reply_array(r, count);
+        for (size_t i = 0; i < COMMAND_COUNT + nsubs; i++) {
+            const struct command *c =
+                i < COMMAND_COUNT ? command_by_id((enum command_id)i) : &subs[i - COMMAND_COUNT];
+            if (!filter_passes(&f, c))
+                continue;
+            count++;
+            if (pass == 1)
+                reply_bulk_cstr(r, c->name);
+        }
+    }
+}
+
+/* What a call does to its keys. SET's flags depend on GET being among its options. */
+static const char *call_key_flags(const struct command *c, int argc, const struct bytes *argv)
+{
+    if (c->id != CMD_SET)
+        return c->key_flags;
+    for (int i = 3; i < argc; i++) {
+        if (bytes_ieq(argv[i], "get"))
+            return "RW access update";
+    }
+    return "OW update";
+}
+
+/* GETKEYS and GETKEYSANDFLAGS; argv is that of the command asked about. */
+static void command_getkeys(int argc, const struct bytes *argv, bool with_flags, struct reply *r)
+{
+    const struct command *c = command_find(argv[0]);
+    if (c != NULL && (c->flags & CF_CONTAINER) != 0 && argc > 1)
+        c = command_find_sub(c, argv[1]);
+    const char *error = c == NULL           ? "ERR Invalid command specified"
+                        : c->first_key == 0 ? "ERR The command has no key arguments"
+                        : !command_arity_ok(c, argc)
+                            ? "ERR Invalid number of arguments specified for command"
+                            : NULL;
+    if (error != NULL) {
+        reply_error(r, error);
+        return;
+    }
+    int n = command_key_count(c, argc);
+    const char *flags = call_key_flags(c, argc, argv);
+    reply_array(r, (size_t)n);
+    for (int i = 0; i < n; i++) {
+        if (with_flags)
+            reply_array(r, 2);
+        reply_bulk(r, argv[command_key_at(c, i)]);
+        if (!with_flags)
+            continue;
+        reply_set(r, word_count(flags));
+        struct bytes word;
+        for (const char *text = flags; word_next(&text, &word);)
+            reply_word_as_status(r, word);
+    }
+}
+
+void command_command(int argc, const struct bytes *argv, struct reply *r)
+{
+    const struct command *c = command_lookup_or_reply(argc, argv, r);
+    if (c == NULL)
+        return;
+    CHECK(c->id == CMD_COMMAND);
+    switch (c->sub) {
+    case SUB_COMMAND_COUNT:
+        reply_int(r, COMMAND_COUNT);
+        return;
+    case SUB_COMMAND_DOCS:
+        command_docs(argc - 2, argv + 2, r);
+        return;
+    case SUB_COMMAND_GETKEYS:
+    case SUB_COMMAND_GETKEYSANDFLAGS:
+        command_getkeys(argc - 2, argv + 2, c->sub == SUB_COMMAND_GETKEYSANDFLAGS, r);
+        return;
+    case SUB_COMMAND_HELP:
+        command_reply_help(r, command_by_id(CMD_COMMAND));
+        return;
+    case SUB_COMMAND_LIST:
+        command_list(argc, argv, r);
+        return;
+    default: /* INFO, and COMMAND alone */
+        command_info(argc, argv, r);
+        return;
+    }
+}

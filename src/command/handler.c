@@ -1,0 +1,81 @@
+#include "command/handler.h"
+
+#include "base/num.h"
+
+struct value *key_find(const struct command_ctx *ctx, int i)
+{
+    CHECK(i < ctx->nkeys);
+    const struct key *k = ctx->keys[i];
+    if (k->value == NULL)
+        return NULL;
+    /* Only an absolute expiry can have passed: a relative one has not begun yet. */
+    bool expired = k->expiry.kind == EXPIRY_AT && k->expiry.us / 1000 <= ctx->now_ms;
+    return expired ? NULL : k->value;
+}
+
+bool key_is_string_or_reply(struct command_ctx *ctx, const struct value *v)
+{
+    if (v == NULL || v->type == VALUE_STRING)
+        return true;
+    reply_error(ctx->reply, "WRONGTYPE Operation against a key holding the wrong kind of value");
+    return false;
+}
+
+void key_put(struct command_ctx *ctx, int i, struct value *v)
+{
+    if (key_find(ctx, i) != NULL)
+        key_replace(ctx->keys[i], v);
+    else
+        key_set(ctx->keys[i], v); /* an expired key's expiry must not stay */
+}
+
+void reply_out_of_memory(struct command_ctx *ctx)
+{
+    reply_error(ctx->reply, "ERR out of memory");
+}
+
+void reply_syntax_error(struct command_ctx *ctx)
+{
+    reply_error(ctx->reply, "ERR syntax error");
+}
+
+struct value *value_new_or_reply(struct command_ctx *ctx, struct bytes content)
+{
+    struct value *v = value_string_new(content);
+    if (v == NULL)
+        reply_out_of_memory(ctx);
+    return v;
+}
+
+bool arg_int64_or_reply(struct command_ctx *ctx, struct bytes arg, int64_t *out)
+{
+    if (num_int64(arg, out))
+        return true;
+    reply_error(ctx->reply, "ERR value is not an integer or out of range");
+    return false;
+}
+
+/* Milliseconds as an expiry, within what PostgreSQL can store. */
+static struct expiry expiry_of(int64_t ms, bool absolute, int64_t now_ms)
+{
+    int64_t max = absolute ? EXPIRY_MAX_MS : EXPIRY_MAX_MS - now_ms;
+    int64_t min = absolute ? 0 : -now_ms;
+    ms = ms > max ? max : ms < min ? min : ms;
+    return (struct expiry){absolute ? EXPIRY_AT : EXPIRY_RELATIVE, ms * 1000};
+}
+
+bool moment_or_reply(struct command_ctx *ctx, struct bytes arg, struct time_unit unit,
+                     bool positive, struct moment *out)
+{
+    int64_t ms;
+    if (!arg_int64_or_reply(ctx, arg, &ms))
+        return false;
+    int64_t at_ms;
+    if ((positive && ms <= 0) || (unit.seconds && !num_mul(ms, 1000, &ms)) ||
+        !num_add(ms, unit.absolute ? 0 : ctx->now_ms, &at_ms)) {
+        reply_errorf(ctx->reply, "ERR invalid expire time in '%s' command", ctx->cmd->name);
+        return false;
+    }
+    *out = (struct moment){at_ms, expiry_of(ms, unit.absolute, ctx->now_ms)};
+    return true;
+}

@@ -1,0 +1,63 @@
+/* handler: what the handlers share, and their declarations, drawn from the table.
+ *
+ * A handler checks everything, then changes, then replies. It reads a key through `key_find`
+ * only, so that a key whose time has passed within the run is absent everywhere. */
+#ifndef RESPGRES_COMMAND_HANDLER_H
+#define RESPGRES_COMMAND_HANDLER_H
+
+#include "command/command.h"
+
+#define DATA_COMMAND(id, name, arity, flags, first, last, step, group, handler, ...) \
+    void handler(struct command_ctx *ctx);
+#define SESSION_COMMAND(...)
+#include "command/commands.def"
+#undef SESSION_COMMAND
+#undef DATA_COMMAND
+
+bool command_always_blind(int argc, const struct bytes *argv);
+bool string_set_is_blind(int argc, const struct bytes *argv);
+
+/* The i-th key's value; NULL if the key is absent or expired. */
+struct value *key_find(const struct command_ctx *ctx, int i);
+
+/* Is the value a string? If not, WRONGTYPE is written. An absent one (NULL) passes. */
+MUST_CHECK bool key_is_string_or_reply(struct command_ctx *ctx, const struct value *v);
+
+/* Puts new bytes under the i-th key, whose expiry stays if it is there. Takes `v`. */
+void key_put(struct command_ctx *ctx, int i, struct value *v);
+
+/* A copy of `content` as a value; NULL = no memory, and the error is written. */
+MUST_CHECK struct value *value_new_or_reply(struct command_ctx *ctx, struct bytes content);
+void reply_out_of_memory(struct command_ctx *ctx);
+void reply_syntax_error(struct command_ctx *ctx);
+
+/* An integer argument; false = it is none, and the error is written. */
+MUST_CHECK bool arg_int64_or_reply(struct command_ctx *ctx, struct bytes arg, int64_t *out);
+
+/* How a command states a time. */
+struct time_unit {
+    bool seconds;  /* or milliseconds */
+    bool absolute; /* since 1970, or from now on */
+};
+
+/* A time given to a command. */
+struct moment {
+    int64_t at_ms; /* since 1970; in the past for a negative relative time */
+    struct expiry expiry;
+};
+
+/* Reads a time; false = it is none or out of range, and the error is written. `positive`: zero
+ * and less are errors too. What lies beyond EXPIRY_MAX_MS is brought back to it. */
+MUST_CHECK bool moment_or_reply(struct command_ctx *ctx, struct bytes arg, struct time_unit unit,
+                                bool positive, struct moment *out);
+
+/* Has this moment passed? Redis removes a key whose expiry is set to such a one. */
+static inline bool moment_passed(const struct moment *m, int64_t now_ms)
+{
+    return m->at_ms <= now_ms;
+}
+
+/* PostgreSQL's timestamps end in the year 294276; Redis' go on for 292 million years. */
+#define EXPIRY_MAX_MS INT64_C(9000000000000000)
+
+#endif

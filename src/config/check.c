@@ -1,0 +1,96 @@
+/* check: see check.h. */
+#include "config/check.h"
+
+#include <sys/un.h>
+
+#include "config/url.h"
+
+enum { BIND_MAX = 16, INSTANCE_NAME_MAX = 128, PG_NAME_MAX = 63 };
+
+static bool is_alnum(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+static bool fail(struct buf *reason, const char *text)
+{
+    buf_append_cstr(reason, text);
+    return false;
+}
+
+bool check_bind(struct bytes text, struct buf *reason)
+{
+    int words = 0;
+    size_t length = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.data[i];
+        if (c == ' ' || c == '\t') {
+            length = 0;
+            continue;
+        }
+        if (c == '\0' || (!is_alnum(c) && strchr(".:%*_-", c) == NULL))
+            return fail(reason, "argument must be addresses separated by blanks");
+        words += length == 0;
+        if (words > BIND_MAX)
+            return fail(reason, "Too many bind addresses specified.");
+        if (++length >= CONFIG_BIND_HOST_SIZE)
+            return fail(reason, "address too long");
+    }
+    return true;
+}
+
+bool check_unixsocket(struct bytes text, struct buf *reason)
+{
+    struct sockaddr_un address;
+    if (text.len >= sizeof(address.sun_path))
+        return fail(reason, "path too long for a Unix socket");
+    return true;
+}
+
+bool instance_name_char(char c)
+{
+    return is_alnum(c) || c == '.' || c == '_' || c == ':' || c == '-';
+}
+
+bool check_instance_name(struct bytes text, struct buf *reason)
+{
+    bool fits = text.len <= INSTANCE_NAME_MAX && text.data[0] != '.';
+    for (size_t i = 0; fits && i < text.len; i++)
+        fits = instance_name_char(text.data[i]);
+    if (!fits)
+        return fail(reason, "argument must be at most 128 letters, digits, '.', '_', ':' or '-', "
+                            "not starting with '.'");
+    return true;
+}
+
+bool check_pg_schema(struct bytes text, struct buf *reason)
+{
+    bool fits = text.len <= PG_NAME_MAX && !(text.data[0] >= '0' && text.data[0] <= '9');
+    for (size_t i = 0; fits && i < text.len; i++) {
+        char c = text.data[i];
+        fits = c == '_' || (is_alnum(c) && !(c >= 'A' && c <= 'Z'));
+    }
+    if (!fits)
+        return fail(reason, "argument must be at most 63 lower-case letters, digits or '_', not "
+                            "starting with a digit");
+    if (text.len >= 3 && memcmp(text.data, "pg_", 3) == 0)
+        return fail(reason, "names that start with pg_ are PostgreSQL's own");
+    return true;
+}
+
+bool check_database_url(struct bytes text, struct buf *reason)
+{
+    switch (url_classify(text)) {
+    case URL_POSTGRESQL:
+    case URL_KEYWORDS:
+        return true;
+    case URL_FOREIGN:
+        return fail(reason, "the URL's scheme is not PostgreSQL's: use postgresql://");
+    case URL_BAD_PARAMETER:
+        return fail(reason, "a parameter behind '?' has no '=' (in a user name or password, "
+                            "write / as %2F, ? as %3F and @ as %40)");
+    case URL_NOT:
+        break;
+    }
+    return fail(reason, "neither a postgresql:// URL nor keyword=value");
+}

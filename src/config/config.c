@@ -1,0 +1,313 @@
+/* config: the store. `live` is what the server runs with; `above` is what environment and flags
+ * said at the start, kept for reloads. Every change at run time is made on a copy and moved over
+ * as a whole, so that a failure leaves no trace. */
+#include "config/config.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/glob.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "config/check.h"
+#include "config/values.h"
+
+struct config_store {
+    struct values live;
+    struct values above;
+    char *path; /* NULL = no file */
+    void (*on_change)(void *arg);
+    void *on_change_arg;
+};
+
+static void set_instance_name(struct config *c)
+{
+    char host[65];
+    if (gethostname(host, sizeof(host)) != 0 || host[0] == '\0' || host[0] == '.')
+        snprintf(host, sizeof(host), "localhost");
+    host[sizeof(host) - 1] = '\0';
+    for (char *p = host; *p != '\0'; p++) {
+        if (!instance_name_char(*p))
+            *p = '-';
+    }
+    struct buf name;
+    buf_init(&name);
+    buf_printf(&name, "%s:%lld", host, (long long)c->port);
+    mem_free(c->instance_name);
+    c->instance_name = mem_strdup(buf_cstr(&name));
+    buf_release(&name);
+}
+
+static void normalise_database_url(struct config *c, struct buf *dropped)
+{
+    struct buf url;
+    buf_init(&url);
+    config_normalise_url(c->database_url, &url, dropped);
+    mem_free(c->database_url);
+    c->database_url = mem_strdup(buf_cstr(&url));
+    buf_release(&url);
+}
+
+/* Stacks file, environment and flags on the defaults and fills in what follows from other
+ * options. `dropped` lists what the database URL lost. */
+static bool read_all(const struct config_store *s, struct values *v, struct buf *dropped,
+                     struct buf *error)
+{
+    if (s->path != NULL && !values_read_file(v, s->path, error))
+        return false;
+    values_overlay(v, &s->above);
+    if (v->config.instance_name[0] == '\0')
+        set_instance_name(&v->config);
+    normalise_database_url(&v->config, dropped);
+    return true;
+}
+
+/* Environment and flags; the latter go over the former. */
+static bool read_above(struct config_store *s, int argc, char **argv, char **env, struct buf *error)
+{
+    struct values flags;
+    const char *path;
+    values_init(&flags);
+    bool ok = values_read_flags(&flags, argc, argv, &path, error) &&
+              values_read_environment(&s->above, env, error);
+    if (ok) {
+        values_overlay(&s->above, &flags);
+        s->path = path != NULL ? mem_strdup(path) : NULL;
+    }
+    values_release(&flags);
+    return ok;
+}
+
+struct config_store *config_load(int argc, char **argv, char **env, struct buf *error)
+{
+    struct config_store *s = mem_zalloc(sizeof(*s));
+    struct buf dropped;
+    buf_init(&dropped);
+    values_init(&s->live);
+    values_init(&s->above);
+    bool ok = read_above(s, argc, argv, env, error) && read_all(s, &s->live, &dropped, error);
+    if (ok && dropped.len > 0) {
+        char quoted[LOG_QUOTE_SIZE];
+        log_event(LOG_WARNING, "database-url-parameters-dropped", "names=%s",
+                  log_quote(buf_cstr(&dropped), quoted));
+    }
+    buf_release(&dropped);
+    if (!ok) {
+        config_free(s);
+        return NULL;
+    }
+    return s;
+}
+
+void config_free(struct config_store *s)
+{
+    if (s == NULL)
+        return;
+    values_release(&s->live);
+    values_release(&s->above);
+    mem_free(s->path);
+    mem_free(s);
+}
+
+const struct config *config_values(const struct config_store *s)
+{
+    return &s->live.config;
+}
+
+const char *config_path(const struct config_store *s)
+{
+    return s->path != NULL ? s->path : "";
+}
+
+void config_on_change(struct config_store *s, void (*f)(void *arg), void *arg)
+{
+    s->on_change = f;
+    s->on_change_arg = arg;
+}
+
+static void changed(struct config_store *s)
+{
+    if (s->on_change != NULL)
+        s->on_change(s->on_change_arg);
+}
+
+bool config_reload(struct config_store *s, struct buf *error)
+{
+    struct values fresh;
+    struct buf dropped;
+    buf_init(&dropped);
+    values_init(&fresh);
+    bool ok = read_all(s, &fresh, &dropped, error);
+    for (size_t i = 0; ok && i < OPTION_COUNT; i++) {
+        const struct option *o = &options[i];
+        if (option_equal(o, &fresh.config, &s->live.config) || (o->flags & OPTION_MUTABLE)) {
+            option_copy(o, &s->live.config, &fresh.config);
+            s->live.source[i] = fresh.source[i];
+        } else {
+            buf_printf(error, "%s%s", error->len > 0 ? ", " : "", o->name);
+        }
+    }
+    values_release(&fresh);
+    buf_release(&dropped);
+    if (ok)
+        changed(s);
+    return ok;
+}
+
+/* Up to a NUL, blanks for control characters: what Redis makes of a name in an error reply. */
+static void append_printable(struct buf *out, struct bytes text)
+{
+    for (size_t i = 0; i < text.len && text.data[i] != '\0'; i++)
+        buf_append_u8(out, (unsigned char)text.data[i] < ' ' ? ' ' : (uint8_t)text.data[i]);
+}
+
+static bool refuse(struct buf *error, struct bytes name, const char *why)
+{
+    buf_append_cstr(error, "ERR CONFIG SET failed (possibly related to argument '");
+    append_printable(error, name);
+    buf_printf(error, "') - %s", why);
+    return false;
+}
+
+/* Redis looks at all names before it looks at a value. */
+static bool check_name(int i, const struct bytes *names, struct bytes value, struct buf *error)
+{
+    const struct option *o = option_find(names[i]);
+    const struct option_fixed *f = option_fixed_find(names[i]);
+    if (o == NULL && f == NULL) {
+        buf_append_cstr(error, "ERR Unknown option or number of arguments for CONFIG SET - '");
+        append_printable(error, names[i]);
+        buf_append_u8(error, '\'');
+        return false;
+    }
+    if (o != NULL ? !(o->flags & OPTION_MUTABLE) : !bytes_ieq(value, f->value))
+        return refuse(error, names[i], "can't set immutable config");
+    for (int j = 0; j < i; j++) {
+        if (o != NULL ? option_find(names[j]) == o : option_fixed_find(names[j]) == f)
+            return refuse(error, names[i], "duplicate parameter");
+    }
+    return true;
+}
+
+static bool set_one(struct values *v, struct bytes name, struct bytes value, struct buf *error)
+{
+    const struct option *o = option_find(name);
+    if (o == NULL)
+        return true; /* fixed, and at its value */
+    struct buf reason;
+    buf_init(&reason);
+    bool ok = option_parse(o, value, &v->config, &reason);
+    if (ok)
+        v->source[o - options] = CONFIG_SET;
+    else
+        refuse(error, bytes_cstr(o->name), buf_cstr(&reason));
+    buf_release(&reason);
+    return ok;
+}
+
+bool config_set(struct config_store *s, int n, const struct bytes *names,
+                const struct bytes *values, struct buf *error)
+{
+    for (int i = 0; i < n; i++) {
+        if (!check_name(i, names, values[i], error))
+            return false;
+    }
+    struct values fresh;
+    values_init(&fresh);
+    for (size_t i = 0; i < OPTION_COUNT; i++)
+        option_copy(&options[i], &fresh.config, &s->live.config);
+    bool ok = true;
+    for (int i = 0; ok && i < n; i++)
+        ok = set_one(&fresh, names[i], values[i], error);
+    if (ok)
+        values_overlay(&s->live, &fresh);
+    values_release(&fresh);
+    if (ok)
+        changed(s);
+    return ok;
+}
+
+/* Under which name CONFIG GET shows an option: as it was asked for, if without wildcards; NULL if
+ * no pattern matches. */
+static const char *shown_name(const char *name, int n, const struct bytes *patterns, char typed[64])
+{
+    for (int i = 0; i < n; i++) {
+        if (bytes_ieq(patterns[i], name) && patterns[i].len < 64) {
+            memcpy(typed, patterns[i].data, patterns[i].len);
+            typed[patterns[i].len] = '\0';
+            return typed;
+        }
+        if (glob_match(patterns[i], bytes_cstr(name), true))
+            return name;
+    }
+    return NULL;
+}
+
+void config_each_matching(const struct config_store *s, int n, const struct bytes *patterns,
+                          void (*f)(void *arg, const char *name, const char *value), void *arg)
+{
+    char typed[64];
+    struct buf value;
+    buf_init(&value);
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const char *name = shown_name(options[i].name, n, patterns, typed);
+        if (name == NULL)
+            continue;
+        value.len = 0;
+        option_format(&options[i], &s->live.config, &value);
+        f(arg, name, buf_cstr(&value));
+    }
+    for (size_t i = 0; i < option_fixed_count; i++) {
+        const char *name = shown_name(option_fixed[i].name, n, patterns, typed);
+        if (name != NULL)
+            f(arg, name, option_fixed[i].value);
+    }
+    buf_release(&value);
+}
+
+void config_log(const struct config_store *s)
+{
+    static const char *const sources[] = {"default", "file", "environment", "flag", "config-set"};
+    struct config defaults;
+    struct buf value;
+    config_init(&defaults);
+    buf_init(&value);
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        enum config_source source = s->live.source[i];
+        if (source == CONFIG_DEFAULT || option_equal(&options[i], &s->live.config, &defaults))
+            continue;
+        char quoted[LOG_QUOTE_SIZE];
+        value.len = 0;
+        option_format(&options[i], &s->live.config, &value);
+        log_event(LOG_NOTICE, "option", "name=%s value=%s source=%s", options[i].name,
+                  log_quote(buf_cstr(&value), quoted), sources[source]);
+    }
+    buf_release(&value);
+    config_release(&defaults);
+}
+
+size_t config_maxmemory(const struct config *c)
+{
+    return c->maxmemory > 0 ? (size_t)c->maxmemory : mem_available_total() / 4;
+}
+
+bool config_bind_next(const char **cursor, struct config_bind *out)
+{
+    const char *p = *cursor + strspn(*cursor, " ");
+    size_t n = strcspn(p, " ");
+    if (n == 0)
+        return false;
+    *cursor = p + n;
+    out->optional = p[0] == '-';
+    p += out->optional;
+    n -= out->optional;
+    CHECK(n < sizeof(out->host)); /* check_bind has seen it */
+    memcpy(out->host, p, n);
+    out->host[n] = '\0';
+    if (strcmp(out->host, "*") == 0)
+        memcpy(out->host, "0.0.0.0", sizeof("0.0.0.0"));
+    else if (strcmp(out->host, "::*") == 0)
+        memcpy(out->host, "::", sizeof("::"));
+    return true;
+}

@@ -1,0 +1,123 @@
+/* config: one table of options (options.def: a row each, prose included) read from the file
+ * (redis.conf syntax), the environment and the flags. Precedence: flags, environment, file,
+ * default. CONFIG GET and SET, the sample file and the manual come from the same table. */
+#ifndef RESPGRES_CONFIG_CONFIG_H
+#define RESPGRES_CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/bytes.h"
+#include "base/check.h"
+
+enum consistency { CONSISTENCY_STRICT };
+enum durability { DURABILITY_COMMIT, DURABILITY_RELAXED };
+
+/* The options' values. One field per row of options.def; strings are never NULL ("" = unset). */
+struct config {
+    /* network */
+    int64_t port; /* 0 = no TCP */
+    char *bind;   /* blank-separated addresses; "-" before one: failing to bind it is fine */
+    char *unixsocket;
+    int64_t unixsocketperm; /* octal in the file, 0 = umask decides */
+    int64_t tcp_backlog;
+    bool so_reuseport;
+    int64_t maxclients;
+    int64_t timeout_s; /* 0 = never */
+    int64_t tcp_keepalive_s;
+    int64_t proto_max_bulk_len;
+    int64_t client_query_buffer_limit;
+    int64_t client_output_buffer_limit; /* bytes for a normal client, 0 = none */
+    bool protected_mode;
+    int64_t http_port; /* 0 = off */
+    char *http_bind;
+    char *requirepass;
+    /* server */
+    int64_t databases;
+    int loglevel;        /* enum log_level */
+    char *instance_name; /* default host:port */
+    int64_t maxmemory;   /* bytes; 0 = a quarter of the smaller of RAM and cgroup limit */
+    int64_t slowlog_log_slower_than_us; /* < 0 = off */
+    int64_t slowlog_max_len;
+    int64_t shutdown_timeout_s;
+    /* PostgreSQL */
+    char *database_url;
+    char *pg_schema;
+    int64_t pg_timeout_ms;
+    int64_t pg_read_lanes;
+    int64_t pg_commit_lanes;
+    int consistency; /* enum consistency */
+    int durability;  /* enum durability */
+    int64_t tombstone_retention_s;
+    int64_t sweep_interval_ms;
+};
+
+enum config_source { CONFIG_DEFAULT, CONFIG_FILE, CONFIG_ENV, CONFIG_FLAG, CONFIG_SET };
+
+struct config_store; /* the values, each value's source, and where the file is */
+
+/* Reads everything. On failure returns NULL and writes "file:line: reason" (or flag/variable:
+ * reason) to `error`. `argv` as of main(); a first argument without "--" is the file. Values that
+ * hold secrets (database-url, requirepass) are overwritten in argv. `_FILE` secrets are read. The
+ * database URL is normalised (config_normalise_url) here; what was dropped is logged. */
+MUST_CHECK struct config_store *config_load(int argc, char **argv, char **environ,
+                                            struct buf *error);
+void config_free(struct config_store *s);
+
+/* The live values; the pointer stays valid, the values change by CONFIG SET and SIGHUP. */
+const struct config *config_values(const struct config_store *s);
+
+/* Reads the file again (flags and environment stay above it) and applies what may change at run
+ * time. All or nothing: on failure nothing changes and `error` says why. Options that differ but
+ * cannot change while running are named in `error` (comma-separated) with return true. What CONFIG
+ * SET changed goes back to what file, environment and flags say. */
+MUST_CHECK bool config_reload(struct config_store *s, struct buf *error);
+
+/* CONFIG SET name value [name value ...]: all or nothing. On failure `error` holds the reply text
+ * in Redis 7.0's words, "ERR Unknown option or number of arguments for CONFIG SET - 'x'" or
+ * "ERR CONFIG SET failed (possibly related to argument 'x') - ...". */
+MUST_CHECK bool config_set(struct config_store *s, int n, const struct bytes *names,
+                           const struct bytes *values, struct buf *error);
+
+/* CONFIG GET: calls f for each option whose name matches one of the patterns (nocase), each once.
+ * Secrets come redacted. Includes the redis.conf names that clients ask for and that have a fixed
+ * answer here ("save" → "", "appendonly" → "yes", "maxmemory-policy" → "noeviction", ...). */
+void config_each_matching(const struct config_store *s, int n, const struct bytes *patterns,
+                          void (*f)(void *arg, const char *name, const char *value), void *arg);
+
+/* Called after every successful change at run time, so that the holders can apply it. */
+void config_on_change(struct config_store *s, void (*f)(void *arg), void *arg);
+
+/* Logs each option that is not at its default with its source, never a secret's value. */
+void config_log(const struct config_store *s);
+
+/* The file that was read, "" if none. */
+const char *config_path(const struct config_store *s);
+
+/* maxmemory in bytes, with 0 made into what it stands for (CONFIG GET shows it as configured). */
+size_t config_maxmemory(const struct config *c);
+
+/* One address of `bind` or `http-bind`. */
+enum { CONFIG_BIND_HOST_SIZE = 256 };
+struct config_bind {
+    char host[CONFIG_BIND_HOST_SIZE]; /* for getaddrinfo; "*" comes as 0.0.0.0, "::*" as :: */
+    bool optional;                    /* failing to bind it is fine */
+};
+
+/* The next address at *cursor (at first the option's value), which moves behind it; false at the
+ * end. No address at all means no TCP. */
+bool config_bind_next(const char **cursor, struct config_bind *out);
+
+/* Writes the usage text of --help from the table. */
+void config_usage(struct buf *out);
+
+/* Writes conf/respgres.conf: each option with its prose, commented out at its default. */
+void config_sample(struct buf *out);
+
+/* SQLAlchemy's and Django's URL schemes ("postgresql+psycopg2://", "postgres://", "psycopg2://",
+ * "pgsql://", "postgis://") → "postgresql://"; drops URL parameters that libpq does not know and
+ * lists their names in `dropped`, comma-separated. A keyword=value string passes unchanged. */
+void config_normalise_url(const char *url, struct buf *out, struct buf *dropped);
+
+#endif

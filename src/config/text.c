@@ -1,0 +1,111 @@
+/* text: what people read of the table: --help and conf/respgres.conf. */
+#include <string.h>
+
+#include "config/option.h"
+
+enum { WIDTH = 90 };
+
+/* `text` in lines of at most WIDTH, each behind `prefix`. */
+static void append_wrapped(struct buf *out, const char *prefix, const char *text)
+{
+    size_t room = WIDTH - strlen(prefix);
+    while (*text != '\0') {
+        size_t n = strlen(text);
+        if (n > room) {
+            n = room;
+            while (n > 0 && text[n] != ' ')
+                n--;
+            if (n == 0)
+                n = strcspn(text, " ");
+        }
+        buf_append_cstr(out, prefix);
+        buf_append(out, text, n);
+        buf_append_u8(out, '\n');
+        text += n;
+        text += strspn(text, " ");
+    }
+}
+
+static const char *section_at(enum option_id id)
+{
+    for (size_t i = 0; i < option_section_count; i++) {
+        if (option_sections[i].first == id)
+            return option_sections[i].title;
+    }
+    return NULL;
+}
+
+/* As a file would have it. */
+static void append_default(struct buf *out, const struct option *o)
+{
+    buf_append_cstr(out, o->fallback[0] != '\0' ? o->fallback : "\"\"");
+}
+
+static void append_placeholder(struct buf *out, const struct option *o)
+{
+    static const char *const by_kind[] = {
+        [OPTION_INT] = "<number>",    [OPTION_BOOL] = "yes|no",
+        [OPTION_STRING] = "<text>",   [OPTION_MEMORY] = "<size>",
+        [OPTION_OCTAL] = "<octal>",   [OPTION_SECONDS] = "<seconds>",
+        [OPTION_MILLIS] = "<millis>", [OPTION_OUTPUT_LIMIT] = "<size>",
+    };
+    if (o->kind != OPTION_ENUM) {
+        buf_append_cstr(out, by_kind[o->kind]);
+        return;
+    }
+    for (const char *p = o->words; *p != '\0'; p++)
+        buf_append_u8(out, *p == ' ' ? '|' : (uint8_t)*p);
+}
+
+void config_usage(struct buf *out)
+{
+    buf_append_cstr(out, "Usage: respgres [FILE] [--option value ...]\n\n");
+    append_wrapped(out, "",
+                   "Speaks the Redis protocol and keeps its keys as rows in PostgreSQL. FILE has "
+                   "redis.conf's syntax. Each option is also read from the environment, as "
+                   "RESPGRES_CONF_ and its name in capitals with _ for -; passwords also from a "
+                   "file, whose name is given in the same variable with _FILE behind it. Flags "
+                   "come before the environment, the environment before the file.");
+    buf_append_cstr(out, "\n  --help\n  --version\n");
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const struct option *o = &options[i];
+        const char *title = section_at((enum option_id)i);
+        if (title != NULL)
+            buf_printf(out, "\n%s\n", title);
+        buf_printf(out, "  --%s ", o->name);
+        append_placeholder(out, o);
+        buf_append_cstr(out, "  (default: ");
+        append_default(out, o);
+        buf_append_cstr(out, ")\n");
+        append_wrapped(out, "      ", o->prose);
+    }
+}
+
+void config_sample(struct buf *out)
+{
+    append_wrapped(out, "# ",
+                   "respgres: every option with its default. Take away the # before an option to "
+                   "change it. One option a line; values with blanks go into double quotes. Sizes "
+                   "know the units k, m, g (powers of 1000) and kb, mb, gb (powers of 1024). An "
+                   "option marked [run time] can be changed by CONFIG SET, and here followed by a "
+                   "reload (SIGHUP). Flags and the environment (RESPGRES_CONF_<OPTION>) come "
+                   "before this file. \"include <path>\" reads another file at that point.");
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const struct option *o = &options[i];
+        const char *title = section_at((enum option_id)i);
+        if (title != NULL)
+            buf_printf(out, "\n# ---- %s ----\n", title);
+        buf_append_u8(out, '\n');
+        append_wrapped(out, "# ", o->prose);
+        if (o->kind == OPTION_ENUM) {
+            buf_append_cstr(out, "# One of ");
+            append_placeholder(out, o);
+            buf_append_cstr(out, ".\n");
+        }
+        if (o->flags & OPTION_MUTABLE)
+            buf_append_cstr(out, "# [run time]\n");
+        buf_printf(out, "#%s ", o->name);
+        append_default(out, o);
+        buf_append_u8(out, '\n');
+    }
+}

@@ -1,0 +1,18 @@
+/* url: database URLs as frameworks write them, made into what libpq takes.
+ * Source: https://www.postgresql.org/docs/15/libpq-connect.html#LIBPQ-CONNSTRING */
+#ifndef RESPGRES_CONFIG_URL_H
+#define RESPGRES_CONFIG_URL_H
+
+#include "config/config.h"
+
+enum url_class {
+    URL_POSTGRESQL,    /* a URL with one of the schemes we know */
+    URL_KEYWORDS,      /* keyword=value */
+    URL_FOREIGN,       /* another scheme */
+    URL_BAD_PARAMETER, /* PostgreSQL's, but a parameter has no '=' */
+    URL_NOT
+};
+
+enum url_class url_classify(struct bytes url);
+
+#endif

@@ -1,0 +1,96 @@
+/* values: see values.h. */
+#include "config/values.h"
+
+#include <string.h>
+
+void values_init(struct values *v)
+{
+    config_init(&v->config);
+    for (size_t i = 0; i < OPTION_COUNT; i++)
+        v->source[i] = CONFIG_DEFAULT;
+}
+
+void values_release(struct values *v)
+{
+    config_release(&v->config);
+}
+
+void values_overlay(struct values *v, const struct values *above)
+{
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        if (above->source[i] == CONFIG_DEFAULT)
+            continue;
+        option_copy(&options[i], &v->config, &above->config);
+        v->source[i] = above->source[i];
+    }
+}
+
+static void join(int n, const struct bytes *words, struct buf *out)
+{
+    for (int i = 0; i < n; i++) {
+        if (i > 0)
+            buf_append_u8(out, ' ');
+        buf_append_bytes(out, words[i]);
+    }
+}
+
+/* "port 6379" in a file made for Redis sets an option; "appendonly yes" only states a fact. */
+static bool set_fixed(const struct option_fixed *f, struct bytes text, struct buf *reason)
+{
+    if (bytes_ieq(text, f->value))
+        return true;
+    buf_printf(reason, "%s: always \"%s\" here", f->name, f->value);
+    return false;
+}
+
+static bool set_option(struct values *v, const struct option *o, int n, struct bytes text,
+                       enum config_source source, struct buf *reason)
+{
+    buf_printf(reason, "%s: ", o->name);
+    if (n != 1 && !(o->flags & OPTION_LIST)) {
+        buf_append_cstr(reason, n == 0 ? "needs a value" : "takes one value (quote blanks)");
+        return false;
+    }
+    if (n == 0) {
+        buf_append_cstr(reason, "needs a value");
+        return false;
+    }
+    if (!option_parse(o, text, &v->config, reason))
+        return false;
+    v->source[o - options] = source;
+    return true;
+}
+
+/* What the file, a variable or a flag called an option may be anything; show what is harmless. */
+static void append_name(struct buf *out, struct bytes name)
+{
+    for (size_t i = 0; i < name.len && i < 64; i++) {
+        char c = name.data[i];
+        buf_append_u8(out, c > ' ' && c <= '~' ? (uint8_t)c : '?');
+    }
+}
+
+bool values_set(struct values *v, struct bytes name, int n, const struct bytes *words,
+                enum config_source source, struct buf *reason)
+{
+    const struct option *o = option_find(name);
+    const struct option_fixed *f = option_fixed_find(name);
+    if (o == NULL && f == NULL) {
+        buf_append_cstr(reason, "unknown option '");
+        append_name(reason, name);
+        buf_append_u8(reason, '\'');
+        return false;
+    }
+    struct buf text;
+    struct buf why;
+    buf_init(&text);
+    buf_init(&why);
+    join(n, words, &text);
+    bool ok = o != NULL ? set_option(v, o, n, buf_bytes(&text), source, &why)
+                        : set_fixed(f, buf_bytes(&text), &why);
+    if (!ok)
+        buf_append_bytes(reason, buf_bytes(&why));
+    buf_release(&text);
+    buf_release(&why);
+    return ok;
+}

@@ -1,0 +1,456 @@
+/* client: takes requests in order, starts their txns when their turn has come, and sends the replies
+ * in the order of the requests. */
+#include "engine/client.h"
+
+#include "base/mem.h"
+#include "base/num.h"
+#include "engine/internal.h"
+
+/* PostgreSQL's btree holds keys up to 2,704 bytes. */
+enum { MAX_KEY = 2600 };
+
+static const char error_noauth[] = "NOAUTH Authentication required.";
+static const char error_key_too_long[] = "ERR key is too long (the limit is 2600 bytes)";
+
+/* ---- life ---- */
+
+struct client *client_new(struct engine *e, const struct client_io *io, void *io_arg,
+                          const struct client_info *info)
+{
+    struct client *c = mem_zalloc(sizeof(*c));
+    c->engine = e;
+    c->io = io;
+    c->io_arg = io_arg;
+    c->info = *info;
+    c->id = ++e->next_client_id;
+    c->proto = 2;
+    c->authenticated = e->config->requirepass[0] == '\0';
+    c->name = mem_strdup("");
+    c->lib_name = mem_strdup("");
+    c->lib_version = mem_strdup("");
+    c->created_us = c->active_us = loop_now_us(e->loop);
+    c->last_command = "NULL";
+    list_init(&c->txns);
+    list_init(&c->queue);
+    list_init(&c->monitor_node);
+    list_init(&c->pump_node);
+    list_push_back(&e->clients, &c->node);
+    e->nclients++;
+    e->total_connections++;
+    return c;
+}
+
+void client_set_text(char **field, struct bytes s)
+{
+    mem_free(*field);
+    *field = mem_strndup(s.data, s.len);
+}
+
+void client_unwatch(struct client *c)
+{
+    for (int i = 0; i < c->nwatches; i++)
+        mem_free(c->watches[i].key);
+    mem_free(c->watches);
+    c->watches = NULL;
+    c->nwatches = 0;
+}
+
+void client_discard_multi(struct client *c)
+{
+    for (int i = 0; i < c->nqueued; i++)
+        request_free(c->queued[i].request);
+    mem_free(c->queued);
+    c->queued = NULL;
+    c->nqueued = 0;
+    c->queued_cap = 0;
+    c->queued_memory = 0;
+    c->multi = false;
+    c->multi_failed = false;
+}
+
+void client_free(struct client *c)
+{
+    CHECK(list_empty(&c->txns));
+    client_unwatch(c);
+    client_discard_multi(c);
+    list_remove(&c->node);
+    list_remove(&c->monitor_node);
+    list_remove(&c->pump_node);
+    mem_free(c->name);
+    mem_free(c->lib_name);
+    mem_free(c->lib_version);
+    buf_release(&c->out);
+    mem_free(c);
+}
+
+/* What was sent before the connection went is still carried out, as Redis does. */
+void client_closed(struct client *c)
+{
+    struct engine *e = c->engine;
+    c->closed = true;
+    c->io = NULL;
+    e->nclients--;
+    list_remove(&c->monitor_node);
+    list_remove(&c->node);
+    list_push_back(&e->closing, &c->node);
+    client_discard_multi(c);
+    client_flush(c);
+}
+
+void client_kill(struct client *c)
+{
+    c->closing = true;
+    if (c->io != NULL)
+        c->io->close(c->io_arg, true);
+}
+
+/* ---- replies ---- */
+
+void client_flush(struct client *c)
+{
+    bool wrote = false;
+    bool close = false;
+    while (!list_empty(&c->txns)) {
+        struct txn *t = LIST_ITEM(c->txns.next, struct txn, client_node);
+        if (t->state != TXN_DONE)
+            break;
+        if (!c->closed && !t->silent) {
+            buf_append_bytes(&c->out, buf_bytes(&t->reply));
+            wrote = true;
+        }
+        close |= t->close_after;
+        txn_free(t);
+    }
+    if (c->closed)
+        return;
+    if (wrote)
+        c->io->output(c->io_arg);
+    if (close) {
+        c->closing = true;
+        c->io->close(c->io_arg, false);
+    } else {
+        c->io->resume(c->io_arg);
+    }
+}
+
+/* ---- starting ---- */
+
+void client_pump_later(struct client *c)
+{
+    if (!list_empty(&c->queue) && list_empty(&c->pump_node))
+        list_push_back(&c->engine->pumping, &c->pump_node);
+}
+
+static void build(struct txn *t)
+{
+    struct client *c = t->client;
+    if (t->built)
+        return;
+    t->built = true;
+    if (t->exec) {
+        txn_build_keys(t, c->watches, c->nwatches);
+        client_unwatch(c);
+    } else {
+        txn_build_keys(t, NULL, 0);
+    }
+}
+
+/* Starts as many queued txns as may start now. */
+static void pump(struct client *c)
+{
+    while (!list_empty(&c->queue)) {
+        struct txn *t = LIST_ITEM(c->queue.next, struct txn, work_node);
+        if (c->active > 0 && (t->exec || t->is_query))
+            return;
+        if (t->is_query) {
+            list_remove(&t->work_node);
+            if (!query_start(t))
+                txn_done(t);
+            continue;
+        }
+        build(t);
+        if (c->active == 0) {
+            list_remove(&t->work_node);
+            txn_start(t);
+        } else {
+            /* A txn that joins takes the node for its own list. */
+            list_remove(&t->work_node);
+            if (!txn_join_now(t)) {
+                list_push_front(&c->queue, &t->work_node);
+                return;
+            }
+        }
+    }
+}
+
+void engine_pump_clients(struct engine *e)
+{
+    if (e->pumping_now)
+        return;
+    e->pumping_now = true;
+    while (!list_empty(&e->pumping) || !list_empty(&e->wake)) {
+        engine_wake(e);
+        if (list_empty(&e->pumping))
+            continue;
+        struct client *c = LIST_ITEM(e->pumping.next, struct client, pump_node);
+        list_remove(&c->pump_node);
+        pump(c);
+    }
+    e->pumping_now = false;
+}
+
+/* ---- requests ---- */
+
+static void done_now(struct txn *t)
+{
+    struct client *c = t->client;
+    list_remove(&t->age_node);
+    txn_set_state(t, TXN_DONE);
+    client_flush(c);
+}
+
+static void end_with_error(struct txn *t, const char *error)
+{
+    struct reply r;
+    txn_reply_init(t, &r);
+    reply_error(&r, error);
+    t->engine->total_errors++;
+    done_now(t);
+}
+
+static void queue_txn(struct txn *t)
+{
+    struct client *c = t->client;
+    list_push_back(&c->queue, &t->work_node);
+    if (c->queue.next == &t->work_node) {
+        list_remove(&c->pump_node);
+        pump(c);
+    }
+}
+
+static bool keys_fit(const struct command *cmd, const struct request *r)
+{
+    int n = command_key_count(cmd, r->argc);
+    for (int i = 0; i < n; i++) {
+        if (r->argv[command_key_at(cmd, i)].len > MAX_KEY)
+            return false;
+    }
+    return true;
+}
+
+/* Commands whose effect on the client must come in its order, though they touch no key. */
+static bool runs_in_order(enum command_id id)
+{
+    return id == CMD_UNWATCH || id == CMD_DISCARD || id == CMD_RESET;
+}
+
+static void start_multi(struct txn *t)
+{
+    struct client *c = t->client;
+    struct reply r;
+    txn_reply_init(t, &r);
+    if (c->multi) {
+        reply_error(&r, "ERR MULTI calls can not be nested");
+    } else {
+        c->multi = true;
+        c->multi_db = c->db;
+        reply_ok(&r);
+    }
+    done_now(t);
+}
+
+/* The queued commands become one txn. */
+static void start_exec(struct txn *t)
+{
+    struct client *c = t->client;
+    if (!c->multi) {
+        end_with_error(t, "ERR EXEC without MULTI");
+        return;
+    }
+    if (c->multi_failed) {
+        client_discard_multi(c);
+        t->exec_abort = true; /* in order with the WATCH before it, which it ends */
+        queue_txn(t);
+        return;
+    }
+    request_free(t->single.request);
+    t->single.request = NULL;
+    t->commands = c->queued;
+    t->ncommands = c->nqueued;
+    t->exec = true;
+    t->memory += c->queued_memory;
+    c->pending_memory += c->queued_memory;
+    c->db = c->multi_db;
+    c->queued = NULL;
+    c->nqueued = 0;
+    if (t->ncommands == 0)
+        t->commands = &t->single;
+    client_discard_multi(c);
+    queue_txn(t);
+}
+
+/* Queues the command of a MULTI block; its request moves from the txn to the client. */
+static void queue_in_multi(struct txn *t, const struct command *cmd)
+{
+    struct client *c = t->client;
+    struct reply r;
+    txn_reply_init(t, &r);
+    if (c->nqueued == c->queued_cap) {
+        c->queued_cap = c->queued_cap ? c->queued_cap * 2 : 8;
+        c->queued = mem_realloc(c->queued, (size_t)c->queued_cap * sizeof(*c->queued));
+    }
+    struct request *request = t->single.request;
+    c->queued[c->nqueued++] =
+        (struct txn_command){.cmd = cmd, .request = request, .db = c->multi_db};
+    c->queued_memory += request->memory;
+    t->single.request = NULL;
+    t->ncommands = 0;
+    int64_t db;
+    if (cmd->id == CMD_SELECT && num_int64(request->argv[1], &db) && db >= 0 &&
+        db < c->engine->config->databases)
+        c->multi_db = (int)db;
+    reply_status(&r, "QUEUED");
+    done_now(t);
+}
+
+static void refuse(struct txn *t, const char *error)
+{
+    if (t->client->multi)
+        t->client->multi_failed = true;
+    end_with_error(t, error);
+}
+
+static void run_session_now(struct txn *t)
+{
+    struct client *c = t->client;
+    struct reply r;
+    txn_reply_init(t, &r);
+    session_run(c, &t->single, &r);
+    if (t->single.cmd->sub == SUB_CLIENT_REPLY)
+        t->silent = c->reply_off || c->reply_skip_next;
+    struct command_stats *st = &c->engine->commands[t->single.cmd->id];
+    st->calls++;
+    st->failed += r.is_error;
+    c->engine->total_errors += r.is_error;
+    t->close_after = c->closing;
+    done_now(t);
+}
+
+/* Within MULTI these are carried out at once. */
+static bool breaks_multi(enum command_id id)
+{
+    return id == CMD_EXEC || id == CMD_DISCARD || id == CMD_MULTI || id == CMD_WATCH ||
+           id == CMD_QUIT || id == CMD_RESET;
+}
+
+static void dispatch(struct txn *t, const struct command *cmd)
+{
+    struct client *c = t->client;
+    t->single.cmd = cmd;
+    if (c->multi && !breaks_multi(cmd->id)) {
+        queue_in_multi(t, cmd);
+        return;
+    }
+    monitor_feed(c, &t->single);
+    if (cmd->id == CMD_MULTI) {
+        start_multi(t);
+    } else if (cmd->id == CMD_EXEC) {
+        start_exec(t);
+    } else if (cmd->id == CMD_WATCH && c->multi) {
+        end_with_error(t, "ERR WATCH inside MULTI is not allowed");
+    } else if (cmd->id == CMD_DISCARD && !c->multi) {
+        end_with_error(t, "ERR DISCARD without MULTI");
+    } else if (cmd->handler != NULL || cmd->id == CMD_WATCH || runs_in_order(cmd->id)) {
+        if (runs_in_order(cmd->id))
+            client_discard_multi(c);
+        t->is_watch = cmd->id == CMD_WATCH;
+        queue_txn(t);
+    } else if (command_is_query(&t->single)) {
+        t->is_query = true;
+        queue_txn(t);
+    } else {
+        run_session_now(t);
+    }
+}
+
+void client_submit(struct client *c, struct request *request)
+{
+    struct engine *e = c->engine;
+    struct reply r;
+    if (c->closing || c->closed) {
+        request_free(request);
+        return;
+    }
+    c->active_us = loop_now_us(e->loop);
+    e->total_commands++;
+    struct txn *t = txn_new(c, request);
+    t->silent = c->reply_off || c->reply_skip_next;
+    c->reply_skip_next = false;
+    txn_reply_init(t, &r);
+    const struct command *cmd = command_lookup_or_reply(request->argc, request->argv, &r);
+    if (cmd == NULL) {
+        e->total_errors++;
+        if (c->multi)
+            c->multi_failed = true;
+        done_now(t);
+        return;
+    }
+    c->last_command = cmd->name;
+    if (!c->authenticated && !(cmd->flags & CF_NO_AUTH))
+        refuse(t, error_noauth);
+    else if (c->multi && (cmd->flags & CF_NO_MULTI))
+        refuse(t, "ERR Command not allowed inside a transaction");
+    else if (store_state(e->store) == STORE_STARTING && !(cmd->flags & CF_LOADING))
+        refuse(t, engine_unavailable(e));
+    else if (!keys_fit(cmd, request))
+        refuse(t, error_key_too_long);
+    else
+        dispatch(t, cmd);
+}
+
+void client_protocol_error(struct client *c, const char *text)
+{
+    if (c->closing || c->closed)
+        return;
+    struct txn *t = txn_new(c, NULL);
+    t->ncommands = 0;
+    t->close_after = true;
+    end_with_error(t, text);
+}
+
+/* ---- for net ---- */
+
+struct buf *client_out(struct client *c)
+{
+    return &c->out;
+}
+
+size_t client_pending(const struct client *c)
+{
+    return c->pending;
+}
+
+size_t client_pending_memory(const struct client *c)
+{
+    return c->pending_memory + c->queued_memory;
+}
+
+bool client_authenticated(const struct client *c)
+{
+    return c->authenticated;
+}
+
+int64_t client_last_active_us(const struct client *c)
+{
+    return c->active_us;
+}
+
+bool client_may_idle_out(const struct client *c)
+{
+    return c->pending == 0 && !c->monitor;
+}
+
+void client_set_query_memory(struct client *c, size_t bytes)
+{
+    c->query_memory = bytes;
+}

@@ -1,0 +1,122 @@
+/* engine: the one object that holds everything together, and the end of each turn. */
+#include "engine/engine.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "engine/internal.h"
+
+enum { DEADLINE_TICK_US = 20 * 1000, OPS_WINDOW_US = 1000 * 1000 };
+
+static void on_deadlines(void *arg)
+{
+    struct engine *e = arg;
+    int64_t now = loop_now_us(e->loop);
+    engine_check_deadlines(e);
+    engine_pump_clients(e);
+    if (now - e->ops_at_us >= OPS_WINDOW_US) {
+        uint64_t done = e->total_commands - e->ops_at_commands;
+        e->ops_per_s = done * 1000000 / (uint64_t)(now - e->ops_at_us);
+        e->ops_at_us = now;
+        e->ops_at_commands = e->total_commands;
+    }
+    timer_set(e->deadlines, DEADLINE_TICK_US);
+}
+
+static void on_config_change(void *arg)
+{
+    struct engine *e = arg;
+    keyspace_set_max_memory(e->keyspace, config_maxmemory(e->config));
+}
+
+struct engine *engine_new(struct loop *loop, struct config_store *config, struct store *store)
+{
+    struct engine *e = mem_zalloc(sizeof(*e));
+    e->loop = loop;
+    e->config_store = config;
+    e->config = config_values(config);
+    e->store = store;
+    e->keyspace = keyspace_new(config_maxmemory(e->config));
+    e->started_us = clock_mono_us();
+    e->ops_at_us = e->started_us;
+    list_init(&e->clients);
+    list_init(&e->monitors);
+    list_init(&e->active);
+    list_init(&e->closing);
+    list_init(&e->pumping);
+    list_init(&e->wake);
+    list_init(&e->slowlog);
+    unsigned char id[20];
+    random_bytes(id, sizeof(id));
+    for (size_t i = 0; i < sizeof(id); i++)
+        snprintf(e->run_id + 2 * i, 3, "%02x", id[i]);
+    fetch_init(e);
+    gather_init(e);
+    e->deadlines = timer_new(loop, on_deadlines, e);
+    timer_set(e->deadlines, DEADLINE_TICK_US);
+    return e;
+}
+
+void engine_config_changed(struct engine *e)
+{
+    on_config_change(e);
+}
+
+static void free_client(struct client *c)
+{
+    LIST_EACH(it, &c->txns)
+    txn_free(LIST_ITEM(it, struct txn, client_node));
+    client_free(c);
+}
+
+void engine_free(struct engine *e)
+{
+    if (e == NULL)
+        return;
+    timer_free(e->deadlines);
+    fetch_release(e);
+    gather_release(e);
+    LIST_EACH(it, &e->closing)
+    free_client(LIST_ITEM(it, struct client, node));
+    LIST_EACH(it, &e->clients)
+    free_client(LIST_ITEM(it, struct client, node));
+    slowlog_release(e);
+    keyspace_free(e->keyspace);
+    mem_free(e);
+}
+
+static void free_closed_clients(struct engine *e)
+{
+    LIST_EACH(it, &e->closing)
+    {
+        struct client *c = LIST_ITEM(it, struct client, node);
+        if (list_empty(&c->txns))
+            client_free(c);
+    }
+}
+
+bool engine_turn_end(struct engine *e)
+{
+    engine_pump_clients(e);
+    fetch_send(e);
+    gather_send(e);
+    free_closed_clients(e);
+    return keyspace_evict(e->keyspace);
+}
+
+bool engine_idle(const struct engine *e)
+{
+    return list_empty(&e->active) && !engine_has_gathered(e);
+}
+
+void engine_count_rejected_connection(struct engine *e)
+{
+    e->rejected_connections++;
+}
+
+size_t engine_client_count(const struct engine *e)
+{
+    return e->nclients;
+}

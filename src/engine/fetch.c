@@ -1,0 +1,209 @@
+/* fetch: read batches. While a read lane is busy, txns gather for its next batch; a batch holds each
+ * entry once, with the version that is here, and brings back only what differs. Its answer is for
+ * exactly the txns that had joined before it was sent. */
+#include "engine/internal.h"
+
+#include "base/mem.h"
+
+/* Txns beyond this many keys wait for the next batch; one txn is never divided. */
+enum { MAX_BATCH_KEYS = 1000 };
+
+static void on_batch(struct read_batch *b);
+
+void fetch_init(struct engine *e)
+{
+    e->nreads = e->store->ops->read_lanes(e->store);
+    e->reads = mem_zalloc(e->nreads * sizeof(*e->reads));
+    for (size_t i = 0; i < e->nreads; i++) {
+        struct read_lane *lane = &e->reads[i];
+        lane->engine = e;
+        lane->number = i;
+        list_init(&lane->next);
+        list_init(&lane->sent);
+        lane->batch.done = on_batch;
+    }
+}
+
+static void leave(struct txn *t)
+{
+    for (int i = 0; i < t->nkeys; i++) {
+        struct entry_work *w = t->keys[i].entry->work;
+        if (t->readonly)
+            w->readers--;
+        else
+            w->exclusive = false;
+    }
+}
+
+static void free_all(struct list *txns)
+{
+    LIST_EACH(it, txns)
+    {
+        struct txn *t = LIST_ITEM(it, struct txn, work_node);
+        leave(t);
+        txn_free(t);
+    }
+}
+
+void fetch_release(struct engine *e)
+{
+    for (size_t i = 0; i < e->nreads; i++) {
+        free_all(&e->reads[i].next);
+        free_all(&e->reads[i].sent);
+        mem_free(e->reads[i].batch.items);
+        mem_free(e->reads[i].entries);
+    }
+    mem_free(e->reads);
+}
+
+/* A client's reads stay on one lane while some are under way, so that they keep their order. */
+static size_t choose_lane(const struct txn *t)
+{
+    struct engine *e = t->engine;
+    if (t->readonly && t->client != NULL && t->client->fetching > 0)
+        return t->client->read_lane;
+    for (size_t i = 0; i < e->nreads; i++) {
+        if (list_empty(&e->reads[i].sent))
+            return i;
+    }
+    return t->seq % e->nreads;
+}
+
+void fetch_join(struct txn *t, bool exclusive)
+{
+    CHECK(exclusive == !t->readonly);
+    t->lane = choose_lane(t);
+    if (t->client != NULL)
+        t->client->read_lane = t->lane;
+    for (int i = 0; i < t->nkeys; i++) {
+        struct entry_work *w = t->keys[i].entry->work;
+        CHECK(w->gather == NULL && !w->exclusive);
+        if (exclusive)
+            w->exclusive = true;
+        else
+            w->readers++;
+    }
+    txn_set_state(t, TXN_FETCHING);
+    list_push_back(&t->engine->reads[t->lane].next, &t->work_node);
+}
+
+/* ---- sending ---- */
+
+static int64_t known_of(const struct entry *entry)
+{
+    switch ((enum entry_knowledge)entry->knowledge) {
+    case ENTRY_UNKNOWN:
+        return 0;
+    case ENTRY_LIVE:
+        return entry->version;
+    case ENTRY_ABSENT:
+        return -entry->version;
+    }
+    check_failed("entry knowledge", __FILE__, __LINE__);
+}
+
+static void add_entry(struct read_lane *lane, struct entry *entry)
+{
+    struct read_batch *b = &lane->batch;
+    if (entry->work->fetch_at != 0)
+        return;
+    if (b->n == lane->cap) {
+        lane->cap = lane->cap ? lane->cap * 2 : 64;
+        b->items = mem_realloc(b->items, lane->cap * sizeof(*b->items));
+        lane->entries = mem_realloc(lane->entries, lane->cap * sizeof(struct entry *));
+    }
+    b->items[b->n] = (struct read_item){
+        .db = entry->db, .key = entry_key(entry), .known = known_of(entry)};
+    lane->entries[b->n] = entry;
+    entry->work->fetch_at = ++b->n;
+}
+
+static void send_lane(struct engine *e, struct read_lane *lane)
+{
+    lane->batch.n = 0;
+    while (!list_empty(&lane->next)) {
+        struct txn *t = LIST_ITEM(lane->next.next, struct txn, work_node);
+        if (lane->batch.n > 0 && lane->batch.n + (size_t)t->nkeys > MAX_BATCH_KEYS)
+            break;
+        list_remove(&t->work_node);
+        list_push_back(&lane->sent, &t->work_node);
+        for (int i = 0; i < t->nkeys; i++)
+            add_entry(lane, t->keys[i].entry);
+    }
+    for (size_t i = 0; i < lane->batch.n; i++)
+        lane->entries[i]->work->fetch_at = 0;
+    e->store->ops->read(e->store, lane->number, &lane->batch);
+}
+
+void fetch_send(struct engine *e)
+{
+    for (size_t i = 0; i < e->nreads; i++) {
+        struct read_lane *lane = &e->reads[i];
+        if (!list_empty(&lane->next) && list_empty(&lane->sent) &&
+            e->store->ops->read_lane_idle(e->store, i))
+            send_lane(e, lane);
+    }
+}
+
+/* ---- the answer ---- */
+
+static void take_item(struct engine *e, struct entry *entry, struct read_item *it)
+{
+    if (!it->changed) {
+        if (entry->knowledge == ENTRY_UNKNOWN)
+            entry_set_absent(e->keyspace, entry, 0);
+        else
+            e->revalidated++;
+        return;
+    }
+    e->fetched++;
+    if (it->version <= 0) {
+        entry_set_absent(e->keyspace, entry, -it->version);
+        return;
+    }
+    struct value *v = it->value;
+    if (v == NULL) {
+        CHECK(entry->knowledge == ENTRY_LIVE);
+        v = value_ref(entry->value);
+    }
+    it->value = NULL;
+    entry_set_live(e->keyspace, entry, v, it->version, it->expires_us);
+}
+
+static void end_txn(struct txn *t, const struct read_batch *b)
+{
+    leave(t);
+    list_remove(&t->work_node);
+    if (t->client == NULL) {
+        for (int i = 0; i < t->nkeys; i++)
+            entry_wake_later(t->engine, t->keys[i].entry);
+        txn_free(t);
+    } else if (b->result == STORE_OK) {
+        if (t->now_ms < b->time_us / 1000)
+            t->now_ms = b->time_us / 1000;
+        txn_fetched(t);
+    } else if (b->result == STORE_REFUSED) {
+        txn_fail(t, "ERR out of memory");
+    } else {
+        txn_again(t);
+    }
+}
+
+static void on_batch(struct read_batch *b)
+{
+    struct read_lane *lane = LIST_ITEM(b, struct read_lane, batch);
+    struct engine *e = lane->engine;
+    for (size_t i = 0; i < b->n; i++) {
+        if (b->result == STORE_OK)
+            take_item(e, lane->entries[i], &b->items[i]);
+        else
+            value_unref(b->items[i].value);
+    }
+    struct list txns;
+    list_init(&txns);
+    list_append_all(&txns, &lane->sent);
+    while (!list_empty(&txns))
+        end_txn(LIST_ITEM(txns.next, struct txn, work_node), b);
+    engine_wake(e);
+    engine_pump_clients(e);
+}

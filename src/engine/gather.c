@@ -1,0 +1,811 @@
+/* gather: commit batches. Txns that have run put their changes into the open gather of a commit
+ * lane; when the lane is idle, the gather goes out as one batch.
+ *
+ * A gather holds items (one per key) in groups (what must commit together). Txns that share a key
+ * are of one group, and so are all of one client: its writes commit in the order sent, or are
+ * rejected together. Working values live in the entries; if a group is rejected they are forgotten
+ * and its txns run again on what PostgreSQL holds.
+ *
+ * A group with a member that has been given up (its client was told so) is not sent any more: the
+ * others run again without it. */
+#include "engine/internal.h"
+
+#include <stdio.h>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+enum {
+    MAX_GATHER_ITEMS = 1000,
+    MAX_GATHER_BYTES = 4 << 20,
+    PROBE_INTERVAL_US = 50 * 1000,
+};
+
+static void on_commit(struct commit_batch *b);
+static void on_probe(struct store_query *q);
+static void on_probe_row(struct store_query *q, int64_t i, struct bytes key, bool live,
+                         uint8_t type);
+
+/* ---- making and ending ---- */
+
+static struct gather *gather_new(struct engine *e, size_t lane)
+{
+    struct gather *g = mem_zalloc(sizeof(*g));
+    g->engine = e;
+    g->lane = lane;
+    list_init(&g->node);
+    list_init(&g->groups);
+    return g;
+}
+
+static void set_state(struct gather *g, enum gather_state to)
+{
+    static const bool legal[5][5] = {
+        [GATHER_OPEN] = {[GATHER_READY] = true, [GATHER_SENT] = true},
+        [GATHER_READY] = {[GATHER_SENT] = true, [GATHER_PARKED] = true},
+        [GATHER_SENT] = {[GATHER_PROBING] = true, [GATHER_READY] = true},
+        [GATHER_PROBING] = {[GATHER_READY] = true, [GATHER_PARKED] = true},
+        [GATHER_PARKED] = {[GATHER_PROBING] = true, [GATHER_READY] = true},
+    };
+    CHECK(legal[g->state][to]);
+    g->state = to;
+}
+
+static void gather_free(struct gather *g)
+{
+    CHECK(list_empty(&g->groups));
+    list_remove(&g->node);
+    mem_free(g->commit_items);
+    mem_free(g->locked);
+    mem_free(g);
+}
+
+static void item_free(struct engine *e, struct item *it)
+{
+    struct entry *entry = it->entry;
+    list_remove(&it->node);
+    entry->work->gather = NULL;
+    entry->work->item = NULL;
+    entry_wake_later(e, entry);
+    entry_unuse(e, entry);
+    mem_free(it);
+}
+
+/* Items and group go; the txns must be gone. */
+static void group_free(struct group *grp)
+{
+    struct gather *g = grp->gather;
+    CHECK(list_empty(&grp->txns));
+    LIST_EACH(it, &grp->items)
+    {
+        g->nitems--;
+        item_free(g->engine, LIST_ITEM(it, struct item, node));
+    }
+    list_remove(&grp->node);
+    mem_free(grp);
+}
+
+static void release_gather(struct gather *g)
+{
+    LIST_EACH(at, &g->groups)
+    {
+        struct group *grp = LIST_ITEM(at, struct group, node);
+        LIST_EACH(it, &grp->items)
+        {
+            struct item *item = LIST_ITEM(it, struct item, node);
+            entry_set_unknown(g->engine->keyspace, item->entry);
+        }
+        LIST_EACH(tx, &grp->txns)
+        txn_free(LIST_ITEM(tx, struct txn, work_node));
+        group_free(grp);
+    }
+    gather_free(g);
+}
+
+static void on_parked_timer(void *arg);
+
+void gather_init(struct engine *e)
+{
+    e->ncommits = e->store->ops->commit_lanes(e->store);
+    e->commits = mem_zalloc(e->ncommits * sizeof(*e->commits));
+    for (size_t i = 0; i < e->ncommits; i++)
+        list_init(&e->commits[i].ready);
+    list_init(&e->parked);
+    e->parked_timer = timer_new(e->loop, on_parked_timer, e);
+}
+
+void gather_release(struct engine *e)
+{
+    for (size_t i = 0; i < e->ncommits; i++) {
+        struct commit_lane *lane = &e->commits[i];
+        if (lane->open != NULL)
+            release_gather(lane->open);
+        if (lane->sent != NULL)
+            release_gather(lane->sent);
+        LIST_EACH(it, &lane->ready)
+        release_gather(LIST_ITEM(it, struct gather, node));
+    }
+    LIST_EACH(it, &e->parked)
+    release_gather(LIST_ITEM(it, struct gather, node));
+    mem_free(e->commits);
+    timer_free(e->parked_timer);
+}
+
+/* ---- joining ---- */
+
+static bool lane_busy(const struct engine *e, size_t i)
+{
+    return e->commits[i].sent != NULL || !list_empty(&e->commits[i].ready);
+}
+
+/* An idle lane if there is one, else a fixed one per client. */
+static size_t any_lane(const struct txn *t)
+{
+    const struct engine *e = t->engine;
+    for (size_t i = 0; i < e->ncommits; i++) {
+        if (!lane_busy(e, i))
+            return i;
+    }
+    return t->client != NULL ? t->client->id % e->ncommits : 0;
+}
+
+bool gather_lane_for(struct txn *t, size_t *lane)
+{
+    const struct gather *g = NULL;
+    for (int i = 0; i < t->nkeys; i++) {
+        const struct gather *other = t->keys[i].entry->work->gather;
+        if (other == NULL)
+            continue;
+        if (other->state != GATHER_OPEN || (g != NULL && other != g))
+            return false;
+        g = other;
+    }
+    bool bound = t->client != NULL && t->client->gathered > 0;
+    if (g != NULL && bound && g->lane != t->client->commit_lane)
+        return false;
+    *lane = g != NULL ? g->lane : bound ? t->client->commit_lane : any_lane(t);
+    return true;
+}
+
+static struct group *group_new(struct gather *g)
+{
+    struct group *grp = mem_zalloc(sizeof(*grp));
+    grp->gather = g;
+    list_init(&grp->items);
+    list_init(&grp->txns);
+    list_push_back(&g->groups, &grp->node);
+    return grp;
+}
+
+/* Makes one group of two; returns it. */
+static struct group *unite(struct group *a, struct group *b)
+{
+    if (a == NULL || b == NULL || a == b)
+        return a != NULL ? a : b;
+    if (a->nitems < b->nitems) {
+        struct group *t = a;
+        a = b;
+        b = t;
+    }
+    LIST_EACH(it, &b->items)
+    LIST_ITEM(it, struct item, node)->group = a;
+    LIST_EACH(it, &b->txns)
+    {
+        struct txn *t = LIST_ITEM(it, struct txn, work_node);
+        t->group = a;
+        if (t->client != NULL && t->client->open_group == b)
+            t->client->open_group = a;
+    }
+    list_append_all(&a->items, &b->items);
+    list_append_all(&a->txns, &b->txns);
+    a->nitems += b->nitems;
+    a->nwrites += b->nwrites;
+    a->conditional |= b->conditional;
+    list_remove(&b->node);
+    mem_free(b);
+    return a;
+}
+
+/* What the row must be for this key's part to count. */
+static void set_expectation(struct item *it, const struct txn_key *k)
+{
+    const struct entry *entry = k->entry;
+    if (!k->observed) {
+        it->expect = EXPECT_ANY;
+        return;
+    }
+    it->expected = entry->version;
+    if (entry->knowledge == ENTRY_LIVE)
+        it->expect = EXPECT_LIVE_AT;
+    else
+        it->expect = k->watched ? EXPECT_ABSENT_AT : EXPECT_ABSENT;
+}
+
+static struct item *item_new(struct gather *g, struct group *grp, const struct txn_key *k)
+{
+    struct item *it = mem_zalloc(sizeof(*it));
+    it->entry = entry_use(g->engine, k->entry->db, entry_key(k->entry));
+    it->group = grp;
+    it->op = COMMIT_CHECK;
+    set_expectation(it, k);
+    it->entry->work->gather = g;
+    it->entry->work->item = it;
+    list_push_back(&grp->items, &it->node);
+    grp->nitems++;
+    grp->conditional |= it->expect != EXPECT_ANY;
+    g->nitems++;
+    g->bytes += entry_key(it->entry).len + 64;
+    return it;
+}
+
+/* A SET of the very bytes that are here needs to move only the expiry, if they are still there. */
+static bool is_same_bytes(const struct txn_key *k)
+{
+    const struct entry *entry = k->entry;
+    return !k->observed && entry->knowledge == ENTRY_LIVE && k->key.value != NULL &&
+           k->key.value->type == entry->value->type &&
+           bytes_eq(value_bytes(k->key.value), value_bytes(entry->value));
+}
+
+static void change_item(struct gather *g, struct item *it, struct txn_key *k, bool is_new)
+{
+    struct entry *entry = k->entry;
+    struct keyspace *ks = g->engine->keyspace;
+    bool was_write = it->op != COMMIT_CHECK;
+    if (is_new && k->key.change == KEY_WRITTEN && is_same_bytes(k)) {
+        it->op = COMMIT_TOUCH;
+        it->expect = EXPECT_VALUE_AT;
+        it->expected = entry->version;
+        it->demotable = true;
+        it->group->conditional = true;
+    } else if (k->key.change == KEY_WRITTEN) {
+        it->op = COMMIT_WRITE;
+    } else if (it->op == COMMIT_CHECK) {
+        it->op = COMMIT_TOUCH;
+    }
+    it->group->nwrites += !was_write;
+    it->expiry = k->key.expiry;
+    if (k->key.value == NULL) {
+        entry_set_absent(ks, entry, entry->version);
+        it->expiry = (struct expiry){EXPIRY_NONE, 0};
+        return;
+    }
+    g->bytes += k->key.value->len;
+    entry_set_live(ks, entry, value_ref(k->key.value), entry->version, STORE_NEVER);
+}
+
+static void join_key(struct gather *g, struct group *grp, struct txn_key *k)
+{
+    struct item *it = k->entry->work->item;
+    bool is_new = it == NULL;
+    bool changed = k->key.change != KEY_UNCHANGED;
+    if (is_new && (changed || k->observed))
+        it = item_new(g, grp, k);
+    /* WATCH wants to know of every write, also of one that left the key absent. */
+    if (k->watched && it->op == COMMIT_CHECK && it->expect == EXPECT_ABSENT)
+        it->expect = EXPECT_ABSENT_AT;
+    if (changed)
+        change_item(g, it, k, is_new);
+}
+
+static struct gather *open_gather(struct engine *e, size_t lane)
+{
+    if (e->commits[lane].open == NULL)
+        e->commits[lane].open = gather_new(e, lane);
+    return e->commits[lane].open;
+}
+
+/* Client's `open_group` is good for joining only while that gather is open. */
+static void close_gather(struct gather *g)
+{
+    LIST_EACH(at, &g->groups)
+    {
+        struct group *grp = LIST_ITEM(at, struct group, node);
+        LIST_EACH(it, &grp->txns)
+        {
+            struct txn *t = LIST_ITEM(it, struct txn, work_node);
+            if (t->client == NULL)
+                continue;
+            t->client->open_group = NULL;
+            /* From here on this one may be rejected: what its client sends next has to wait. */
+            if (grp->conditional && !t->sent_conditional) {
+                t->sent_conditional = true;
+                t->client->sent_conditional++;
+            }
+        }
+    }
+    g->engine->commits[g->lane].open = NULL;
+}
+
+void gather_join(struct txn *t, size_t lane)
+{
+    struct engine *e = t->engine;
+    struct gather *g = open_gather(e, lane);
+    struct group *grp = t->client != NULL ? t->client->open_group : NULL;
+    for (int i = 0; i < t->nkeys; i++) {
+        const struct item *it = t->keys[i].entry->work->item;
+        if (it != NULL)
+            grp = unite(grp, it->group);
+    }
+    if (grp == NULL)
+        grp = group_new(g);
+    CHECK(grp->gather == g);
+    for (int i = 0; i < t->nkeys; i++)
+        join_key(g, grp, &t->keys[i]);
+    txn_set_state(t, TXN_GATHERED);
+    t->gather = g;
+    t->group = grp;
+    list_push_back(&grp->txns, &t->work_node);
+    if (t->client != NULL) {
+        t->client->open_group = grp;
+        t->client->commit_lane = lane;
+    }
+    for (int i = 0; i < t->nkeys; i++)
+        entry_wake_later(e, t->keys[i].entry);
+    if (g->nitems >= MAX_GATHER_ITEMS || g->bytes >= MAX_GATHER_BYTES) {
+        close_gather(g);
+        set_state(g, GATHER_READY);
+        list_push_back(&e->commits[lane].ready, &g->node);
+    }
+}
+
+/* ---- leaving ---- */
+
+static void forget_working_values(struct group *grp)
+{
+    LIST_EACH(it, &grp->items)
+    entry_set_unknown(grp->gather->engine->keyspace, LIST_ITEM(it, struct item, node)->entry);
+}
+
+/* Its txns run again, oldest first; those given up end. */
+static void run_group_again(struct group *grp, bool solo)
+{
+    struct list txns;
+    list_init(&txns);
+    list_append_all(&txns, &grp->txns);
+    forget_working_values(grp);
+    group_free(grp);
+    LIST_EACH(it, &txns)
+    {
+        struct txn *t = LIST_ITEM(it, struct txn, work_node);
+        list_remove(it);
+        t->solo |= solo;
+        txn_again(t);
+    }
+}
+
+static void fail_group(struct group *grp, const char *error)
+{
+    struct list txns;
+    list_init(&txns);
+    list_append_all(&txns, &grp->txns);
+    forget_working_values(grp);
+    group_free(grp);
+    LIST_EACH(it, &txns)
+    {
+        struct txn *t = LIST_ITEM(it, struct txn, work_node);
+        list_remove(it);
+        txn_fail(t, error);
+    }
+}
+
+/* Moves a group into another gather. */
+static void move_group(struct group *grp, struct gather *to)
+{
+    grp->gather->nitems -= grp->nitems;
+    to->nitems += grp->nitems;
+    list_remove(&grp->node);
+    list_push_back(&to->groups, &grp->node);
+    grp->gather = to;
+    LIST_EACH(it, &grp->items)
+    LIST_ITEM(it, struct item, node)->entry->work->gather = to;
+    LIST_EACH(it, &grp->txns)
+    LIST_ITEM(it, struct txn, work_node)->gather = to;
+}
+
+/* ---- sending ---- */
+
+static bool has_given_up_member(const struct group *grp)
+{
+    LIST_EACH(it, (struct list *)&grp->txns)
+    {
+        if (LIST_ITEM(it, struct txn, work_node)->client == NULL)
+            return true;
+    }
+    return false;
+}
+
+static bool has_suspect(const struct group *grp)
+{
+    LIST_EACH(it, (struct list *)&grp->items)
+    {
+        if (LIST_ITEM(it, struct item, node)->entry->suspect)
+            return true;
+    }
+    return false;
+}
+
+static void park(struct group *grp)
+{
+    struct engine *e = grp->gather->engine;
+    struct gather *g = gather_new(e, grp->gather->lane);
+    g->state = GATHER_PARKED;
+    move_group(grp, g);
+    list_push_back(&e->parked, &g->node);
+    if (e->nparked++ == 0)
+        timer_set(e->parked_timer, PROBE_INTERVAL_US);
+}
+
+/* Takes out what must not be sent; true if something is left. */
+static bool sift(struct gather *g)
+{
+    LIST_EACH(it, &g->groups)
+    {
+        struct group *grp = LIST_ITEM(it, struct group, node);
+        if (has_given_up_member(grp))
+            run_group_again(grp, false);
+        else if (has_suspect(grp))
+            park(grp);
+    }
+    return !list_empty(&g->groups);
+}
+
+/* A single-key group that only touches may stay conditional; in a larger group the touch becomes the
+ * full write it was before, which needs no check. */
+static void settle_group(struct group *grp, int number)
+{
+    grp->number = number;
+    grp->conditional = false;
+    LIST_EACH(it, &grp->items)
+    {
+        struct item *item = LIST_ITEM(it, struct item, node);
+        if (grp->nwrites > 1 && item->demotable) {
+            item->op = COMMIT_WRITE;
+            item->expect = EXPECT_ANY;
+            item->demotable = false;
+        }
+        grp->conditional |= item->expect != EXPECT_ANY;
+    }
+}
+
+static void fill_commit_item(struct commit_item *c, const struct item *it)
+{
+    const struct entry *entry = it->entry;
+    *c = (struct commit_item){.db = entry->db, .key = entry_key(entry), .group = it->group->number,
+                              .op = it->op, .expect = it->expect, .expected = it->expected,
+                              .value = entry->value, .expiry = it->expiry};
+}
+
+static void fill_batch(struct gather *g)
+{
+    int number = 0;
+    size_t n = 0;
+    g->batch.checked = false;
+    g->commit_items = mem_realloc(g->commit_items, g->nitems * sizeof(*g->commit_items));
+    LIST_EACH(at, &g->groups)
+    {
+        struct group *grp = LIST_ITEM(at, struct group, node);
+        settle_group(grp, number++);
+        g->batch.checked |= grp->conditional && grp->nitems > 1;
+        LIST_EACH(it, &grp->items)
+        {
+            const struct item *item = LIST_ITEM(it, struct item, node);
+            g->batch.checked |= item->op == COMMIT_CHECK || item->expect == EXPECT_ABSENT_AT;
+            fill_commit_item(&g->commit_items[n++], item);
+        }
+    }
+    CHECK(n == g->nitems);
+    g->batch.items = g->commit_items;
+    g->batch.n = n;
+    g->batch.abandoned = false;
+    g->batch.done = on_commit;
+}
+
+static struct gather *next_gather(struct commit_lane *lane)
+{
+    if (!list_empty(&lane->ready)) {
+        struct gather *g = LIST_ITEM(lane->ready.next, struct gather, node);
+        list_remove(&g->node);
+        return g;
+    }
+    struct gather *g = lane->open;
+    if (g != NULL)
+        close_gather(g);
+    return g;
+}
+
+static void send_lane(struct engine *e, size_t i)
+{
+    struct commit_lane *lane = &e->commits[i];
+    while (lane->sent == NULL && e->store->ops->commit_lane_idle(e->store, i)) {
+        struct gather *g = next_gather(lane);
+        if (g == NULL)
+            return;
+        if (g->state == GATHER_OPEN)
+            set_state(g, GATHER_READY);
+        if (!sift(g)) {
+            gather_free(g);
+            continue;
+        }
+        fill_batch(g);
+        set_state(g, GATHER_SENT);
+        lane->sent = g;
+        e->store->ops->commit(e->store, i, &g->batch);
+    }
+}
+
+void gather_send(struct engine *e)
+{
+    for (size_t i = 0; i < e->ncommits; i++)
+        send_lane(e, i);
+}
+
+bool engine_has_gathered(const struct engine *e)
+{
+    for (size_t i = 0; i < e->ncommits; i++) {
+        const struct commit_lane *lane = &e->commits[i];
+        if (lane->open != NULL || lane->sent != NULL || !list_empty(&lane->ready))
+            return true;
+    }
+    return e->nparked > 0;
+}
+
+/* ---- the outcome ---- */
+
+static void settle_item(struct engine *e, struct item *it, const struct commit_item *c,
+                        int64_t time_us)
+{
+    struct entry *entry = it->entry;
+    if (c->op == COMMIT_CHECK)
+        return;
+    if (c->version == 0) { /* found out only afterwards that it was applied */
+        entry_set_unknown(e->keyspace, entry);
+        return;
+    }
+    if (entry->knowledge != ENTRY_LIVE) {
+        entry_set_absent(e->keyspace, entry, c->version);
+        return;
+    }
+    entry->version = c->version;
+    switch (it->expiry.kind) {
+    case EXPIRY_NONE:
+        entry->expires_us = STORE_NEVER;
+        break;
+    case EXPIRY_AT:
+        entry->expires_us = it->expiry.us;
+        break;
+    case EXPIRY_RELATIVE:
+        entry->expires_us = time_us + it->expiry.us;
+        break;
+    }
+}
+
+static void end_group(struct group *grp)
+{
+    struct list txns;
+    list_init(&txns);
+    list_append_all(&txns, &grp->txns);
+    group_free(grp);
+    LIST_EACH(it, &txns)
+    {
+        struct txn *t = LIST_ITEM(it, struct txn, work_node);
+        list_remove(it);
+        txn_done(t);
+    }
+}
+
+/* Applied groups are answered, the others run again. */
+static void settle_batch(struct gather *g)
+{
+    struct engine *e = g->engine;
+    const struct commit_item *c = g->commit_items;
+    LIST_EACH(at, &g->groups)
+    {
+        struct group *grp = LIST_ITEM(at, struct group, node);
+        bool applied = c->applied;
+        LIST_EACH(it, &grp->items)
+        {
+            CHECK(c->applied == applied);
+            if (applied)
+                settle_item(e, LIST_ITEM(it, struct item, node), c, g->batch.time_us);
+            c++;
+        }
+        if (applied) {
+            end_group(grp);
+            continue;
+        }
+        LIST_EACH(it, &grp->txns)
+        {
+            struct txn *t = LIST_ITEM(it, struct txn, work_node);
+            t->attempts++;
+            e->conflicts++;
+        }
+        run_group_again(grp, false);
+    }
+    gather_free(g);
+}
+
+static void ready_again(struct gather *g)
+{
+    set_state(g, GATHER_READY);
+    list_push_front(&g->engine->commits[g->lane].ready, &g->node);
+}
+
+static size_t count_groups(const struct gather *g)
+{
+    size_t n = 0;
+    for (const struct list *it = g->groups.next; it != &g->groups; it = it->next)
+        n++;
+    return n;
+}
+
+/* Half of the groups go into a gather of their own; both are sent again. */
+static void split(struct gather *g)
+{
+    size_t half = count_groups(g) / 2;
+    struct gather *other = gather_new(g->engine, g->lane);
+    other->state = GATHER_SENT;
+    for (size_t i = 0; i < half; i++)
+        move_group(LIST_ITEM(g->groups.next, struct group, node), other);
+    ready_again(g);
+    ready_again(other);
+}
+
+/* PostgreSQL refuses something in the batch: halve it until one txn is left, which gets the error. */
+static void isolate(struct gather *g)
+{
+    struct group *only = LIST_ITEM(g->groups.next, struct group, node);
+    if (count_groups(g) > 1) {
+        split(g);
+        return;
+    }
+    if (only->txns.next->next != &only->txns) {
+        run_group_again(only, true);
+    } else {
+        char error[200];
+        char name[KEY_NAME_SIZE];
+        char quoted[LOG_QUOTE_SIZE];
+        const struct item *it = LIST_ITEM(only->items.next, struct item, node);
+        log_event(LOG_WARNING, "write-refused", "key=%s why=%s",
+                  key_log_name(entry_key(it->entry), name), log_quote(g->batch.error, quoted));
+        snprintf(error, sizeof(error), "ERR PostgreSQL refused the write: %s", g->batch.error);
+        fail_group(only, error);
+    }
+    gather_free(g);
+}
+
+static void give_up(struct gather *g)
+{
+    LIST_EACH(it, &g->groups)
+    fail_group(LIST_ITEM(it, struct group, node),
+               "ERR PostgreSQL did not confirm, the write may or may not have been applied");
+    gather_free(g);
+}
+
+static void probe(struct gather *g)
+{
+    struct engine *e = g->engine;
+    set_state(g, GATHER_PROBING);
+    g->locked = mem_realloc(g->locked, g->nitems + 1);
+    memset(g->locked, 0, g->nitems + 1);
+    g->probe = (struct store_query){.kind = QUERY_FIND_LOCKED, .items = g->commit_items,
+                                    .n = g->batch.n, .row = on_probe_row, .done = on_probe};
+    e->store->ops->query(e->store, &g->probe);
+}
+
+void gather_note_abandoned(struct gather *g)
+{
+    LIST_EACH(at, &g->groups)
+    {
+        LIST_EACH(it, &LIST_ITEM(at, struct group, node)->txns)
+        {
+            if (LIST_ITEM(it, struct txn, work_node)->client != NULL)
+                return;
+        }
+    }
+    g->batch.abandoned = true;
+}
+
+static void on_commit(struct commit_batch *b)
+{
+    struct gather *g = LIST_ITEM(b, struct gather, batch);
+    struct engine *e = g->engine;
+    e->commits[g->lane].sent = NULL;
+    switch (b->result) {
+    case STORE_OK:
+        settle_batch(g);
+        break;
+    case STORE_LOCKED:
+        list_push_back(&e->parked, &g->node);
+        e->nparked++;
+        probe(g);
+        break;
+    case STORE_REFUSED:
+        isolate(g);
+        break;
+    case STORE_LOST:
+        give_up(g);
+        break;
+    }
+    engine_wake(e);
+    engine_pump_clients(e);
+}
+
+/* ---- rows that somebody else holds ---- */
+
+static void on_probe_row(struct store_query *q, int64_t i, struct bytes key, bool live,
+                         uint8_t type)
+{
+    struct gather *g = LIST_ITEM(q, struct gather, probe);
+    (void)key;
+    (void)live;
+    (void)type;
+    CHECK(i >= 0 && (size_t)i < g->batch.n);
+    g->locked[i] = true;
+}
+
+/* Groups with a locked row are parked one by one; returns whether there were any. */
+static bool park_locked(struct gather *g)
+{
+    bool any = false;
+    size_t i = 0;
+    LIST_EACH(at, &g->groups)
+    {
+        struct group *grp = LIST_ITEM(at, struct group, node);
+        bool locked = false;
+        LIST_EACH(it, &grp->items)
+        {
+            struct entry *entry = LIST_ITEM(it, struct item, node)->entry;
+            entry->suspect = g->locked[i];
+            locked |= g->locked[i++];
+        }
+        if (locked)
+            park(grp);
+        any |= locked;
+    }
+    return any;
+}
+
+static void on_probe(struct store_query *q)
+{
+    struct gather *g = LIST_ITEM(q, struct gather, probe);
+    struct engine *e = g->engine;
+    list_remove(&g->node);
+    e->nparked--;
+    bool any = q->result == STORE_OK && park_locked(g);
+    if (list_empty(&g->groups))
+        gather_free(g);
+    else if (!any && q->result == STORE_OK && count_groups(g) > 1)
+        split(g); /* not a row that can be seen: an insert under way, say */
+    else
+        ready_again(g);
+    if (e->nparked > 0)
+        timer_set(e->parked_timer, PROBE_INTERVAL_US);
+    engine_wake(e);
+    engine_pump_clients(e);
+}
+
+static void on_parked_timer(void *arg)
+{
+    struct engine *e = arg;
+    LIST_EACH(it, &e->parked)
+    {
+        struct gather *g = LIST_ITEM(it, struct gather, node);
+        if (g->state != GATHER_PARKED)
+            continue;
+        struct group *grp = LIST_ITEM(g->groups.next, struct group, node);
+        if (has_given_up_member(grp)) {
+            run_group_again(grp, false);
+            e->nparked--;
+            gather_free(g);
+            continue;
+        }
+        fill_batch(g);
+        probe(g);
+    }
+    if (e->nparked > 0)
+        timer_set(e->parked_timer, PROBE_INTERVAL_US);
+    engine_wake(e);
+    engine_pump_clients(e);
+}

@@ -1,0 +1,386 @@
+/* internal: what the engine's files share. Nothing outside this folder includes it.
+ *
+ * A transaction (txn) is one command, or a MULTI block, over keys. It lives in exactly one of the
+ * states below; txn_set_state alone moves it. docs/architecture.md draws the way.
+ *
+ * Order. A client's txns start in the order sent, and the next starts only if the earlier ones
+ * cannot end up behind it (client_may_start). Txns wait in the queues of all their entries at once,
+ * in order of arrival, so that nothing can wait in a circle. An entry is in at most one commit batch.
+ *
+ * Who is answered when. A read is answered by a statement sent after it arrived. A txn that changed
+ * something, and everything that looked at its changes, is answered when the batch has committed. */
+#ifndef RESPGRES_ENGINE_INTERNAL_H
+#define RESPGRES_ENGINE_INTERNAL_H
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "command/command.h"
+#include "engine/client.h"
+#include "engine/engine.h"
+#include "keyspace/keyspace.h"
+#include "resp/reply.h"
+#include "store/store.h"
+
+enum txn_state {
+    TXN_QUEUED,   /* behind earlier ones of its client */
+    TXN_WAITING,  /* in the queues of its entries */
+    TXN_FETCHING, /* its entries are being read */
+    TXN_GATHERED, /* ran; in a gather, sent or not */
+    TXN_QUERYING, /* a query of the store is under way */
+    TXN_DONE,     /* answered: a reply slot and nothing else */
+};
+
+struct engine;
+struct gather;
+struct group;
+struct txn;
+
+/* A key watched by WATCH: EXEC goes on only if it is still exactly so. */
+struct watch {
+    int db;
+    char *key; /* owned */
+    size_t key_len;
+    bool live;
+    int64_t version;
+};
+
+/* One distinct key of a txn. */
+struct txn_key {
+    struct txn *txn;
+    struct key key;         /* as the handlers see it */
+    struct entry *entry;    /* pinned */
+    struct list queue_node; /* in entry->work->queue while waiting */
+    bool observed;          /* the outcome may depend on what the key held */
+    bool watched;
+    bool watched_live;
+    int64_t watched_version;
+};
+
+struct txn_command {
+    const struct command *cmd;
+    struct request *request; /* owned */
+    int db;
+    struct key **keys; /* nkeys, one per key argument; owned */
+    int nkeys;
+};
+
+/* Writes the reply from the query's answer. */
+typedef void (*query_done)(struct txn *t, struct store_query *q, struct reply *r);
+
+struct txn {
+    struct engine *engine;
+    struct client *client;   /* NULL: nobody waits for the reply any more */
+    enum txn_state state;
+    uint64_t seq;            /* order of arrival in this instance */
+    struct list client_node; /* in client->txns until the reply has gone out */
+    struct list age_node;    /* in engine->active until done */
+    struct list work_node;   /* in its client's queue, a fetch, or a group */
+    int64_t arrived_us;
+    size_t memory;           /* of its requests */
+    struct txn_command single;
+    struct txn_command *commands; /* &single, or an array of its own */
+    int ncommands;
+    struct txn_key *keys;
+    int nkeys;
+    bool exec;               /* a MULTI block: the reply is an array */
+    bool exec_abort;         /* an EXEC that only ends its block */
+    bool silent;             /* CLIENT REPLY: nobody wants the reply */
+    bool is_watch;           /* WATCH: remembers what it read */
+    bool built;              /* keys are resolved */
+    bool is_query;           /* over the whole keyspace */
+    bool readonly;
+    bool solo;               /* runs alone: its neighbours in a group must not pay for it */
+    bool close_after;        /* QUIT: close once the reply is out */
+    bool sent_conditional;   /* in a batch on the wire that may be rejected */
+    int attempts;            /* commits that were rejected */
+    int proto;
+    int64_t now_ms;
+    struct gather *gather;
+    struct group *group;
+    size_t lane;             /* of its fetch or gather */
+    struct store_query query;
+    query_done on_query;
+    struct bytes pattern;    /* MATCH, NULL = everything; the request's bytes */
+    int query_type;          /* TYPE, -1 = every */
+    struct buf rows;         /* what a query collects */
+    size_t nrows;
+    struct buf reply;
+};
+
+/* What the engine keeps for an entry that is in use. */
+struct entry_work {
+    struct list queue;        /* txn_key.queue_node, in order of seq */
+    int readers;              /* fetching to read */
+    bool exclusive;           /* one txn fetches to write */
+    struct txn *marking;      /* while a txn's keys are resolved: already its mark_at-th key */
+    int mark_at;
+    bool waking;              /* in engine->wake */
+    struct list wake_node;
+    struct entry *entry;
+    size_t fetch_at;          /* index in the batch being built + 1, 0 = not in it */
+    struct gather *gather;    /* the batch this entry is in, as written or as checked */
+    struct item *item;
+};
+
+/* One key of a gather. */
+struct item {
+    struct list node;         /* in group->items */
+    struct entry *entry;      /* pinned */
+    struct group *group;
+    enum commit_op op;
+    enum commit_expect expect;
+    int64_t expected;
+    struct expiry expiry;
+    bool demotable;           /* a touch that may as well be a full blind write */
+};
+
+/* Txns that share written keys, or a client: they commit together or not at all. */
+struct group {
+    struct list node;         /* in gather->groups */
+    struct list items;
+    struct list txns;         /* txn.work_node, in order of seq */
+    struct gather *gather;
+    size_t nitems;
+    size_t nwrites;
+    bool conditional;         /* some item expects something */
+    int number;               /* in the batch on the wire */
+};
+
+enum gather_state {
+    GATHER_OPEN,    /* takes txns */
+    GATHER_READY,   /* closed, waits for its lane */
+    GATHER_SENT,
+    GATHER_PROBING, /* a query finds out which of its rows are locked */
+    GATHER_PARKED,  /* its rows are locked by somebody else */
+};
+
+struct gather {
+    struct engine *engine;
+    struct list node;         /* in engine->parked, or a lane's ready list */
+    enum gather_state state;
+    size_t lane;
+    struct list groups;
+    size_t nitems;
+    size_t bytes;
+    struct commit_batch batch;
+    struct commit_item *commit_items;
+    struct store_query probe;
+    bool *locked;             /* per item of the batch, while probing */
+};
+
+struct commit_lane {
+    struct gather *open;  /* NULL if there is none */
+    struct list ready;    /* closed gathers, sent first */
+    struct gather *sent;
+};
+
+struct read_lane {
+    struct list next;     /* txns for the next batch, in order */
+    struct list sent;     /* txns of the batch in flight */
+    struct read_batch batch;
+    struct entry **entries; /* of the batch's items */
+    size_t cap;
+    struct engine *engine;
+    size_t number;
+};
+
+struct slowlog_entry {
+    struct list node;
+    int64_t id;
+    int64_t time_s;
+    int64_t us;
+    int argc;
+    struct bytes *argv; /* owned copies */
+    char peer[108];
+    char name[64];
+};
+
+struct command_stats {
+    uint64_t calls;
+    uint64_t us;
+    uint64_t rejected;
+    uint64_t failed;
+};
+
+struct engine {
+    struct loop *loop;
+    struct config_store *config_store;
+    const struct config *config;
+    struct store *store;
+    struct keyspace *keyspace;
+    struct list clients;
+    struct list monitors;
+    size_t nclients;
+    uint64_t next_client_id;
+    uint64_t next_seq;
+    struct list active;      /* txns that are not done, oldest first */
+    struct list closing;     /* clients to be freed at the end of the turn */
+    struct list pumping;     /* clients whose next txn may be able to start */
+    struct list wake;        /* entries whose queues are to be looked at */
+    struct read_lane *reads;
+    size_t nreads;
+    struct commit_lane *commits;
+    size_t ncommits;
+    struct list parked;
+    size_t nparked;
+    struct timer *parked_timer;
+    struct timer *deadlines;
+    bool pumping_now;
+    int64_t now_floor_ms;    /* now_ms of handlers never goes back */
+    /* statistics, INFO's names */
+    int64_t started_us;
+    uint64_t total_connections;
+    uint64_t rejected_connections;
+    uint64_t total_commands;
+    uint64_t keyspace_hits;
+    uint64_t keyspace_misses;
+    uint64_t total_errors;
+    uint64_t timeouts;
+    uint64_t conflicts;      /* txns run again because a version had moved */
+    uint64_t revalidated;    /* reads answered by the bytes that were here */
+    uint64_t fetched;
+    struct command_stats commands[COMMAND_COUNT];
+    struct list slowlog;
+    size_t slowlog_len;
+    int64_t slowlog_next_id;
+    char run_id[41];
+    int64_t ops_at_us;
+    uint64_t ops_at_commands;
+    uint64_t ops_per_s;
+};
+
+struct client {
+    struct engine *engine;
+    const struct client_io *io;
+    void *io_arg;
+    struct client_info info;
+    struct list node;         /* in engine->clients */
+    struct list monitor_node;
+    struct list pump_node;
+    uint64_t id;
+    struct list txns;         /* all without a sent reply, in order */
+    struct list queue;        /* txn.work_node of those that have not started, in order */
+    size_t pending;
+    size_t pending_memory;
+    /* Of the txns: started and not done; of these, reads that fetch; gathered; on the wire and
+     * rejectable. */
+    size_t active;
+    size_t fetching;
+    size_t gathered;
+    size_t sent_conditional;
+    size_t read_lane;         /* while fetching > 0 */
+    size_t commit_lane;       /* while gathered > 0 */
+    struct group *open_group; /* its group in the open gather of commit_lane, or NULL */
+    struct buf out;
+    int db;
+    int proto;
+    bool authenticated;
+    bool closed;              /* net has let go */
+    bool closing;             /* QUIT or killed: takes no more */
+    bool monitor;
+    char *name;               /* owned, "" if unset */
+    char *lib_name;
+    char *lib_version;
+    bool multi;
+    int multi_db;             /* database of the next command to be queued */
+    bool multi_failed;        /* a queued command was wrong: EXEC aborts */
+    struct txn_command *queued;
+    int nqueued;
+    int queued_cap;
+    size_t queued_memory;
+    struct watch *watches;
+    int nwatches;
+    int64_t created_us;
+    int64_t active_us;
+    size_t query_memory;
+    const char *last_command;
+    bool reply_off;           /* CLIENT REPLY OFF */
+    bool reply_skip_next;
+    bool no_evict;
+};
+
+/* ---- txn.c: the life of a transaction ---- */
+struct txn *txn_new(struct client *c, struct request *r);
+/* Resolves keys and pins entries; the commands are complete. */
+void txn_build_keys(struct txn *t, const struct watch *watches, int nwatches);
+void txn_free(struct txn *t);
+void txn_set_state(struct txn *t, enum txn_state to);
+/* Its client's earlier txns allow it: into its entries' queues, or on. */
+void txn_start(struct txn *t);
+/* Goes on at once if nothing is in its way; false: it stays as it is. For a txn whose client has
+ * earlier ones under way: it must not wait in a queue, only join what they are in. */
+bool txn_join_now(struct txn *t);
+/* Its entries hold what a statement sent after its arrival found. */
+void txn_fetched(struct txn *t);
+/* After a rejected commit: to the place in the queues that its age gives it. */
+void txn_again(struct txn *t);
+/* The reply in t->reply is final. */
+void txn_done(struct txn *t);
+/* Ends it with an error reply instead. */
+void txn_fail(struct txn *t, const char *error);
+void txn_reply_init(struct txn *t, struct reply *r);
+/* Replies with an error now; the txn itself stays where it is until its holder lets go. */
+void txn_abandon(struct txn *t, const char *error);
+/* Looks at the queues of entries that have become free. */
+void engine_wake(struct engine *e);
+void entry_wake_later(struct engine *e, struct entry *entry);
+struct entry *entry_use(struct engine *e, int db, struct bytes key);
+void entry_unuse(struct engine *e, struct entry *entry);
+void engine_check_deadlines(struct engine *e);
+/* The error while PostgreSQL cannot be asked, or NULL. */
+const char *engine_unavailable(const struct engine *e);
+
+/* ---- fetch.c: read batches ---- */
+void fetch_init(struct engine *e);
+void fetch_release(struct engine *e);
+void fetch_join(struct txn *t, bool exclusive);
+void fetch_send(struct engine *e);
+
+/* ---- gather.c: commit batches ---- */
+void gather_init(struct engine *e);
+void gather_release(struct engine *e);
+/* The lane that this txn's changes must go to; false = it has to wait. */
+bool gather_lane_for(struct txn *t, size_t *lane);
+void gather_join(struct txn *t, size_t lane);
+/* A member's client has been told that it failed; if no other waits either, the batch is not to be
+ * sent a second time. */
+void gather_note_abandoned(struct gather *g);
+void gather_send(struct engine *e);
+bool engine_has_gathered(const struct engine *e);
+
+/* ---- client.c ---- */
+/* May the next queued txn start now? Called whenever one of the client's txns has moved. */
+void client_pump_later(struct client *c);
+void engine_pump_clients(struct engine *e);
+/* Moves finished replies to the output. */
+void client_flush(struct client *c);
+void client_unwatch(struct client *c);
+void client_discard_multi(struct client *c);
+/* Closes another connection (CLIENT KILL). */
+void client_kill(struct client *c);
+void client_free(struct client *c);
+void client_set_text(char **field, struct bytes s);
+
+/* ---- session*.c: commands that belong to the engine ---- */
+/* Runs one at once. */
+void session_run(struct client *c, const struct txn_command *tc, struct reply *r);
+void session_auth(struct client *c, const struct txn_command *tc, struct reply *r);
+void session_hello(struct client *c, const struct txn_command *tc, struct reply *r);
+void session_client(struct client *c, const struct txn_command *tc, struct reply *r);
+void session_info(struct client *c, const struct txn_command *tc, struct reply *r);
+void session_config(struct client *c, const struct txn_command *tc, struct reply *r);
+void session_slowlog(struct client *c, const struct txn_command *tc, struct reply *r);
+void session_reset(struct client *c);
+void monitor_feed(struct client *c, const struct txn_command *tc);
+void slowlog_note(struct txn *t, int64_t us);
+void slowlog_release(struct engine *e);
+void info_append(struct engine *e, struct buf *out, int nsections, const struct bytes *sections,
+                 const struct store_keyspace *keyspace, size_t nkeyspace);
+bool info_wants_keyspace(int nsections, const struct bytes *sections);
+
+/* ---- query.c: commands over the whole keyspace ---- */
+/* False if the arguments are wrong: the reply is written and the txn is to be ended. */
+bool query_start(struct txn *t);
+bool command_is_query(const struct txn_command *tc);
+
+#endif

@@ -1,0 +1,248 @@
+/* session: commands about the connection itself, and the table of all commands that belong to the
+ * engine. */
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "base/num.h"
+#include "engine/internal.h"
+
+/* The Redis whose behaviour clients may expect. */
+#define REDIS_VERSION "7.0.15"
+
+/* ---- helpers ---- */
+
+static bool is_default_user(struct bytes user)
+{
+    return bytes_eq(user, BYTES_LIT("default"));
+}
+
+/* Takes as long for a wrong password as for a right one. */
+static bool same_secret(struct bytes given, const char *wanted)
+{
+    size_t n = strlen(wanted);
+    unsigned char diff = given.len != n;
+    for (size_t i = 0; i < given.len; i++)
+        diff |= (unsigned char)(given.data[i] ^ wanted[n ? i % n : 0]);
+    return diff == 0;
+}
+
+static bool check_password(const struct client *c, struct bytes user, struct bytes password)
+{
+    const char *wanted = c->engine->config->requirepass;
+    return is_default_user(user) && (wanted[0] == '\0' || same_secret(password, wanted));
+}
+
+static bool name_ok(struct bytes name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        if (name.data[i] < '!' || name.data[i] > '~')
+            return false;
+    }
+    return true;
+}
+
+/* ---- connection ---- */
+
+static void run_ping(struct client *c, const struct txn_command *tc, struct reply *r)
+{
+    (void)c;
+    if (tc->request->argc > 2)
+        command_reply_arity(r, tc->cmd);
+    else if (tc->request->argc == 2)
+        reply_bulk(r, tc->request->argv[1]);
+    else
+        reply_status(r, "PONG");
+}
+
+static void run_echo(struct client *c, const struct txn_command *tc, struct reply *r)
+{
+    (void)c;
+    reply_bulk(r, tc->request->argv[1]);
+}
+
+static void run_select(struct client *c, const struct txn_command *tc, struct reply *r)
+{
+    int64_t db;
+    if (!num_int64(tc->request->argv[1], &db) || db < INT32_MIN || db > INT32_MAX) {
+        reply_error(r, "ERR value is not an integer or out of range");
+    } else if (db < 0 || db >= c->engine->config->databases) {
+        reply_error(r, "ERR DB index is out of range");
+    } else {
+        c->db = (int)db;
+        reply_ok(r);
+    }
+}
+
+static void run_quit(struct client *c, const struct txn_command *tc, struct reply *r)
+{
+    (void)tc;
+    c->closing = true;
+    reply_ok(r);
+}
+
+void session_auth(struct client *c, const struct txn_command *tc, struct reply *r)
+{
+    const struct bytes *argv = tc->request->argv;
+    int argc = tc->request->argc;
+    if (argc > 3) {
+        reply_error(r, "ERR syntax error");
+        return;
+    }
+    if (argc == 2 && c->engine->config->requirepass[0] == '\0') {
+        reply_error(r, "ERR AUTH <password> called without any password configured for the default "
+                       "user. Are you sure your configuration is correct?");
+        return;
+    }
+    if (!check_password(c, argc == 3 ? argv[1] : BYTES_LIT("default"), argv[argc - 1])) {
+        reply_error(r, "WRONGPASS invalid username-password pair or user is disabled.");
+        return;
+    }
+    c->authenticated = true;
+    reply_ok(r);
+}
+
+static void reply_hello(struct client *c, struct reply *r)
+{
+    reply_map(r, 7);
+    reply_bulk_cstr(r, "server");
+    reply_bulk_cstr(r, "redis");
+    reply_bulk_cstr(r, "version");
+    reply_bulk_cstr(r, REDIS_VERSION);
+    reply_bulk_cstr(r, "proto");
+    reply_int(r, c->proto);
+    reply_bulk_cstr(r, "id");
+    reply_int(r, (int64_t)c->id);
+    reply_bulk_cstr(r, "mode");
+    reply_bulk_cstr(r, "standalone");
+    reply_bulk_cstr(r, "role");
+    reply_bulk_cstr(r, "master");
+    reply_bulk_cstr(r, "modules");
+    reply_array(r, 0);
+}
+
+static bool hello_version(const struct txn_command *tc, struct reply *r, int *proto)
+{
+    int64_t v;
+    if (tc->request->argc < 2)
+        return true;
+    if (!num_int64(tc->request->argv[1], &v)) {
+        reply_error(r, "ERR Protocol version is not an integer or out of range");
+        return false;
+    }
+    if (v < 2 || v > 3) {
+        reply_error(r, "NOPROTO unsupported protocol version");
+        return false;
+    }
+    *proto = (int)v;
+    return true;
+}
+
+void session_hello(struct client *c, const struct txn_command *tc, struct reply *r)
+{
+    const struct bytes *argv = tc->request->argv;
+    int argc = tc->request->argc;
+    int proto = c->proto;
+    const struct bytes *auth = NULL;
+    const struct bytes *name = NULL;
+    if (!hello_version(tc, r, &proto))
+        return;
+    for (int i = 2; i < argc; i++) {
+        if (bytes_ieq(argv[i], "auth") && i + 2 < argc) {
+            auth = &argv[i + 1];
+            i += 2;
+        } else if (bytes_ieq(argv[i], "setname") && i + 1 < argc) {
+            name = &argv[++i];
+            if (!name_ok(*name)) {
+                reply_error(r, "ERR Client names cannot contain spaces, newlines or special characters.");
+                return;
+            }
+        } else {
+            reply_errorf(r, "ERR Syntax error in HELLO option '%.*s'", (int)argv[i].len,
+                         argv[i].data);
+            return;
+        }
+    }
+    if (auth != NULL && !check_password(c, auth[0], auth[1])) {
+        reply_error(r, "WRONGPASS invalid username-password pair or user is disabled.");
+        return;
+    }
+    c->authenticated |= auth != NULL;
+    if (!c->authenticated) {
+        reply_error(r, "NOAUTH HELLO must be called with the client already authenticated, "
+                       "otherwise the HELLO <proto> AUTH <user> <pass> option can be used to "
+                       "authenticate the client and select the RESP protocol version at the same "
+                       "time");
+        return;
+    }
+    if (name != NULL)
+        client_set_text(&c->name, *name);
+    c->proto = proto;
+    r->proto = proto;
+    reply_hello(c, r);
+}
+
+static void run_unwatch(struct client *c, const struct txn_command *tc, struct reply *r)
+{
+    (void)tc;
+    client_unwatch(c);
+    reply_ok(r);
+}
+
+static void run_reset(struct client *c, const struct txn_command *tc, struct reply *r)
+{
+    (void)tc;
+    client_unwatch(c);
+    list_remove(&c->monitor_node);
+    c->monitor = false;
+    c->db = 0;
+    c->proto = 2;
+    c->reply_off = false;
+    c->reply_skip_next = false;
+    c->no_evict = false;
+    c->authenticated = c->engine->config->requirepass[0] == '\0';
+    client_set_text(&c->name, BYTES_LIT(""));
+    r->proto = 2;
+    reply_status(r, "RESET");
+}
+
+static void run_time(struct client *c, const struct txn_command *tc, struct reply *r)
+{
+    (void)tc;
+    int64_t us = c->engine->store->ops->now_us(c->engine->store);
+    reply_array(r, 2);
+    reply_bulk_int(r, us / 1000000);
+    reply_bulk_int(r, us % 1000000);
+}
+
+static void run_command(struct client *c, const struct txn_command *tc, struct reply *r)
+{
+    (void)c;
+    command_command(tc->request->argc, tc->request->argv, r);
+}
+
+static void run_monitor(struct client *c, const struct txn_command *tc, struct reply *r)
+{
+    (void)tc;
+    if (!c->monitor)
+        list_push_back(&c->engine->monitors, &c->monitor_node);
+    c->monitor = true;
+    reply_ok(r);
+}
+
+/* ---- the table ---- */
+
+static void (*const handlers[COMMAND_COUNT])(struct client *c, const struct txn_command *tc,
+                                             struct reply *r) = {
+    [CMD_PING] = run_ping,         [CMD_ECHO] = run_echo,         [CMD_SELECT] = run_select,
+    [CMD_QUIT] = run_quit,         [CMD_AUTH] = session_auth,     [CMD_HELLO] = session_hello,
+    [CMD_UNWATCH] = run_unwatch,   [CMD_DISCARD] = run_unwatch,   [CMD_RESET] = run_reset,
+    [CMD_TIME] = run_time,         [CMD_COMMAND] = run_command,   [CMD_MONITOR] = run_monitor,
+    [CMD_CLIENT] = session_client, [CMD_INFO] = session_info,     [CMD_CONFIG] = session_config,
+    [CMD_SLOWLOG] = session_slowlog,
+};
+
+void session_run(struct client *c, const struct txn_command *tc, struct reply *r)
+{
+    CHECK(handlers[tc->cmd->id] != NULL);
+    handlers[tc->cmd->id](c, tc, r);
+}

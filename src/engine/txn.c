@@ -1,0 +1,677 @@
+/* txn: the life of a transaction, from its keys to its reply. */
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "engine/internal.h"
+
+static const char error_starting[] = "LOADING respgres is waiting for its first contact with PostgreSQL";
+static const char error_away[] = "LOADING PostgreSQL is not reachable, nothing was done";
+static const char error_not_done[] = "LOADING PostgreSQL did not answer in time, nothing was done";
+static const char error_unknown[] =
+    "ERR PostgreSQL did not confirm in time, the write may or may not have been applied";
+static const char error_read_late[] = "LOADING PostgreSQL did not answer in time";
+static const char error_locked[] =
+    "ERR the row is locked by another transaction in PostgreSQL, nothing was written";
+
+/* ---- entries in use ---- */
+
+struct entry *entry_use(struct engine *e, int db, struct bytes key)
+{
+    struct entry *entry = keyspace_pin(e->keyspace, db, key);
+    if (entry->work == NULL) {
+        entry->work = mem_zalloc(sizeof(*entry->work));
+        entry->work->entry = entry;
+        list_init(&entry->work->queue);
+        list_init(&entry->work->wake_node);
+    }
+    return entry;
+}
+
+void entry_unuse(struct engine *e, struct entry *entry)
+{
+    struct entry_work *w = entry->work;
+    if (entry->pins == 1) {
+        CHECK(list_empty(&w->queue) && w->gather == NULL && w->readers == 0 && !w->exclusive);
+        list_remove(&w->wake_node);
+        mem_free(w);
+        entry->work = NULL;
+    }
+    keyspace_unpin(e->keyspace, entry);
+}
+
+void entry_wake_later(struct engine *e, struct entry *entry)
+{
+    struct entry_work *w = entry->work;
+    if (!list_empty(&w->queue) && list_empty(&w->wake_node))
+        list_push_back(&e->wake, &w->wake_node);
+}
+
+/* ---- making and ending ---- */
+
+struct txn *txn_new(struct client *c, struct request *r)
+{
+    struct engine *e = c->engine;
+    struct txn *t = mem_zalloc(sizeof(*t));
+    t->engine = e;
+    t->client = c;
+    t->seq = ++e->next_seq;
+    t->arrived_us = loop_now_us(e->loop);
+    t->proto = c->proto;
+    t->single.request = r;
+    t->single.db = c->db;
+    t->commands = &t->single;
+    t->ncommands = 1;
+    t->memory = sizeof(*t) + (r != NULL ? r->memory : 0);
+    list_init(&t->work_node);
+    list_push_back(&c->txns, &t->client_node);
+    list_push_back(&e->active, &t->age_node);
+    c->pending++;
+    c->pending_memory += t->memory;
+    return t;
+}
+
+static void release_keys(struct txn *t)
+{
+    for (int i = 0; i < t->nkeys; i++) {
+        value_unref(t->keys[i].key.value);
+        entry_unuse(t->engine, t->keys[i].entry);
+    }
+    mem_free(t->keys);
+    t->keys = NULL;
+    t->nkeys = 0;
+}
+
+static void release_commands(struct txn *t)
+{
+    for (int i = 0; i < t->ncommands; i++) {
+        request_free(t->commands[i].request);
+        mem_free(t->commands[i].keys);
+    }
+    if (t->commands != &t->single)
+        mem_free(t->commands);
+    t->commands = NULL;
+    t->ncommands = 0;
+}
+
+void txn_free(struct txn *t)
+{
+    if (t->client != NULL) {
+        list_remove(&t->client_node);
+        t->client->pending--;
+        t->client->pending_memory -= t->memory;
+    }
+    if (t->state != TXN_DONE)
+        list_remove(&t->age_node);
+    list_remove(&t->work_node);
+    release_keys(t);
+    release_commands(t);
+    buf_release(&t->reply);
+    buf_release(&t->rows);
+    mem_free(t);
+}
+
+void txn_set_state(struct txn *t, enum txn_state to)
+{
+    static const bool legal[6][6] = {
+        [TXN_QUEUED] = {[TXN_WAITING] = true, [TXN_FETCHING] = true, [TXN_GATHERED] = true,
+                        [TXN_QUERYING] = true, [TXN_DONE] = true},
+        [TXN_WAITING] = {[TXN_FETCHING] = true, [TXN_GATHERED] = true, [TXN_DONE] = true},
+        [TXN_FETCHING] = {[TXN_GATHERED] = true, [TXN_WAITING] = true, [TXN_FETCHING] = true,
+                          [TXN_DONE] = true},
+        [TXN_GATHERED] = {[TXN_WAITING] = true, [TXN_DONE] = true},
+        [TXN_QUERYING] = {[TXN_DONE] = true},
+    };
+    CHECK(legal[t->state][to]);
+    struct client *c = t->client;
+    if (c != NULL) {
+        c->active += (t->state == TXN_QUEUED && to != TXN_DONE);
+        c->active -= (t->state != TXN_QUEUED && to == TXN_DONE);
+        if (t->readonly)
+            c->fetching += (to == TXN_FETCHING) - (t->state == TXN_FETCHING);
+        c->gathered += (to == TXN_GATHERED) - (t->state == TXN_GATHERED);
+        if (t->sent_conditional)
+            c->sent_conditional--;
+    }
+    t->sent_conditional = false;
+    t->state = to;
+}
+
+void txn_reply_init(struct txn *t, struct reply *r)
+{
+    t->reply.len = 0;
+    *r = (struct reply){&t->reply, t->proto, false};
+}
+
+static void note_command_stats(struct txn *t, int64_t us)
+{
+    for (int i = 0; i < t->ncommands; i++) {
+        struct command_stats *st = &t->engine->commands[t->commands[i].cmd->id];
+        st->calls++;
+        st->us += (uint64_t)(us / t->ncommands);
+    }
+}
+
+void txn_done(struct txn *t)
+{
+    struct engine *e = t->engine;
+    struct client *c = t->client;
+    int64_t us = loop_now_us(e->loop) - t->arrived_us;
+    if (us < 0)
+        us = 0;
+    note_command_stats(t, us);
+    slowlog_note(t, us);
+    txn_set_state(t, TXN_DONE);
+    list_remove(&t->age_node);
+    list_remove(&t->work_node);
+    for (int i = 0; i < t->nkeys; i++)
+        entry_wake_later(e, t->keys[i].entry);
+    release_keys(t);
+    release_commands(t);
+    if (c == NULL) {
+        txn_free(t);
+        return;
+    }
+    client_flush(c);
+    client_pump_later(c);
+}
+
+static void reply_error_only(struct txn *t, const char *error)
+{
+    struct reply r;
+    txn_reply_init(t, &r);
+    reply_error(&r, error);
+    t->engine->total_errors++;
+}
+
+void txn_fail(struct txn *t, const char *error)
+{
+    reply_error_only(t, error);
+    txn_done(t);
+}
+
+void txn_abandon(struct txn *t, const char *error)
+{
+    struct client *c = t->client;
+    CHECK(c != NULL);
+    struct txn *slot = mem_zalloc(sizeof(*slot));
+    slot->engine = t->engine;
+    slot->client = c;
+    slot->state = TXN_DONE;
+    slot->proto = t->proto;
+    slot->memory = sizeof(*slot);
+    slot->close_after = t->close_after;
+    list_init(&slot->age_node);
+    list_init(&slot->work_node);
+    list_insert_after(&t->client_node, &slot->client_node);
+    reply_error_only(slot, error);
+    c->pending_memory += slot->memory;
+    /* The txn leaves its client's counters and list; its holder frees it. */
+    c->active--;
+    c->fetching -= t->readonly && t->state == TXN_FETCHING;
+    c->gathered -= t->state == TXN_GATHERED;
+    c->sent_conditional -= t->sent_conditional;
+    t->sent_conditional = false;
+    c->pending_memory -= t->memory;
+    list_remove(&t->client_node);
+    list_remove(&t->age_node);
+    t->client = NULL;
+    if (t->state == TXN_GATHERED) {
+        if (c->open_group == t->group)
+            c->open_group = NULL;
+        gather_note_abandoned(t->gather);
+    }
+    client_flush(c);
+    client_pump_later(c);
+}
+
+/* ---- keys ---- */
+
+static struct txn_key *add_key(struct txn *t, int db, struct bytes name, bool observed)
+{
+    struct entry *entry = entry_use(t->engine, db, name);
+    struct entry_work *w = entry->work;
+    if (w->marking == t) {
+        entry_unuse(t->engine, entry);
+        return &t->keys[w->mark_at];
+    }
+    w->marking = t;
+    w->mark_at = t->nkeys;
+    struct txn_key *k = &t->keys[t->nkeys++];
+    *k = (struct txn_key){.txn = t, .entry = entry, .observed = observed};
+    k->key.db = db;
+    k->key.name = entry_key(entry);
+    list_init(&k->queue_node);
+    return k;
+}
+
+static void add_command_keys(struct txn *t, struct txn_command *tc)
+{
+    const struct command *cmd = tc->cmd;
+    int argc = tc->request->argc;
+    const struct bytes *argv = tc->request->argv;
+    tc->nkeys = command_key_count(cmd, argc);
+    if (tc->nkeys == 0)
+        return;
+    bool blind = cmd->is_blind != NULL && cmd->is_blind(argc, argv);
+    tc->keys = mem_alloc((size_t)tc->nkeys * sizeof(*tc->keys));
+    for (int i = 0; i < tc->nkeys; i++)
+        tc->keys[i] = &add_key(t, tc->db, argv[command_key_at(cmd, i)], !blind)->key;
+}
+
+void txn_build_keys(struct txn *t, const struct watch *watches, int nwatches)
+{
+    size_t most = (size_t)nwatches;
+    t->readonly = true;
+    for (int i = 0; i < t->ncommands; i++) {
+        const struct command *cmd = t->commands[i].cmd;
+        most += (size_t)command_key_count(cmd, t->commands[i].request->argc);
+        t->readonly &= (cmd->flags & CF_WRITE) == 0;
+    }
+    t->keys = mem_zalloc((most + 1) * sizeof(*t->keys));
+    for (int i = 0; i < nwatches; i++) {
+        const struct watch *w = &watches[i];
+        struct txn_key *k = add_key(t, w->db, bytes_of(w->key, w->key_len), true);
+        k->watched = true;
+        k->watched_live = w->live;
+        k->watched_version = w->version;
+    }
+    for (int i = 0; i < t->ncommands; i++)
+        add_command_keys(t, &t->commands[i]);
+    for (int i = 0; i < t->nkeys; i++)
+        t->keys[i].entry->work->marking = NULL;
+}
+
+/* ---- running ---- */
+
+static void fill_key(struct txn_key *k)
+{
+    const struct entry *entry = k->entry;
+    const struct item *item = entry->work->item;
+    value_unref(k->key.value);
+    k->key.value = NULL;
+    k->key.change = KEY_UNCHANGED;
+    k->key.blind = !k->observed;
+    k->key.expiry = (struct expiry){EXPIRY_NONE, 0};
+    if (k->key.blind || entry->knowledge != ENTRY_LIVE)
+        return;
+    k->key.value = value_ref(entry->value);
+    if (item != NULL && item->op != COMMIT_CHECK)
+        k->key.expiry = item->expiry;
+    else if (entry->expires_us != STORE_NEVER)
+        k->key.expiry = (struct expiry){EXPIRY_AT, entry->expires_us};
+}
+
+/* Is every watched key exactly as WATCH found it? */
+static bool watches_hold(const struct txn *t)
+{
+    for (int i = 0; i < t->nkeys; i++) {
+        const struct txn_key *k = &t->keys[i];
+        const struct entry *entry = k->entry;
+        if (!k->watched)
+            continue;
+        bool dirty = entry->work->item != NULL && entry->work->item->op != COMMIT_CHECK;
+        bool live = entry->knowledge == ENTRY_LIVE;
+        if (dirty || live != k->watched_live)
+            return false;
+        if (live ? entry->version != k->watched_version : entry->version > k->watched_version)
+            return false;
+    }
+    return true;
+}
+
+static void run_command(struct txn *t, struct txn_command *tc, struct reply *r)
+{
+    if (tc->cmd->handler == NULL) {
+        if (t->client != NULL)
+            session_run(t->client, tc, r);
+        return;
+    }
+    struct command_ctx ctx = {
+        .cmd = tc->cmd, .argc = tc->request->argc, .argv = tc->request->argv,
+        .now_ms = t->now_ms, .keys = tc->keys, .nkeys = tc->nkeys,
+        .max_value = (size_t)t->engine->config->proto_max_bulk_len, .reply = r};
+    r->is_error = false;
+    tc->cmd->handler(&ctx);
+    if (r->is_error)
+        t->engine->commands[tc->cmd->id].failed++;
+}
+
+/* Runs all commands over the entries as they are; true if a key changed. May be called again. */
+static bool run(struct txn *t)
+{
+    struct reply r;
+    txn_reply_init(t, &r);
+    int64_t now_ms = t->engine->store->ops->now_us(t->engine->store) / 1000;
+    if (t->now_ms < t->engine->now_floor_ms)
+        t->now_ms = t->engine->now_floor_ms;
+    if (t->now_ms < now_ms)
+        t->now_ms = now_ms;
+    t->engine->now_floor_ms = t->now_ms;
+    if (t->exec_abort) {
+        if (t->client != NULL)
+            client_unwatch(t->client);
+        reply_error(&r, "EXECABORT Transaction discarded because of previous errors.");
+        return false;
+    }
+    if (!watches_hold(t)) {
+        reply_null_array(&r);
+        for (int i = 0; i < t->nkeys; i++)
+            t->keys[i].key.change = KEY_UNCHANGED;
+        return false;
+    }
+    for (int i = 0; i < t->nkeys; i++)
+        fill_key(&t->keys[i]);
+    if (t->exec)
+        reply_array(&r, (size_t)t->ncommands);
+    for (int i = 0; i < t->ncommands; i++)
+        run_command(t, &t->commands[i], &r);
+    bool changed = false;
+    for (int i = 0; i < t->nkeys; i++)
+        changed |= t->keys[i].key.change != KEY_UNCHANGED;
+    return changed;
+}
+
+static bool in_gather(const struct txn *t)
+{
+    for (int i = 0; i < t->nkeys; i++) {
+        if (t->keys[i].entry->work->gather != NULL)
+            return true;
+    }
+    return false;
+}
+
+static void settle_watch(struct txn *t)
+{
+    struct client *c = t->client;
+    struct reply r;
+    txn_reply_init(t, &r);
+    reply_ok(&r);
+    if (c != NULL && !c->closed) {
+        c->watches = mem_realloc(c->watches,
+                                 (size_t)(c->nwatches + t->nkeys) * sizeof(*c->watches));
+        for (int i = 0; i < t->nkeys; i++) {
+            const struct entry *entry = t->keys[i].entry;
+            c->watches[c->nwatches++] = (struct watch){
+                entry->db, mem_strndup(entry->key, entry->key_len), entry->key_len,
+                entry->knowledge == ENTRY_LIVE, entry->version};
+        }
+    }
+    txn_done(t);
+}
+
+static void note_reads(struct txn *t)
+{
+    for (int i = 0; i < t->nkeys; i++) {
+        if (t->keys[i].entry->knowledge == ENTRY_LIVE)
+            t->engine->keyspace_hits++;
+        else
+            t->engine->keyspace_misses++;
+    }
+}
+
+void txn_fetched(struct txn *t)
+{
+    if (t->is_watch) {
+        settle_watch(t);
+        return;
+    }
+    if (run(t)) {
+        size_t lane;
+        if (gather_lane_for(t, &lane))
+            gather_join(t, lane);
+        else
+            txn_again(t);
+        return;
+    }
+    if (t->readonly)
+        note_reads(t);
+    txn_done(t);
+}
+
+/* ---- waiting and starting ---- */
+
+/* Would running now see values that are certainly not the stored ones? */
+static bool needs_fetch(const struct txn *t)
+{
+    int64_t now_us = t->engine->store->ops->now_us(t->engine->store);
+    for (int i = 0; i < t->nkeys; i++) {
+        const struct txn_key *k = &t->keys[i];
+        const struct entry *entry = k->entry;
+        if (!k->observed || entry->work->gather != NULL)
+            continue;
+        if (entry->knowledge == ENTRY_UNKNOWN ||
+            (entry->knowledge == ENTRY_LIVE && entry->expires_us <= now_us))
+            return true;
+    }
+    return false;
+}
+
+static bool group_runs_alone(const struct group *g)
+{
+    return !list_empty(&g->txns) && LIST_ITEM(g->txns.next, struct txn, work_node)->solo;
+}
+
+static bool may_use(const struct txn *t, const struct txn_key *k)
+{
+    const struct entry_work *w = k->entry->work;
+    if (!list_empty(&w->queue) && w->queue.next != &k->queue_node)
+        return false;
+    if (w->exclusive || (!t->readonly && w->readers > 0))
+        return false;
+    if (w->gather == NULL)
+        return true;
+    if (w->gather->state != GATHER_OPEN || (t->readonly && t->nkeys > 1))
+        return false;
+    return !t->is_watch && !t->solo && !group_runs_alone(w->item->group);
+}
+
+enum way { WAY_BLOCKED, WAY_FETCH, WAY_RUN };
+
+/* How could this txn go on right now? */
+static enum way find_way(const struct txn *t)
+{
+    for (int i = 0; i < t->nkeys; i++) {
+        if (!may_use(t, &t->keys[i]))
+            return WAY_BLOCKED;
+    }
+    bool gathered = in_gather(t);
+    size_t lane;
+    if (gathered && !gather_lane_for((struct txn *)t, &lane))
+        return WAY_BLOCKED;
+    if (t->nkeys == 0)
+        return WAY_RUN;
+    if (t->is_watch || t->readonly)
+        return gathered ? WAY_RUN : WAY_FETCH;
+    if (!needs_fetch(t))
+        return WAY_RUN;
+    return gathered ? WAY_BLOCKED : WAY_FETCH;
+}
+
+static void run_unvalidated(struct txn *t)
+{
+    bool changed = run(t);
+    size_t lane;
+    if (!changed && t->nkeys == 0) {
+        txn_done(t);
+    } else if (!changed && !in_gather(t)) {
+        fetch_join(t, !t->readonly);
+    } else if (gather_lane_for(t, &lane)) {
+        gather_join(t, lane);
+    } else {
+        txn_again(t);
+    }
+}
+
+static void go(struct txn *t, enum way way)
+{
+    const char *unavailable = t->nkeys == 0 ? NULL : engine_unavailable(t->engine);
+    if (unavailable != NULL)
+        txn_fail(t, unavailable);
+    else if (way == WAY_FETCH)
+        fetch_join(t, !t->readonly);
+    else
+        run_unvalidated(t);
+}
+
+/* Into the queues of all its entries, behind the older ones. */
+static void enqueue(struct txn *t)
+{
+    txn_set_state(t, TXN_WAITING);
+    for (int i = 0; i < t->nkeys; i++) {
+        struct list *queue = &t->keys[i].entry->work->queue;
+        struct list *at = queue->prev;
+        while (at != queue && LIST_ITEM(at, struct txn_key, queue_node)->txn->seq > t->seq)
+            at = at->prev;
+        list_insert_after(at, &t->keys[i].queue_node);
+    }
+}
+
+static void dequeue(struct txn *t)
+{
+    for (int i = 0; i < t->nkeys; i++) {
+        list_remove(&t->keys[i].queue_node);
+        entry_wake_later(t->engine, t->keys[i].entry);
+    }
+}
+
+void txn_start(struct txn *t)
+{
+    const char *unavailable = engine_unavailable(t->engine);
+    enum way way = find_way(t);
+    if (t->nkeys > 0 && unavailable != NULL)
+        txn_fail(t, unavailable);
+    else if (way == WAY_BLOCKED)
+        enqueue(t);
+    else
+        go(t, way);
+}
+
+bool txn_join_now(struct txn *t)
+{
+    struct client *c = t->client;
+    enum way way = find_way(t);
+    size_t lane;
+    if (engine_unavailable(t->engine) != NULL || t->nkeys == 0)
+        return false;
+    if (way == WAY_FETCH && t->readonly && c->active == c->fetching) {
+        go(t, way);
+        return true;
+    }
+    if (way == WAY_RUN && c->active == c->gathered && c->sent_conditional == 0 && !t->solo &&
+        gather_lane_for(t, &lane)) {
+        go(t, way);
+        return true;
+    }
+    return false;
+}
+
+void txn_again(struct txn *t)
+{
+    struct engine *e = t->engine;
+    if (t->client == NULL) {
+        for (int i = 0; i < t->nkeys; i++)
+            entry_wake_later(e, t->keys[i].entry);
+        txn_free(t);
+        return;
+    }
+    list_remove(&t->work_node);
+    t->gather = NULL;
+    t->group = NULL;
+    enqueue(t);
+    for (int i = 0; i < t->nkeys; i++)
+        entry_wake_later(e, t->keys[i].entry);
+}
+
+static void wake_entry(struct entry_work *w)
+{
+    while (!list_empty(&w->queue)) {
+        struct txn *t = LIST_ITEM(w->queue.next, struct txn_key, queue_node)->txn;
+        enum way way = find_way(t);
+        if (way == WAY_BLOCKED)
+            return;
+        /* The entry itself may be unused after this: hold it. */
+        struct engine *e = t->engine;
+        struct entry *entry = entry_use(e, w->entry->db, entry_key(w->entry));
+        dequeue(t);
+        go(t, way);
+        bool last = entry->pins == 1;
+        entry_unuse(e, entry);
+        if (last)
+            return;
+    }
+}
+
+void engine_wake(struct engine *e)
+{
+    while (!list_empty(&e->wake)) {
+        struct entry_work *w = LIST_ITEM(e->wake.next, struct entry_work, wake_node);
+        list_remove(&w->wake_node);
+        wake_entry(w);
+    }
+}
+
+/* ---- limits ---- */
+
+const char *engine_unavailable(const struct engine *e)
+{
+    switch (store_state(e->store)) {
+    case STORE_STARTING:
+        return error_starting;
+    case STORE_AWAY:
+        return error_away;
+    case STORE_ONLINE:
+        return NULL;
+    }
+    check_failed("store state", __FILE__, __LINE__);
+}
+
+static void time_out(struct txn *t)
+{
+    t->engine->timeouts++;
+    switch (t->state) {
+    case TXN_QUEUED:
+        txn_fail(t, error_not_done);
+        break;
+    case TXN_WAITING:
+        dequeue(t);
+        txn_fail(t, error_not_done);
+        break;
+    case TXN_FETCHING:
+        txn_abandon(t, error_read_late);
+        break;
+    case TXN_GATHERED:
+        if (t->gather->state == GATHER_SENT)
+            txn_abandon(t, error_unknown);
+        else
+            txn_abandon(t, t->gather->state == GATHER_PARKED ? error_locked : error_not_done);
+        break;
+    case TXN_QUERYING:
+        txn_abandon(t, error_read_late);
+        break;
+    case TXN_DONE:
+        check_failed("done txn in the list of active ones", __FILE__, __LINE__);
+    }
+}
+
+/* Whole-keyspace queries may take their time while PostgreSQL answers others. */
+static bool has_own_limit(const struct txn *t)
+{
+    return t->state == TXN_QUERYING && store_state(t->engine->store) == STORE_ONLINE;
+}
+
+void engine_check_deadlines(struct engine *e)
+{
+    int64_t limit = loop_now_us(e->loop) - e->config->pg_timeout_ms * 1000;
+    LIST_EACH(it, &e->active)
+    {
+        struct txn *t = LIST_ITEM(it, struct txn, age_node);
+        if (t->arrived_us > limit)
+            break;
+        if (has_own_limit(t))
+            continue;
+        if (t->state == TXN_QUEUED && t->client->active > 0)
+            continue; /* behind a query of its own client */
+        time_out(t);
+    }
+}

@@ -1,0 +1,78 @@
+/* keyspace: what this instance knows of keys. An entry per key; entries that nobody uses right now
+ * are the cache, in order of last use, and go when memory is short.
+ *
+ * Ownership: the keyspace owns the entries. Whoever works with one pins it; a pinned entry is never
+ * evicted. An unpinned entry about which nothing is known is freed at once. */
+#ifndef RESPGRES_KEYSPACE_KEYSPACE_H
+#define RESPGRES_KEYSPACE_KEYSPACE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "value/expiry.h"
+#include "value/value.h"
+
+enum entry_knowledge {
+    ENTRY_UNKNOWN,
+    ENTRY_ABSENT, /* not live; `version` is that of its tombstone or expired row, 0 = no row */
+    ENTRY_LIVE,
+};
+
+struct entry_work; /* the engine's: who waits, what is being written */
+
+struct entry {
+    struct map_node node;
+    struct list lru;
+    struct entry_work *work; /* NULL while nobody uses the entry */
+    struct value *value;     /* one reference; NULL unless live */
+    int64_t version;         /* of the row this knowledge comes from */
+    int64_t expires_us;      /* INT64_MAX = never, or not known yet while being written */
+    uint32_t pins;
+    uint32_t key_len;
+    uint16_t db;
+    uint8_t knowledge;       /* enum entry_knowledge */
+    bool suspect;            /* its row was found locked by somebody else: probe before a commit */
+    char key[];
+};
+
+struct keyspace;
+
+struct keyspace *keyspace_new(size_t max_memory);
+void keyspace_free(struct keyspace *ks);
+void keyspace_set_max_memory(struct keyspace *ks, size_t bytes);
+
+/* The entry of a key, made if there is none, pinned once for the caller. */
+struct entry *keyspace_pin(struct keyspace *ks, int db, struct bytes key);
+void keyspace_unpin(struct keyspace *ks, struct entry *e);
+
+static inline struct bytes entry_key(const struct entry *e)
+{
+    return (struct bytes){e->key, e->key_len};
+}
+
+/* What is known from now on. entry_set_live takes the value's reference. */
+void entry_set_live(struct keyspace *ks, struct entry *e, struct value *take, int64_t version,
+                    int64_t expires_us);
+void entry_set_absent(struct keyspace *ks, struct entry *e, int64_t version);
+void entry_set_unknown(struct keyspace *ks, struct entry *e);
+
+/* Drops unpinned entries, least recently used first, until the memory is within bounds; a bounded
+ * number per call. Returns true if there is more to do. */
+bool keyspace_evict(struct keyspace *ks);
+
+/* Forgets all unpinned entries of a database, or of all (db < 0). */
+void keyspace_drop(struct keyspace *ks, int db);
+
+struct keyspace_stats {
+    size_t entries;
+    size_t memory;     /* bytes of entries, values and the table */
+    size_t max_memory;
+    uint64_t evicted;
+};
+
+void keyspace_get_stats(const struct keyspace *ks, struct keyspace_stats *out);
+
+#endif

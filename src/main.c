@@ -1,0 +1,187 @@
+/* main: boot order and tear-down, nothing else. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "engine/engine.h"
+#include "event/loop.h"
+#include "http/http.h"
+#include "net/net.h"
+#include "store/postgres/postgres.h"
+
+extern char **environ;
+
+struct server {
+    struct loop *loop;
+    struct config_store *config;
+    struct store *store;
+    struct engine *engine;
+    struct net *net;
+    struct http *http;
+    int exit_code;
+    bool draining;
+    bool store_stopping;
+    int64_t drain_until_us;
+};
+
+static void apply_config(void *arg)
+{
+    struct server *s = arg;
+    log_set_level((enum log_level)config_values(s->config)->loglevel);
+    if (s->engine != NULL)
+        engine_config_changed(s->engine);
+    if (s->net != NULL)
+        net_config_changed(s->net);
+}
+
+static void on_fatal(void *arg, const char *why)
+{
+    struct server *s = arg;
+    char quoted[LOG_QUOTE_SIZE];
+    log_event(LOG_WARNING, "fatal", "why=%s", log_quote(why, quoted));
+    s->exit_code = 1;
+    loop_stop(s->loop);
+}
+
+/* The first asks: no new connections, finish what is in flight. The second does not ask. */
+static void on_terminate(void *arg, int signo)
+{
+    struct server *s = arg;
+    if (s->draining)
+        _exit(1);
+    log_event(LOG_NOTICE, "shutdown", "signal=%d", signo);
+    s->draining = true;
+    s->drain_until_us =
+        clock_mono_us() + config_values(s->config)->shutdown_timeout_s * 1000000;
+    net_stop_accepting(s->net);
+    net_stop_reading(s->net);
+}
+
+static void on_hangup(void *arg, int signo)
+{
+    struct server *s = arg;
+    struct buf error;
+    char quoted[LOG_QUOTE_SIZE];
+    (void)signo;
+    buf_init(&error);
+    bool ok = config_reload(s->config, &error);
+    log_event(ok ? LOG_NOTICE : LOG_WARNING, ok ? "config-reloaded" : "config-not-reloaded",
+              "note=%s", log_quote(buf_cstr(&error), quoted));
+    buf_release(&error);
+}
+
+/* Steps of the drain: engine, replies, store. */
+static bool drain(struct server *s)
+{
+    bool late = clock_mono_us() > s->drain_until_us;
+    if (!late && !(engine_idle(s->engine) && net_unwritten(s->net) == 0))
+        return false;
+    if (!s->store_stopping) {
+        s->store_stopping = true;
+        s->store->ops->stop(s->store);
+    }
+    if (late || s->store->ops->stopped(s->store))
+        loop_stop(s->loop);
+    return false;
+}
+
+static bool on_turn_end(void *arg)
+{
+    struct server *s = arg;
+    bool more = engine_turn_end(s->engine);
+    more |= net_turn_end(s->net);
+    if (s->draining)
+        drain(s);
+    return more;
+}
+
+static bool start(struct server *s, struct buf *error)
+{
+    const struct config *c = config_values(s->config);
+    if (c->database_url[0] == '\0') {
+        buf_append_cstr(error, "no database: set DATABASE_URL, or database-url in the configuration "
+                               "file, or pass --database-url postgresql://user:password@host/name");
+        return false;
+    }
+    s->loop = loop_new();
+    s->store = postgres_store_new(s->loop, c, on_fatal, s);
+    s->engine = engine_new(s->loop, s->config, s->store);
+    s->net = net_new(s->loop, s->engine, s->config, error);
+    if (s->net == NULL)
+        return false;
+    s->http = http_new(s->loop, s->config, s->engine, error);
+    if (s->http == NULL)
+        return false;
+    config_on_change(s->config, apply_config, s);
+    loop_on_signal(s->loop, SIGTERM, on_terminate, s);
+    loop_on_signal(s->loop, SIGINT, on_terminate, s);
+    loop_on_signal(s->loop, SIGHUP, on_hangup, s);
+    return true;
+}
+
+static void stop(struct server *s)
+{
+    http_free(s->http);
+    net_free(s->net);
+    engine_free(s->engine);
+    if (s->store != NULL)
+        s->store->ops->free(s->store);
+    loop_free(s->loop);
+    config_free(s->config);
+}
+
+/* --help and --version; true if there was one. */
+static bool answer_and_exit(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-v") == 0) {
+            printf("respgres %s\n", RESPGRES_VERSION);
+            return true;
+        }
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            struct buf text;
+            buf_init(&text);
+            config_usage(&text);
+            fputs(buf_cstr(&text), stdout);
+            buf_release(&text);
+            return true;
+        }
+    }
+    return false;
+}
+
+int main(int argc, char **argv)
+{
+    struct server s = {0};
+    struct buf error;
+    if (answer_and_exit(argc, argv))
+        return 0;
+    signal(SIGPIPE, SIG_IGN);
+    hash_seed();
+    buf_init(&error);
+    s.config = config_load(argc, argv, environ, &error);
+    if (s.config == NULL) {
+        fprintf(stderr, "respgres: %s\n", buf_cstr(&error));
+        buf_release(&error);
+        return 1;
+    }
+    apply_config(&s);
+    config_log(s.config);
+    if (start(&s, &error)) {
+        log_event(LOG_NOTICE, "started", "version=%s pid=%d port=%lld", RESPGRES_VERSION,
+                  (int)getpid(), (long long)config_values(s.config)->port);
+        loop_run(s.loop, on_turn_end, &s);
+        log_event(LOG_NOTICE, "stopped", "code=%d", s.exit_code);
+    } else {
+        fprintf(stderr, "respgres: %s\n", buf_cstr(&error));
+        s.exit_code = 1;
+    }
+    buf_release(&error);
+    stop(&s);
+    return s.exit_code;
+}

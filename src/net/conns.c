@@ -1,0 +1,406 @@
+/* conns: see the header.
+ *
+ * A connection is OPEN until its input ends; then FLUSHING until its last output is written; then
+ * CLOSED, and freed by conns_turn_end, never by its own callback. Calls from the engine (conn_*_cb)
+ * only set flags and join lists, so that they may come from within client_submit. */
+#include "net/conns.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "resp/reader.h"
+
+enum {
+    SCRATCH_SIZE = 64 * 1024,
+    MAX_INLINE = 64 * 1024,
+    KEEP_OUTPUT = 16 * 1024, /* memory that an empty output buffer keeps */
+    MAX_PENDING = 10000,     /* requests taken and not answered; reading resumes at half */
+    MAX_PENDING_BYTES = 4 * 1024 * 1024,
+    MAX_UNWRITTEN = 1024 * 1024,
+    FLUSH_PATIENCE_US = 10 * 1000 * 1000, /* for a peer that does not take its last replies */
+};
+
+enum conn_state { CONN_OPEN, CONN_FLUSHING, CONN_CLOSED };
+
+struct conn {
+    struct conns *set;
+    struct list node;    /* in set->all */
+    struct list dirty;   /* in set->dirty: has output, or may close */
+    struct list resumed; /* in set->resumed: may go on after a pause */
+    struct list closed;  /* in set->closed */
+    enum conn_state state;
+    bool input_over;    /* after a protocol error or the peer's end: nothing is parsed any more */
+    bool paused;        /* too much owed: neither read nor parsed */
+    bool write_blocked; /* the socket is full: waits for IO_WRITE */
+    bool await_replies; /* FLUSHING: what the peer sent before its end is answered first */
+    int fd;
+    struct io *io;
+    struct reader *reader;
+    struct client *client;
+    size_t written; /* of client_out(): consumed in large steps, not per write */
+    int64_t flushing_since_us;
+    char peer[sizeof(((struct client_info *)0)->peer)];
+};
+
+struct conns {
+    struct loop *loop;
+    struct engine *engine;
+    const struct config *config;
+    struct list all;
+    struct list dirty;
+    struct list resumed;
+    struct list closed;
+    size_t count;
+    bool reading;
+    char scratch[SCRATCH_SIZE];
+};
+
+/* ---- state ---- */
+
+static void conn_watch(struct conn *c)
+{
+    bool read = c->state == CONN_OPEN && !c->input_over && !c->paused && c->set->reading;
+    bool write = c->state != CONN_CLOSED && c->write_blocked;
+    io_want(c->io, (read ? IO_READ : 0) | (write ? IO_WRITE : 0));
+}
+
+/* OPEN → FLUSHING → CLOSED, or OPEN → CLOSED; staying is no error. */
+static void conn_set_state(struct conn *c, enum conn_state state, const char *why)
+{
+    if (c->state == state)
+        return;
+    CHECK(state > c->state);
+    c->state = state;
+    log_event(LOG_DEBUG, "connection", "state=%s peer=%s why=%s",
+              state == CONN_CLOSED ? "closed" : "flushing", c->peer, why);
+    if (state == CONN_CLOSED)
+        list_push_back(&c->set->closed, &c->closed);
+    else
+        c->flushing_since_us = loop_now_us(c->set->loop);
+    conn_watch(c);
+}
+
+static void conn_mark_dirty(struct conn *c)
+{
+    if (list_empty(&c->dirty))
+        list_push_back(&c->set->dirty, &c->dirty);
+}
+
+static size_t conn_unwritten(const struct conn *c)
+{
+    return client_out(c->client)->len - c->written;
+}
+
+/* Above the bounds by 1/share of them: pausing asks with 1, resuming with 2. */
+static bool conn_owes_much(const struct conn *c, size_t share)
+{
+    return client_pending(c->client) > MAX_PENDING / share ||
+           client_pending_memory(c->client) > MAX_PENDING_BYTES / share ||
+           conn_unwritten(c) > MAX_UNWRITTEN / share;
+}
+
+static void conn_may_resume(struct conn *c)
+{
+    if (c->paused && c->state == CONN_OPEN && list_empty(&c->resumed) && !conn_owes_much(c, 2))
+        list_push_back(&c->set->resumed, &c->resumed);
+}
+
+/* ---- what the engine calls ---- */
+
+static void conn_output_cb(void *arg)
+{
+    conn_mark_dirty(arg);
+}
+
+static void conn_close_cb(void *arg, bool now)
+{
+    struct conn *c = arg;
+    c->await_replies = false;
+    if (now) {
+        conn_set_state(c, CONN_CLOSED, "engine");
+    } else if (c->state == CONN_OPEN) {
+        conn_set_state(c, CONN_FLUSHING, "engine");
+    }
+    conn_mark_dirty(c);
+}
+
+static void conn_resume_cb(void *arg)
+{
+    conn_may_resume(arg);
+}
+
+static const struct client_io conn_client_io = {
+    .output = conn_output_cb,
+    .close = conn_close_cb,
+    .resume = conn_resume_cb,
+};
+
+/* ---- input ---- */
+
+static void conn_protocol_error(struct conn *c)
+{
+    const char *text = reader_error(c->reader);
+    c->input_over = true;
+    if (text == NULL) {
+        log_event(LOG_WARNING, "client-query-limit", "peer=%s", c->peer);
+        conn_set_state(c, CONN_CLOSED, "query-limit");
+        return;
+    }
+    log_event(LOG_VERBOSE, "protocol-error", "peer=%s", c->peer);
+    client_protocol_error(c->client, text);
+    conn_watch(c);
+}
+
+/* Submits what has been read, until there is no whole request, or too much is owed. True if
+ * anything was submitted. */
+static bool conn_submit_requests(struct conn *c)
+{
+    const struct config *config = c->set->config;
+    struct reader_limits limits = {
+        .max_args = INT32_MAX,
+        .max_bulk = (size_t)config->proto_max_bulk_len,
+        .max_inline = MAX_INLINE,
+        .max_query = (size_t)config->client_query_buffer_limit,
+    };
+    bool any = false;
+    while (c->state == CONN_OPEN && !c->input_over && c->set->reading) {
+        if (conn_owes_much(c, 1)) {
+            c->paused = true;
+            break;
+        }
+        /* AUTH may have been the request before. */
+        limits.unauthenticated = !client_authenticated(c->client);
+        struct request *request = NULL;
+        enum reader_status status = reader_next(c->reader, &limits, &request);
+        if (status == READER_ERROR)
+            conn_protocol_error(c);
+        if (status != READER_REQUEST)
+            break;
+        client_submit(c->client, request);
+        any = true;
+    }
+    client_set_query_memory(c->client, reader_memory(c->reader));
+    conn_watch(c);
+    return any;
+}
+
+/* The peer sends no more. Redis has answered all it had read by then, so what is pending is
+ * answered first; a peer that is really gone ends that with an error on write. */
+static void conn_input_end(struct conn *c)
+{
+    c->input_over = true;
+    if (client_pending(c->client) == 0 && conn_unwritten(c) == 0) {
+        conn_set_state(c, CONN_CLOSED, "peer");
+        return;
+    }
+    c->await_replies = true;
+    conn_set_state(c, CONN_FLUSHING, "peer");
+    conn_mark_dirty(c);
+}
+
+static void conn_read(struct conn *c)
+{
+    char *scratch = c->set->scratch;
+    ssize_t n = recv(c->fd, scratch, SCRATCH_SIZE, 0);
+    if (n > 0) {
+        reader_feed(c->reader, scratch, (size_t)n);
+        (void)conn_submit_requests(c);
+    } else if (n == 0) {
+        conn_input_end(c);
+    } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
+        conn_set_state(c, CONN_CLOSED, "read-error");
+    }
+}
+
+static void conn_ready(void *arg, int events)
+{
+    struct conn *c = arg;
+    if (events & IO_WRITE) {
+        c->write_blocked = false;
+        conn_mark_dirty(c);
+        conn_watch(c);
+    }
+    if ((events & IO_READ) && c->state == CONN_OPEN && !c->input_over && !c->paused &&
+        c->set->reading)
+        conn_read(c);
+}
+
+/* ---- output ---- */
+
+/* Sends as much as the socket takes. False on a broken connection. */
+static bool conn_send(struct conn *c, struct buf *out)
+{
+    while (c->written < out->len) {
+        ssize_t n = send(c->fd, out->data + c->written, out->len - c->written, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+            c->write_blocked = true;
+            break;
+        }
+        if (n < 0)
+            return false;
+        c->written += (size_t)n;
+    }
+    if (c->written == out->len) {
+        buf_reset(out, KEEP_OUTPUT);
+        c->written = 0;
+    } else if (c->written > out->len / 2) {
+        /* At least half is gone: each byte is moved a constant number of times. */
+        buf_consume(out, c->written);
+        c->written = 0;
+    }
+    return true;
+}
+
+static void conn_flush(struct conn *c)
+{
+    if (c->state == CONN_CLOSED)
+        return;
+    struct buf *out = client_out(c->client);
+    int64_t limit = c->set->config->client_output_buffer_limit;
+    if (limit > 0 && conn_unwritten(c) > (uint64_t)limit) {
+        log_event(LOG_WARNING, "client-output-limit", "peer=%s bytes=%zu", c->peer,
+                  conn_unwritten(c));
+        conn_set_state(c, CONN_CLOSED, "output-limit");
+        return;
+    }
+    if (!c->write_blocked && !conn_send(c, out)) {
+        conn_set_state(c, CONN_CLOSED, "write-error");
+        return;
+    }
+    bool waits = c->await_replies && client_pending(c->client) > 0;
+    if (c->state == CONN_FLUSHING && out->len == 0 && !waits) {
+        conn_set_state(c, CONN_CLOSED, "flushed");
+        return;
+    }
+    conn_may_resume(c);
+    conn_watch(c);
+}
+
+/* ---- life ---- */
+
+void conns_add(struct conns *s, int fd, const struct client_info *info)
+{
+    struct conn *c = mem_zalloc(sizeof(*c));
+    c->set = s;
+    c->fd = fd;
+    memcpy(c->peer, info->peer, sizeof(c->peer));
+    list_init(&c->dirty);
+    list_init(&c->resumed);
+    list_init(&c->closed);
+    list_push_back(&s->all, &c->node);
+    s->count++;
+    c->reader = reader_new();
+    c->io = io_new(s->loop, fd, conn_ready, c);
+    c->client = client_new(s->engine, &conn_client_io, c, info);
+    conn_watch(c);
+}
+
+static void conn_free(struct conn *c)
+{
+    client_closed(c->client);
+    io_free(c->io);
+    close(c->fd);
+    reader_free(c->reader);
+    list_remove(&c->node);
+    list_remove(&c->dirty);
+    list_remove(&c->resumed);
+    list_remove(&c->closed);
+    c->set->count--;
+    mem_free(c);
+}
+
+struct conns *conns_new(struct loop *loop, struct engine *engine, const struct config *config)
+{
+    struct conns *s = mem_zalloc(sizeof(*s));
+    s->loop = loop;
+    s->engine = engine;
+    s->config = config;
+    s->reading = true;
+    list_init(&s->all);
+    list_init(&s->dirty);
+    list_init(&s->resumed);
+    list_init(&s->closed);
+    return s;
+}
+
+void conns_free(struct conns *s)
+{
+    if (s == NULL)
+        return;
+    while (!list_empty(&s->all))
+        conn_free(LIST_ITEM(s->all.next, struct conn, node));
+    mem_free(s);
+}
+
+size_t conns_count(const struct conns *s)
+{
+    return s->count;
+}
+
+size_t conns_unwritten(const struct conns *s)
+{
+    size_t n = 0;
+    LIST_EACH(it, &s->all)
+    {
+        const struct conn *c = LIST_ITEM(it, struct conn, node);
+        n += c->state == CONN_CLOSED ? 0 : conn_unwritten(c);
+    }
+    return n;
+}
+
+void conns_stop_reading(struct conns *s)
+{
+    s->reading = false;
+    LIST_EACH(it, &s->all)
+    conn_watch(LIST_ITEM(it, struct conn, node));
+}
+
+static bool resume_all(struct conns *s)
+{
+    struct list resumed;
+    list_init(&resumed);
+    list_append_all(&resumed, &s->resumed);
+    bool any = false;
+    while (!list_empty(&resumed)) {
+        struct conn *c = LIST_ITEM(resumed.next, struct conn, resumed);
+        list_remove(&c->resumed);
+        c->paused = false;
+        any |= conn_submit_requests(c);
+    }
+    return any;
+}
+
+bool conns_turn_end(struct conns *s)
+{
+    bool more = resume_all(s);
+    struct list dirty;
+    list_init(&dirty);
+    list_append_all(&dirty, &s->dirty);
+    while (!list_empty(&dirty)) {
+        struct conn *c = LIST_ITEM(dirty.next, struct conn, dirty);
+        list_remove(&c->dirty);
+        conn_flush(c);
+    }
+    while (!list_empty(&s->closed))
+        conn_free(LIST_ITEM(s->closed.next, struct conn, closed));
+    return more || !list_empty(&s->resumed) || !list_empty(&s->dirty);
+}
+
+void conns_scan(struct conns *s, int64_t now_us)
+{
+    int64_t timeout_us = s->config->timeout_s * 1000000;
+    LIST_EACH(it, &s->all)
+    {
+        struct conn *c = LIST_ITEM(it, struct conn, node);
+        if (c->state == CONN_FLUSHING && now_us - c->flushing_since_us > FLUSH_PATIENCE_US)
+            conn_set_state(c, CONN_CLOSED, "not-reading");
+        else if (c->state == CONN_OPEN && timeout_us > 0 && client_may_idle_out(c->client) &&
+                 now_us - client_last_active_us(c->client) > timeout_us)
+            conn_set_state(c, CONN_CLOSED, "idle");
+    }
+}

@@ -1,0 +1,441 @@
+/* batch: read and commit batches on the wire and back.
+ *
+ * A commit batch counts if and only if its stamp stands in the lane's row (docs/architecture.md).
+ * Its items are sent sorted by key, the same order in every instance. */
+#include "store/postgres/internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+/* ---- reads ---- */
+
+static void on_read(void *arg, struct lane *l, PGresult **results, int n);
+
+void batch_read(struct link *k, struct read_batch *b)
+{
+    struct params *p = &k->params;
+    params_reset(p);
+    int db = params_array(p, OID_INT4);
+    int key = params_array(p, OID_BYTEA);
+    int known = params_array(p, OID_INT8);
+    for (size_t i = 0; i < b->n; i++) {
+        struct read_item *it = &b->items[i];
+        it->changed = false;
+        it->version = it->known;
+        it->value = NULL;
+        params_add_int4(p, db, it->db);
+        params_add_bytea(p, key, it->key);
+        params_add_int8(p, known, it->known);
+    }
+    k->reading = b;
+    lane_begin(k->lane);
+    lane_add(k->lane, statement_get(STMT_READ)->name, p, true);
+    lane_submit(k->lane, store_timeout_us(k->store), on_read);
+}
+
+static void end_read(struct link *k, enum store_result result)
+{
+    struct read_batch *b = k->reading;
+    k->reading = NULL;
+    b->result = result;
+    b->done(b);
+}
+
+/* Columns: ordinal, signed version, type, value, value_version, expires_at. */
+static bool take_row(struct read_batch *b, const PGresult *r, int row)
+{
+    int64_t n = pg_int8(PQgetvalue(r, row, 0));
+    if (n == 0) {
+        b->time_us = pg_timestamp_us(PQgetvalue(r, row, 5));
+        return true;
+    }
+    CHECK(n >= 1 && (size_t)n <= b->n);
+    struct read_item *it = &b->items[n - 1];
+    it->changed = true;
+    it->version = PQgetisnull(r, row, 1) ? 0 : pg_int8(PQgetvalue(r, row, 1));
+    if (it->version <= 0)
+        return true;
+    it->type = (uint8_t)pg_int2(PQgetvalue(r, row, 2));
+    it->expires_us = PQgetisnull(r, row, 5) ? STORE_NEVER : pg_timestamp_us(PQgetvalue(r, row, 5));
+    if (PQgetisnull(r, row, 3))
+        return true;
+    it->value = value_string_new(
+        bytes_of(PQgetvalue(r, row, 3), (size_t)PQgetlength(r, row, 3)));
+    return it->value != NULL;
+}
+
+static void on_read(void *arg, struct lane *l, PGresult **results, int n)
+{
+    struct link *k = arg;
+    struct pg_store *s = k->store;
+    struct read_batch *b = k->reading;
+    const PGresult *error = lane_first_error(results, n);
+    if (error != NULL) {
+        char why[200];
+        lane_error_text(error, why, sizeof(why));
+        link_lost(k, why);
+        return;
+    }
+    bool complete = true;
+    for (int row = 0; row < PQntuples(results[0]); row++)
+        complete &= take_row(b, results[0], row);
+    store_clock_sample(s, b->time_us, lane_sent_us(l));
+    op_stats_add(&s->reads, b->n, clock_mono_us() - lane_sent_us(l));
+    end_read(k, complete ? STORE_OK : STORE_REFUSED);
+}
+
+/* ---- commits: encoding ---- */
+
+static int compare_items(const void *a, const void *b, void *arg)
+{
+    const struct commit_item *items = arg;
+    const struct commit_item *x = &items[*(const int *)a];
+    const struct commit_item *y = &items[*(const int *)b];
+    int c = bytes_cmp(x->key, y->key);
+    return c != 0 ? c : (x->db > y->db) - (x->db < y->db);
+}
+
+static void sort_items(struct link *k, const struct commit_batch *b)
+{
+    if (k->order_cap < b->n) {
+        k->order_cap = b->n * 2;
+        k->order = mem_realloc(k->order, k->order_cap * sizeof(*k->order));
+    }
+    for (size_t i = 0; i < b->n; i++)
+        k->order[i] = (int)i;
+    qsort_r(k->order, b->n, sizeof(*k->order), compare_items, b->items);
+}
+
+/* About the minute in which the sweeper looks: a lower bound, so a minute early. The same buckets
+ * as the schema's slot_of(). */
+static int32_t slot_of_us(int64_t us)
+{
+    static const int64_t epoch_us = 1735689600LL * 1000000;
+    int64_t slot = (us - epoch_us) / (64 * 1000000) - 1;
+    return slot < 0 ? 0 : slot > INT32_MAX - 1 ? INT32_MAX - 1 : (int32_t)slot;
+}
+
+static void add_slot(struct params *p, int array, const struct commit_item *it, int64_t now_us,
+                     int64_t retention_us)
+{
+    if (it->op == COMMIT_WRITE && it->value == NULL)
+        params_add_int4(p, array, slot_of_us(now_us + retention_us));
+    else if (it->expiry.kind == EXPIRY_AT)
+        params_add_int4(p, array, slot_of_us(it->expiry.us));
+    else if (it->expiry.kind == EXPIRY_RELATIVE)
+        params_add_int4(p, array, slot_of_us(now_us + it->expiry.us));
+    else
+        params_add_null(p, array);
+}
+
+static void add_guard(struct link *k, struct params *p)
+{
+    params_int4(p, k->slot);
+    params_int8(p, k->incarnation);
+    params_int4(p, k->number);
+    params_int8(p, k->epoch);
+}
+
+static int32_t item_code(const struct commit_item *it, int position, bool checked)
+{
+    int32_t code = position;
+    if (!checked)
+        code |= (int32_t)it->expect << ITEM_EXPECT_SHIFT;
+    if (it->op == COMMIT_TOUCH)
+        code |= ITEM_TOUCH;
+    return code | (int32_t)it->expiry.kind << ITEM_EXPIRY_SHIFT;
+}
+
+/* Parameters 5 to 14, which both commit statements have. */
+static void add_items(struct link *k, const struct commit_batch *b)
+{
+    struct params *p = &k->params;
+    int64_t now_us = store_now_us(&k->store->base);
+    int64_t retention_us = k->store->config->tombstone_retention_s * 1000000;
+    int32_t writes = 0;
+    for (size_t i = 0; i < b->n; i++)
+        writes += b->items[i].op != COMMIT_CHECK;
+    params_int8(p, k->stamp);
+    params_int4(p, writes);
+    int db = params_array(p, OID_INT4);
+    int key = params_array(p, OID_BYTEA);
+    int item = params_array(p, OID_INT4);
+    int expected = params_array(p, OID_INT8);
+    int type = params_array(p, OID_INT2);
+    int value = params_array(p, OID_BYTEA);
+    int expiry = params_array(p, OID_INTERVAL);
+    int slot = params_array(p, OID_INT4);
+    for (size_t i = 0; i < b->n; i++) {
+        const struct commit_item *it = &b->items[k->order[i]];
+        params_add_int4(p, db, it->db);
+        params_add_bytea(p, key, it->key);
+        params_add_int4(p, item, item_code(it, k->order[i], b->checked));
+        params_add_int8(p, expected, it->expected);
+        params_add_int2(p, type, it->value != NULL ? it->value->type : 0);
+        if (it->value != NULL && it->op == COMMIT_WRITE)
+            params_add_bytea(p, value, value_bytes(it->value));
+        else
+            params_add_null(p, value);
+        params_add_interval(p, expiry, it->expiry.kind == EXPIRY_NONE ? 0 : it->expiry.us);
+        add_slot(p, slot, it, now_us, retention_us);
+    }
+}
+
+static void add_checked(struct link *k, const struct commit_batch *b)
+{
+    struct params *p = &k->params;
+    params_reset(p);
+    params_text(p, k->store->config->pg_schema);
+    lane_add(k->lane, statement_get(STMT_SHARE_SPACES)->name, p, true);
+
+    params_reset(p);
+    add_guard(k, p);
+    int db = params_array(p, OID_INT4);
+    int key = params_array(p, OID_BYTEA);
+    for (size_t i = 0; i < b->n; i++) {
+        params_add_int4(p, db, b->items[k->order[i]].db);
+        params_add_bytea(p, key, b->items[k->order[i]].key);
+    }
+    params_int4(p, slot_of_us(store_now_us(&k->store->base)));
+    lane_add(k->lane, statement_get(STMT_LOCK_KEYS)->name, p, true);
+
+    params_reset(p);
+    add_guard(k, p);
+    add_items(k, b);
+    int group = params_array(p, OID_INT4);
+    int only_check = params_array(p, OID_INT4);
+    int expect = params_array(p, OID_INT4);
+    for (size_t i = 0; i < b->n; i++) {
+        const struct commit_item *it = &b->items[k->order[i]];
+        params_add_int4(p, group, it->group);
+        params_add_int4(p, only_check, it->op == COMMIT_CHECK);
+        params_add_int4(p, expect, (int32_t)it->expect);
+    }
+    lane_add(k->lane, statement_get(STMT_COMMIT_CHECKED)->name, p, true);
+}
+
+static void on_commit(void *arg, struct lane *l, PGresult **results, int n);
+
+static void send_batch(struct link *k)
+{
+    struct commit_batch *b = k->committing;
+    CHECK(b->n <= ITEM_POSITION_MASK);
+    sort_items(k, b);
+    k->stamp = store_mint_stamp(k->store);
+    lane_begin(k->lane);
+    if (b->checked) {
+        add_checked(k, b);
+    } else {
+        params_reset(&k->params);
+        add_guard(k, &k->params);
+        add_items(k, b);
+        lane_add(k->lane, statement_get(STMT_COMMIT)->name, &k->params, true);
+    }
+    lane_submit(k->lane, store_timeout_us(k->store), on_commit);
+}
+
+void batch_commit(struct link *k, struct commit_batch *b)
+{
+    k->committing = b;
+    send_batch(k);
+}
+
+/* ---- commits: outcome ---- */
+
+static void end_commit(struct link *k, enum store_result result)
+{
+    struct commit_batch *b = k->committing;
+    k->committing = NULL;
+    b->result = result;
+    b->done(b);
+}
+
+static void mark_accepted(void *arg, size_t i, int64_t position)
+{
+    struct commit_batch *b = arg;
+    (void)i;
+    CHECK(position >= 0 && (size_t)position < b->n);
+    b->items[position].applied = true;
+}
+
+/* A check-only item counts as applied with its group. */
+static void mark_checks(struct commit_batch *b)
+{
+    if (!b->checked)
+        return;
+    int groups = 0;
+    for (size_t i = 0; i < b->n; i++)
+        groups = b->items[i].group >= groups ? b->items[i].group + 1 : groups;
+    bool *applied = mem_zalloc((size_t)groups);
+    for (size_t i = 0; i < b->n; i++) {
+        if (b->items[i].op != COMMIT_CHECK && b->items[i].applied)
+            applied[b->items[i].group] = true;
+    }
+    for (size_t i = 0; i < b->n; i++) {
+        if (b->items[i].op == COMMIT_CHECK)
+            b->items[i].applied = applied[b->items[i].group];
+    }
+    mem_free(applied);
+}
+
+/* `accepted` is the binary int[] of the lane's row, NULL = all. `version` 0 = not known. */
+static void mark_outcome(struct link *k, const char *accepted, int64_t version)
+{
+    struct commit_batch *b = k->committing;
+    for (size_t i = 0; i < b->n; i++) {
+        b->items[i].applied = accepted == NULL;
+        b->items[i].version = b->items[i].op == COMMIT_CHECK ? b->items[i].expected : version;
+    }
+    if (accepted == NULL)
+        return;
+    pg_each_int(accepted, mark_accepted, b);
+    mark_checks(b);
+    for (size_t i = 0; i < b->n; i++)
+        k->store->rejected_items += !b->items[i].applied;
+}
+
+struct raised {
+    struct commit_batch *batch;
+    const char *positions;
+    size_t at;
+    int64_t found;
+};
+
+static void find_position(void *arg, size_t i, int64_t position)
+{
+    struct raised *r = arg;
+    if (i == r->at)
+        r->found = position;
+}
+
+static void take_raised(void *arg, size_t i, int64_t version)
+{
+    struct raised *r = arg;
+    r->at = i;
+    pg_each_int(r->positions, find_position, r);
+    CHECK(r->found >= 0 && (size_t)r->found < r->batch->n);
+    r->batch->items[r->found].version = version;
+}
+
+/* Items whose rows were ahead of our stamp got a higher version; stamps go on above it. */
+static void take_versions(struct link *k, const PGresult *r)
+{
+    if (PQgetisnull(r, 0, 2))
+        return;
+    struct raised raised = {k->committing, PQgetvalue(r, 0, 2), 0, -1};
+    pg_each_int(PQgetvalue(r, 0, 3), take_raised, &raised);
+    for (size_t i = 0; i < k->committing->n; i++) {
+        if (k->committing->items[i].version > k->store->last_stamp)
+            k->store->last_stamp = k->committing->items[i].version;
+    }
+}
+
+/* Errors that say nothing about the data: the batch may simply be sent again. */
+static bool is_transient(const char *code)
+{
+    return strcmp(code, "40001") == 0 || strcmp(code, "40P01") == 0;
+}
+
+static bool is_lock_or_time(const char *code)
+{
+    return strcmp(code, "55P03") == 0 || strcmp(code, "57014") == 0;
+}
+
+/* Classes of PostgreSQL's appendix "Error Codes" that blame an item: bad data, constraint,
+ * program limit, raised by a trigger, object in use by DDL, wrong column. */
+static bool is_about_data(const char *code)
+{
+    if (strcmp(code, "08P01") == 0) /* a message the server cannot make sense of */
+        return true;
+    static const char *const classes[] = {"22", "23", "54", "P0", "0A", "42", "2F", "38", "39"};
+    for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
+        if (strncmp(code, classes[i], 2) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void commit_failed(struct link *k, const PGresult *error)
+{
+    struct commit_batch *b = k->committing;
+    const char *code = lane_sqlstate(error);
+    lane_error_text(error, b->error, sizeof(b->error));
+    if (strcmp(code, "0A000") == 0 || strcmp(code, "26000") == 0) {
+        link_lost(k, b->error); /* a new connection prepares anew, then the batch goes again */
+    } else if (is_transient(code) && !b->abandoned) {
+        send_batch(k);
+    } else if (is_lock_or_time(code)) {
+        end_commit(k, STORE_LOCKED);
+    } else if (is_about_data(code)) {
+        end_commit(k, STORE_REFUSED);
+    } else {
+        link_lost(k, b->error);
+    }
+}
+
+static void on_commit(void *arg, struct lane *l, PGresult **results, int n)
+{
+    struct link *k = arg;
+    struct commit_batch *b = k->committing;
+    const PGresult *error = lane_first_error(results, n);
+    if (error != NULL) {
+        commit_failed(k, error);
+        return;
+    }
+    const PGresult *r = results[n - 1];
+    if (PQntuples(r) == 0) {
+        link_lost(k, "the lane was fenced");
+        return;
+    }
+    if (lane_commit_uncertain(l)) {
+        end_commit(k, STORE_LOST);
+        return;
+    }
+    b->time_us = pg_timestamp_us(PQgetvalue(r, 0, 0));
+    mark_outcome(k, PQgetisnull(r, 0, 1) ? NULL : PQgetvalue(r, 0, 1), k->stamp);
+    take_versions(k, r);
+    store_clock_sample(k->store, b->time_us, lane_sent_us(l));
+    op_stats_add(&k->store->commits, b->n, clock_mono_us() - lane_sent_us(l));
+    end_commit(k, STORE_OK);
+}
+
+/* ---- after a lost connection ---- */
+
+void batch_settle(struct link *k, const PGresult *r)
+{
+    struct commit_batch *b = k->committing;
+    bool applied = PQntuples(r) == 1 && pg_int8(PQgetvalue(r, 0, 0)) == k->stamp;
+    log_event(LOG_NOTICE, "batch-settled", "lane=%s items=%zu applied=%s", k->name, b->n,
+              applied ? "yes" : "no");
+    if (applied) {
+        k->store->settled_applied++;
+        b->time_us = pg_timestamp_us(PQgetvalue(r, 0, 1));
+        mark_outcome(k, PQgetisnull(r, 0, 2) ? NULL : PQgetvalue(r, 0, 2), 0);
+        end_commit(k, STORE_OK);
+        return;
+    }
+    k->store->settled_not_applied++;
+    if (b->abandoned || PQntuples(r) == 0)
+        end_commit(k, STORE_LOST);
+}
+
+void batch_resend(struct link *k)
+{
+    if (k->committing->abandoned)
+        end_commit(k, STORE_LOST);
+    else
+        send_batch(k);
+}
+
+void batch_give_up(struct link *k)
+{
+    if (k->reading != NULL)
+        end_read(k, STORE_LOST);
+    if (k->committing != NULL)
+        end_commit(k, STORE_LOST);
+}

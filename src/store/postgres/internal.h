@@ -1,0 +1,135 @@
+/* internal: what the files of the PostgreSQL store share. Nothing outside this folder includes it.
+ *
+ * A link is a lane with its role in the store. Link 0 is the query link: it sets up the schema,
+ * claims the instance's slot, answers whole-keyspace queries and does the housekeeping. The read and
+ * commit links are opened once it has booted. */
+#ifndef RESPGRES_STORE_POSTGRES_INTERNAL_H
+#define RESPGRES_STORE_POSTGRES_INTERNAL_H
+
+#include "store/postgres/lane.h"
+#include "store/postgres/postgres.h"
+#include "store/postgres/statements.h"
+
+enum link_kind { LINK_QUERY, LINK_READ, LINK_COMMIT };
+
+struct pg_store;
+
+struct link {
+    struct pg_store *store;
+    struct lane *lane;
+    enum link_kind kind;
+    int number;              /* within its kind, from 0 */
+    bool usable;             /* set up: batches may be sent */
+    int failures;            /* attempts since it was last usable */
+    int quick_losses;        /* losses in a row within a second of becoming usable */
+    int64_t usable_since_us;
+    struct timer *retry;
+    struct params params;
+    char name[16];           /* "read-0" */
+    char application_name[80];
+    /* read: */
+    struct read_batch *reading;
+    /* commit: the batch in flight. It stays here when the connection is lost, until the lane's row
+     * has told whether it counted. */
+    struct commit_batch *committing;
+    int64_t stamp;           /* of that batch */
+    int *order;              /* its items, sorted as sent */
+    size_t order_cap;
+    int slot;                /* under which the lane was claimed */
+    int64_t incarnation;
+    int64_t epoch;
+};
+
+/* Round trips in microseconds, as a running sum and maximum. */
+struct op_stats {
+    uint64_t batches;
+    uint64_t items;
+    uint64_t max_items;
+    uint64_t us;
+    uint64_t max_us;
+};
+
+struct pg_store {
+    struct store base;
+    struct loop *loop;
+    const struct config *config;
+    void (*fatal)(void *arg, const char *why);
+    void *fatal_arg;
+    char *conninfo;
+    struct buf texts[STATEMENT_COUNT];
+    enum store_state state;
+    bool booted;             /* schema and slot are there */
+    bool stopping;
+    bool slot_released;
+    struct link *links;
+    size_t nlinks;
+    size_t nread;
+    size_t ncommit;
+    /* identity */
+    char host[64];
+    int slot;                /* 0 = none */
+    int64_t incarnation;
+    int64_t last_stamp;
+    char server_version[16];
+    /* PostgreSQL's clock = clock_mono_us() + clock_offset_us */
+    int64_t clock_offset_us;
+    int64_t clock_rtt_us;
+    int64_t clock_taken_us;
+    bool clock_known;
+    int64_t last_now_us;
+    /* queries: the head is in flight */
+    struct store_query *queries;
+    struct store_query **queries_tail;
+    struct timer *housekeeping;
+    bool sweep_due;
+    bool heartbeat_due;
+    int64_t next_heartbeat_us;
+    /* statistics */
+    struct op_stats reads;
+    struct op_stats commits;
+    uint64_t rejected_items;
+    uint64_t settled_applied;
+    uint64_t settled_not_applied;
+    uint64_t swept;
+    uint64_t lost_connections;
+};
+
+/* ---- postgres.c ---- */
+void link_lost(struct link *k, const char *why);
+void link_became_usable(struct link *k);
+void store_update_state(struct pg_store *s);
+void store_open_links(struct pg_store *s);
+const char *store_text(const struct pg_store *s, enum statement_id id);
+/* A clock sample: PostgreSQL's time `pg_us`, read between `sent_us` and now (clock_mono_us). */
+void store_clock_sample(struct pg_store *s, int64_t pg_us, int64_t sent_us);
+int64_t store_now_us(struct store *base);
+/* The next version stamp, above every one minted before. */
+int64_t store_mint_stamp(struct pg_store *s);
+int64_t store_timeout_us(const struct pg_store *s);
+void op_stats_add(struct op_stats *st, size_t items, int64_t us);
+
+/* ---- boot.c: from connected to usable ---- */
+void boot_link(struct link *k);
+/* Somebody else owns our slot: a new one is claimed, and every commit lane under it. */
+void slot_lost(struct pg_store *s);
+/* Parameters of STMT_HEARTBEAT and STMT_RELEASE_SLOT. */
+void heartbeat_params(const struct pg_store *s, struct params *p);
+
+/* ---- batch.c ---- */
+void batch_read(struct link *k, struct read_batch *b);
+void batch_commit(struct link *k, struct commit_batch *b);
+/* The outcome found in the lane's row: text results stamp, batch_time, accepted of STMT_SETTLE_LANE
+ * in binary. Ends the batch, or leaves it to be sent again (then k->committing stays). */
+void batch_settle(struct link *k, const PGresult *r);
+void batch_resend(struct link *k);
+/* Ends a batch without an answer. */
+void batch_give_up(struct link *k);
+
+/* ---- query.c ---- */
+void query_enqueue(struct pg_store *s, struct store_query *q);
+/* Sends the next query or housekeeping statement if the query link is ready. */
+void query_pump(struct pg_store *s);
+void query_fail_all(struct pg_store *s, const char *why);
+void housekeeping_start(struct pg_store *s);
+
+#endif

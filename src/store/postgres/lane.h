@@ -1,0 +1,79 @@
+/* lane: one non-blocking libpq connection in pipeline mode, one operation in flight at a time. An
+ * operation is a few statements and a Sync, queued whole before the first flush; its results are
+ * handed over together when the Sync has been answered. Each item sent is one expectation, each
+ * result pops one.
+ *
+ * States: down → connecting → ready ⇄ busy; any → down. `lost` is reported once per connection, from
+ * the loop, never from within a call. */
+#ifndef RESPGRES_STORE_POSTGRES_LANE_H
+#define RESPGRES_STORE_POSTGRES_LANE_H
+
+#include <libpq-fe.h>
+
+#include "event/loop.h"
+#include "store/postgres/params.h"
+
+enum lane_state { LANE_DOWN, LANE_CONNECTING, LANE_READY, LANE_BUSY };
+
+enum { LANE_MAX_RESULTS = 32 };
+
+struct lane;
+
+struct lane_events {
+    void (*connected)(void *arg, struct lane *l);
+    /* The connection is gone (or was never made); the lane is down. An operation in flight has no
+     * other end than this. `why` is one line without secrets. */
+    void (*lost)(void *arg, struct lane *l, const char *why);
+};
+
+/* `name` appears in application_name and logs; borrowed. */
+struct lane *lane_new(struct loop *loop, const char *name, const struct lane_events *events,
+                      void *arg);
+void lane_free(struct lane *l);
+
+/* Only from down. No name is looked up twice, nothing blocks but libpq's own name resolution. */
+void lane_connect(struct lane *l, const char *conninfo, const char *application_name,
+                  int64_t timeout_us);
+/* Closes at once without a report. */
+void lane_close(struct lane *l);
+
+enum lane_state lane_state(const struct lane *l);
+const char *lane_name(const struct lane *l);
+
+/* ---- one operation: begin, add statements, submit ---- */
+
+typedef void (*lane_done)(void *arg, struct lane *l, PGresult **results, int n);
+
+/* Only when ready. */
+void lane_begin(struct lane *l);
+void lane_add_prepare(struct lane *l, const char *name, const char *text);
+/* A prepared statement; results in binary, or in text. */
+void lane_add(struct lane *l, const char *name, struct params *p, bool binary);
+/* An unprepared statement with text results. */
+void lane_add_text(struct lane *l, const char *text, struct params *p);
+/* `done` gets the results in order; they are freed after it returns. The lane is ready again when
+ * it is called. If PostgreSQL sends nothing for `timeout_us`, the connection is given up. */
+void lane_submit(struct lane *l, int64_t timeout_us, lane_done done);
+
+/* A script of several statements by the simple protocol (migrations), as an operation of its own;
+ * only the last result, or the first error, is handed over. */
+void lane_script(struct lane *l, const char *script, int64_t timeout_us, lane_done done);
+
+/* The server said, since the last lane_begin, that a commit is not known to be replicated: success
+ * with the warning "canceling wait for synchronous replication" is no acknowledgement. */
+bool lane_commit_uncertain(const struct lane *l);
+
+/* Microseconds from lane_submit to the answer of the last operation; for clocks and statistics. */
+int64_t lane_sent_us(const struct lane *l);
+
+/* Counters since the start. */
+uint64_t lane_connects(const struct lane *l);
+
+/* The first failed result, or NULL. Aborted ones behind it do not count. */
+const PGresult *lane_first_error(PGresult **results, int n);
+/* SQLSTATE, "" if there is none. */
+const char *lane_sqlstate(const PGresult *r);
+/* The error's primary message on one line into `out`. */
+void lane_error_text(const PGresult *r, char *out, size_t size);
+
+#endif

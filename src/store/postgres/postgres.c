@@ -1,0 +1,414 @@
+/* The PostgreSQL store: links, their life, the state, the clock and the version stamps.
+ *
+ * Invariants: a link has at most one operation in flight; a commit link without an answer keeps its
+ * batch until the lane's row has told the outcome; `state` moves in store_update_state alone. */
+#include "store/postgres/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+/* 2025-01-01, from which stamps count microseconds: 53 bits of them last until 2310. */
+static const int64_t stamp_epoch_us = 1735689600LL * 1000000;
+
+enum { SLOT_BITS = 10 };
+
+int64_t store_timeout_us(const struct pg_store *s)
+{
+    return s->config->pg_timeout_ms * 1000;
+}
+
+const char *store_text(const struct pg_store *s, enum statement_id id)
+{
+    return s->texts[id].data;
+}
+
+void op_stats_add(struct op_stats *st, size_t items, int64_t us)
+{
+    st->batches++;
+    st->items += items;
+    st->us += (uint64_t)us;
+    if (items > st->max_items)
+        st->max_items = items;
+    if ((uint64_t)us > st->max_us)
+        st->max_us = (uint64_t)us;
+}
+
+/* ---- clock and stamps ---- */
+
+void store_clock_sample(struct pg_store *s, int64_t pg_us, int64_t sent_us)
+{
+    int64_t now = clock_mono_us();
+    int64_t rtt = now - sent_us;
+    /* The best sample is the one with the shortest way; it ages by 0.1 % of the time since. */
+    int64_t aged = s->clock_rtt_us + (now - s->clock_taken_us) / 1000;
+    if (s->clock_known && rtt > aged)
+        return;
+    s->clock_offset_us = pg_us - (sent_us + rtt / 2);
+    s->clock_rtt_us = rtt;
+    s->clock_taken_us = now;
+    s->clock_known = true;
+}
+
+int64_t store_now_us(struct store *base)
+{
+    struct pg_store *s = (struct pg_store *)base;
+    int64_t now = s->clock_known ? clock_mono_us() + s->clock_offset_us : clock_wall_us();
+    if (now > s->last_now_us)
+        s->last_now_us = now;
+    return s->last_now_us;
+}
+
+int64_t store_mint_stamp(struct pg_store *s)
+{
+    int64_t us = store_now_us(&s->base) - stamp_epoch_us;
+    int64_t stamp = (us << SLOT_BITS) | s->slot;
+    if (stamp <= s->last_stamp)
+        stamp = (((s->last_stamp >> SLOT_BITS) + 1) << SLOT_BITS) | s->slot;
+    s->last_stamp = stamp;
+    return stamp;
+}
+
+/* ---- state ---- */
+
+static bool kind_usable(const struct pg_store *s, enum link_kind kind)
+{
+    for (size_t i = 0; i < s->nlinks; i++) {
+        if (s->links[i].kind == kind && s->links[i].usable)
+            return true;
+    }
+    return false;
+}
+
+static bool kind_failed(const struct pg_store *s, enum link_kind kind)
+{
+    bool failed = false;
+    for (size_t i = 0; i < s->nlinks; i++) {
+        const struct link *k = &s->links[i];
+        if (k->kind != kind)
+            continue;
+        if (k->usable)
+            return false;
+        failed |= k->failures > 0;
+    }
+    return failed;
+}
+
+static const char *state_name(enum store_state st)
+{
+    static const char *const names[] = {"starting", "online", "away"};
+    return names[st];
+}
+
+static void set_state(struct pg_store *s, enum store_state to)
+{
+    if (s->state == to)
+        return;
+    CHECK(to != STORE_STARTING);
+    CHECK(s->state != STORE_STARTING || to == STORE_ONLINE);
+    log_event(LOG_NOTICE, "store-state", "from=%s to=%s", state_name(s->state), state_name(to));
+    s->state = to;
+}
+
+void store_update_state(struct pg_store *s)
+{
+    if (!s->booted || s->stopping)
+        return;
+    if (kind_usable(s, LINK_READ) && kind_usable(s, LINK_COMMIT))
+        set_state(s, STORE_ONLINE);
+    else if (s->state == STORE_ONLINE && (kind_failed(s, LINK_READ) || kind_failed(s, LINK_COMMIT)))
+        set_state(s, STORE_AWAY);
+}
+
+/* ---- links ---- */
+
+static void link_connect(struct link *k)
+{
+    struct pg_store *s = k->store;
+    if (s->stopping || lane_state(k->lane) != LANE_DOWN)
+        return;
+    if (k->kind != LINK_QUERY && !s->booted)
+        return;
+    lane_connect(k->lane, s->conninfo, k->application_name, store_timeout_us(s));
+}
+
+static void on_retry(void *arg)
+{
+    link_connect(arg);
+}
+
+void link_became_usable(struct link *k)
+{
+    k->usable = true;
+    k->failures = 0;
+    k->usable_since_us = clock_mono_us();
+    log_event(LOG_VERBOSE, "lane-ready", "lane=%s", k->name);
+    store_update_state(k->store);
+}
+
+/* The first attempt after a loss comes at once; then 50 ms, doubling to 2 s, with jitter. */
+static int64_t backoff_us(const struct link *k)
+{
+    int tries = k->failures + k->quick_losses;
+    if (tries <= 1)
+        return 0;
+    int shift = tries - 2 > 6 ? 6 : tries - 2;
+    int64_t us = (int64_t)50000 << shift;
+    if (us > 2000000)
+        us = 2000000;
+    uint16_t dice;
+    random_bytes(&dice, sizeof(dice));
+    return us * 3 / 4 + us * dice / 131072;
+}
+
+void link_lost(struct link *k, const char *why)
+{
+    struct pg_store *s = k->store;
+    char quoted[LOG_QUOTE_SIZE];
+    bool was_usable = k->usable;
+    if (lane_state(k->lane) != LANE_DOWN)
+        lane_close(k->lane);
+    k->usable = false;
+    if (was_usable)
+        s->lost_connections++;
+    /* Losing a connection is no failure yet; not getting it back is. */
+    k->failures += was_usable ? 0 : 1;
+    if (was_usable) {
+        bool quick = clock_mono_us() - k->usable_since_us < 1000000;
+        k->quick_losses = quick ? k->quick_losses + 1 : 0;
+    }
+    if (!s->stopping && (was_usable || k->failures <= 3 || k->failures % 30 == 0))
+        log_event(LOG_WARNING, was_usable ? "lane-lost" : "lane-not-connected",
+                  "lane=%s attempt=%d why=%s", k->name, k->failures, log_quote(why, quoted));
+    if (k->reading != NULL || (k->committing != NULL && s->stopping))
+        batch_give_up(k);
+    if (k->kind == LINK_QUERY)
+        query_fail_all(s, why);
+    if (!s->stopping)
+        timer_set(k->retry, backoff_us(k));
+    store_update_state(s);
+}
+
+static void on_lane_connected(void *arg, struct lane *l)
+{
+    (void)l;
+    boot_link(arg);
+}
+
+static void on_lane_lost(void *arg, struct lane *l, const char *why)
+{
+    (void)l;
+    link_lost(arg, why);
+}
+
+static const struct lane_events link_events = {on_lane_connected, on_lane_lost};
+
+static void link_init(struct link *k, struct pg_store *s, enum link_kind kind, int number)
+{
+    static const char *const names[] = {"query", "read", "commit"};
+    k->store = s;
+    k->kind = kind;
+    k->number = number;
+    snprintf(k->name, sizeof(k->name), "%s-%d", names[kind], number);
+    snprintf(k->application_name, sizeof(k->application_name), "respgres %.40s %s",
+             s->config->instance_name, k->name);
+    params_init(&k->params);
+    k->lane = lane_new(s->loop, k->name, &link_events, k);
+    k->retry = timer_new(s->loop, on_retry, k);
+}
+
+void store_open_links(struct pg_store *s)
+{
+    for (size_t i = 1; i < s->nlinks; i++) {
+        if (lane_state(s->links[i].lane) == LANE_DOWN)
+            timer_set(s->links[i].retry, 0);
+    }
+}
+
+/* ---- the store's functions ---- */
+
+static struct pg_store *self(const struct store *base)
+{
+    return (struct pg_store *)base;
+}
+
+static void pg_free(struct store *base)
+{
+    struct pg_store *s = self(base);
+    s->stopping = true;
+    for (size_t i = 0; i < s->nlinks; i++) {
+        struct link *k = &s->links[i];
+        lane_free(k->lane);
+        timer_free(k->retry);
+        params_release(&k->params);
+        mem_free(k->order);
+    }
+    mem_free(s->links);
+    timer_free(s->housekeeping);
+    for (int i = 0; i < STATEMENT_COUNT; i++)
+        buf_release(&s->texts[i]);
+    mem_free(s->conninfo);
+    mem_free(s);
+}
+
+static enum store_state pg_state(const struct store *base)
+{
+    return self(base)->state;
+}
+
+static size_t pg_read_lanes(const struct store *base)
+{
+    return self(base)->nread;
+}
+
+static size_t pg_commit_lanes(const struct store *base)
+{
+    return self(base)->ncommit;
+}
+
+static struct link *read_link(const struct store *base, size_t lane)
+{
+    return &self(base)->links[1 + lane];
+}
+
+static struct link *commit_link(const struct store *base, size_t lane)
+{
+    return &self(base)->links[1 + self(base)->nread + lane];
+}
+
+static bool pg_read_lane_idle(const struct store *base, size_t lane)
+{
+    const struct link *k = read_link(base, lane);
+    return k->usable && k->reading == NULL && lane_state(k->lane) == LANE_READY;
+}
+
+static bool pg_commit_lane_idle(const struct store *base, size_t lane)
+{
+    const struct link *k = commit_link(base, lane);
+    return k->usable && k->committing == NULL && lane_state(k->lane) == LANE_READY;
+}
+
+static void pg_read(struct store *base, size_t lane, struct read_batch *b)
+{
+    CHECK(pg_read_lane_idle(base, lane));
+    batch_read(read_link(base, lane), b);
+}
+
+static void pg_commit(struct store *base, size_t lane, struct commit_batch *b)
+{
+    CHECK(pg_commit_lane_idle(base, lane));
+    batch_commit(commit_link(base, lane), b);
+}
+
+static void pg_query(struct store *base, struct store_query *q)
+{
+    query_enqueue(self(base), q);
+}
+
+static void info_ops(struct buf *out, const char *name, const struct op_stats *st)
+{
+    double n = st->batches ? (double)st->batches : 1;
+    buf_printf(out, "%s_batches:%llu\r\n%s_items:%llu\r\n", name, (unsigned long long)st->batches,
+               name, (unsigned long long)st->items);
+    buf_printf(out, "%s_items_per_batch:%.2f\r\n%s_items_per_batch_max:%llu\r\n", name,
+               (double)st->items / n, name, (unsigned long long)st->max_items);
+    buf_printf(out, "%s_round_trip_us:%.0f\r\n%s_round_trip_us_max:%llu\r\n", name,
+               (double)st->us / n, name, (unsigned long long)st->max_us);
+}
+
+static void pg_info(struct store *base, struct buf *out)
+{
+    struct pg_store *s = self(base);
+    buf_printf(out, "postgres_state:%s\r\npostgres_version:%s\r\n", state_name(s->state),
+               s->server_version);
+    buf_printf(out, "postgres_slot:%d\r\npostgres_incarnation:%lld\r\n", s->slot,
+               (long long)s->incarnation);
+    for (size_t i = 0; i < s->nlinks; i++) {
+        const struct link *k = &s->links[i];
+        buf_printf(out, "postgres_lane_%s:state=%s,connects=%llu\r\n", k->name,
+                   !k->usable ? "down" : lane_state(k->lane) == LANE_BUSY ? "busy" : "idle",
+                   (unsigned long long)lane_connects(k->lane));
+    }
+    info_ops(out, "postgres_read", &s->reads);
+    info_ops(out, "postgres_commit", &s->commits);
+    buf_printf(out, "postgres_rejected_items:%llu\r\n", (unsigned long long)s->rejected_items);
+    buf_printf(out, "postgres_lost_connections:%llu\r\n",
+               (unsigned long long)s->lost_connections);
+    buf_printf(out, "postgres_settled_applied:%llu\r\npostgres_settled_not_applied:%llu\r\n",
+               (unsigned long long)s->settled_applied,
+               (unsigned long long)s->settled_not_applied);
+    buf_printf(out, "postgres_swept_rows:%llu\r\n", (unsigned long long)s->swept);
+    buf_printf(out, "postgres_clock_offset_us:%lld\r\npostgres_clock_error_us:%lld\r\n",
+               (long long)(clock_mono_us() + s->clock_offset_us - clock_wall_us()),
+               (long long)s->clock_rtt_us / 2);
+}
+
+static void pg_reset_stats(struct store *base)
+{
+    struct pg_store *s = self(base);
+    s->reads = (struct op_stats){0};
+    s->commits = (struct op_stats){0};
+    s->rejected_items = 0;
+    s->settled_applied = 0;
+    s->settled_not_applied = 0;
+    s->swept = 0;
+    s->lost_connections = 0;
+}
+
+static void pg_stop(struct store *base)
+{
+    struct pg_store *s = self(base);
+    s->stopping = true;
+    timer_clear(s->housekeeping);
+    for (size_t i = 0; i < s->nlinks; i++)
+        timer_clear(s->links[i].retry);
+    query_pump(s);
+}
+
+static bool pg_stopped(const struct store *base)
+{
+    const struct pg_store *s = self(base);
+    return s->stopping && (s->slot_released || !s->links[0].usable);
+}
+
+static const struct store_ops pg_ops = {
+    pg_free, pg_state, pg_read_lanes, pg_commit_lanes, pg_read_lane_idle, pg_commit_lane_idle,
+    pg_read, pg_commit, pg_query, store_now_us, pg_info, pg_reset_stats, pg_stop, pg_stopped,
+};
+
+struct store *postgres_store_new(struct loop *loop, const struct config *config,
+                                 void (*fatal)(void *arg, const char *why), void *arg)
+{
+    struct pg_store *s = mem_zalloc(sizeof(*s));
+    s->base.ops = &pg_ops;
+    s->loop = loop;
+    s->config = config;
+    s->fatal = fatal;
+    s->fatal_arg = arg;
+    s->conninfo = mem_strdup(config->database_url);
+    s->queries_tail = &s->queries;
+    if (gethostname(s->host, sizeof(s->host) - 1) != 0)
+        snprintf(s->host, sizeof(s->host), "unknown");
+    for (int i = 0; i < STATEMENT_COUNT; i++) {
+        buf_init(&s->texts[i]);
+        statement_expand(&s->texts[i], statement_get((enum statement_id)i)->text,
+                         config->pg_schema);
+    }
+    s->nread = (size_t)config->pg_read_lanes;
+    s->ncommit = (size_t)config->pg_commit_lanes;
+    s->nlinks = 1 + s->nread + s->ncommit;
+    s->links = mem_zalloc(s->nlinks * sizeof(*s->links));
+    link_init(&s->links[0], s, LINK_QUERY, 0);
+    for (size_t i = 0; i < s->nread; i++)
+        link_init(&s->links[1 + i], s, LINK_READ, (int)i);
+    for (size_t i = 0; i < s->ncommit; i++)
+        link_init(&s->links[1 + s->nread + i], s, LINK_COMMIT, (int)i);
+    housekeeping_start(s);
+    link_connect(&s->links[0]);
+    return &s->base;
+}

@@ -1,0 +1,317 @@
+/* query: whole-keyspace queries and housekeeping, one at a time on the query link.
+ *
+ * A query that changes something (FLUSH, SWAPDB) and whose connection goes has an unknown outcome:
+ * it ends with STORE_LOST, it is never sent twice. */
+#include "store/postgres/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+enum {
+    QUERY_TIMEOUT_US = 60 * 1000 * 1000,
+    HEARTBEAT_US = 5 * 1000 * 1000,
+    SWEEP_ROWS = 500,
+    PURGE_AFTER_S = 60, /* longer than any statement that may still look at the row */
+};
+
+/* ---- queries ---- */
+
+static void on_query(void *arg, struct lane *l, PGresult **results, int n);
+
+/* The least bytes above everything with this prefix; empty if there are none. */
+static void prefix_end(struct buf *out, struct bytes prefix)
+{
+    size_t n = prefix.len;
+    while (n > 0 && (unsigned char)prefix.data[n - 1] == 0xff)
+        n--;
+    buf_append(out, prefix.data, n);
+    if (n > 0)
+        out->data[n - 1]++;
+}
+
+static enum statement_id add_keys(struct params *p, const struct store_query *q)
+{
+    struct buf end;
+    buf_init(&end);
+    prefix_end(&end, q->prefix);
+    params_int4(p, q->db);
+    params_bytea(p, q->prefix);
+    if (end.len > 0)
+        params_bytea(p, buf_bytes(&end));
+    else
+        params_null(p);
+    buf_release(&end);
+    return STMT_KEYS;
+}
+
+static enum statement_id add_find_locked(struct params *p, const struct store_query *q)
+{
+    int db = params_array(p, OID_INT4);
+    int key = params_array(p, OID_BYTEA);
+    for (size_t i = 0; i < q->n; i++) {
+        params_add_int4(p, db, q->items[i].db);
+        params_add_bytea(p, key, q->items[i].key);
+    }
+    return STMT_FIND_LOCKED;
+}
+
+static enum statement_id add_query(struct pg_store *s, struct params *p, struct store_query *q)
+{
+    switch (q->kind) {
+    case QUERY_SCAN:
+        params_int4(p, q->db);
+        params_int8(p, q->cursor);
+        params_int8(p, q->limit);
+        return STMT_SCAN;
+    case QUERY_KEYS:
+        return add_keys(p, q);
+    case QUERY_DBSIZE:
+        params_int4(p, q->db);
+        return STMT_DBSIZE;
+    case QUERY_KEYSPACE:
+        return STMT_KEYSPACE;
+    case QUERY_FLUSH:
+    case QUERY_SWAP:
+        params_text(p, s->config->pg_schema);
+        params_int4(p, q->db);
+        params_int4(p, q->db2);
+        return q->kind == QUERY_FLUSH ? STMT_FLUSH : STMT_SWAP;
+    case QUERY_FIND_LOCKED:
+        return add_find_locked(p, q);
+    }
+    check_failed("query kind", __FILE__, __LINE__);
+}
+
+void query_enqueue(struct pg_store *s, struct store_query *q)
+{
+    q->next = NULL;
+    q->result = STORE_LOST;
+    q->error[0] = '\0';
+    q->count = 0;
+    *s->queries_tail = q;
+    s->queries_tail = &q->next;
+    query_pump(s);
+}
+
+static struct store_query *pop(struct pg_store *s)
+{
+    struct store_query *q = s->queries;
+    CHECK(q != NULL);
+    s->queries = q->next;
+    if (s->queries == NULL)
+        s->queries_tail = &s->queries;
+    return q;
+}
+
+void query_fail_all(struct pg_store *s, const char *why)
+{
+    struct store_query *q = s->queries;
+    s->queries = NULL;
+    s->queries_tail = &s->queries;
+    while (q != NULL) {
+        struct store_query *next = q->next;
+        q->result = STORE_LOST;
+        snprintf(q->error, sizeof(q->error), "%s", why);
+        q->done(q);
+        q = next;
+    }
+}
+
+static void take_scan(struct store_query *q, const PGresult *r)
+{
+    int rows = PQntuples(r);
+    for (int i = 0; i < rows; i++) {
+        int64_t id = pg_int8(PQgetvalue(r, i, 0));
+        bool live = !PQgetisnull(r, i, 1);
+        struct bytes key = bytes_of(PQgetvalue(r, i, 1), (size_t)PQgetlength(r, i, 1));
+        q->row(q, id, key, live, (uint8_t)pg_int2(PQgetvalue(r, i, 2)));
+        q->cursor = id;
+    }
+    if (rows < q->limit)
+        q->cursor = 0;
+}
+
+static void take_keyspace(struct store_query *q, const PGresult *r)
+{
+    q->keyspace_len = (size_t)PQntuples(r);
+    q->keyspace = mem_zalloc((q->keyspace_len + 1) * sizeof(*q->keyspace));
+    for (int i = 0; i < PQntuples(r); i++) {
+        q->keyspace[i] = (struct store_keyspace){
+            pg_int4(PQgetvalue(r, i, 0)), pg_int8(PQgetvalue(r, i, 1)),
+            pg_int8(PQgetvalue(r, i, 2)), pg_int8(PQgetvalue(r, i, 3))};
+    }
+}
+
+static void take_rows(struct store_query *q, const PGresult *r)
+{
+    switch (q->kind) {
+    case QUERY_SCAN:
+        take_scan(q, r);
+        break;
+    case QUERY_KEYS:
+        for (int i = 0; i < PQntuples(r); i++)
+            q->row(q, 0, bytes_of(PQgetvalue(r, i, 0), (size_t)PQgetlength(r, i, 0)), true, 0);
+        break;
+    case QUERY_KEYSPACE:
+        take_keyspace(q, r);
+        break;
+    case QUERY_FIND_LOCKED:
+        for (int i = 0; i < PQntuples(r); i++)
+            q->row(q, pg_int8(PQgetvalue(r, i, 0)) - 1, bytes_of("", 0), false, 0);
+        break;
+    case QUERY_DBSIZE:
+    case QUERY_FLUSH:
+    case QUERY_SWAP:
+        q->count = pg_int8(PQgetvalue(r, 0, 0));
+        break;
+    }
+}
+
+static void on_query(void *arg, struct lane *l, PGresult **results, int n)
+{
+    struct link *k = arg;
+    struct pg_store *s = k->store;
+    struct store_query *q = pop(s);
+    (void)l;
+    const PGresult *error = lane_first_error(results, n);
+    if (error == NULL) {
+        q->result = STORE_OK;
+        take_rows(q, results[0]);
+    } else {
+        const char *code = lane_sqlstate(error);
+        q->result = strcmp(code, "55P03") == 0 ? STORE_LOCKED : STORE_REFUSED;
+        lane_error_text(error, q->error, sizeof(q->error));
+    }
+    struct store_keyspace *keyspace = q->kind == QUERY_KEYSPACE ? q->keyspace : NULL;
+    q->done(q);
+    mem_free(keyspace);
+    query_pump(s);
+}
+
+/* ---- housekeeping ---- */
+
+static void on_released(void *arg, struct lane *l, PGresult **results, int n)
+{
+    struct link *k = arg;
+    (void)l;
+    (void)results;
+    (void)n;
+    k->store->slot_released = true;
+}
+
+static void on_heartbeat(void *arg, struct lane *l, PGresult **results, int n)
+{
+    struct link *k = arg;
+    (void)l;
+    const PGresult *error = lane_first_error(results, n);
+    if (error != NULL) {
+        char why[160];
+        lane_error_text(error, why, sizeof(why));
+        link_lost(k, why);
+    } else if (strcmp(PQcmdTuples(results[0]), "0") == 0) {
+        slot_lost(k->store);
+    } else {
+        query_pump(k->store);
+    }
+}
+
+static void on_swept(void *arg, struct lane *l, PGresult **results, int n)
+{
+    struct link *k = arg;
+    struct pg_store *s = k->store;
+    (void)l;
+    const PGresult *error = lane_first_error(results, n);
+    if (error != NULL) {
+        char why[160];
+        char quoted[LOG_QUOTE_SIZE];
+        lane_error_text(error, why, sizeof(why));
+        log_event(LOG_NOTICE, "sweep-failed", "why=%s", log_quote(why, quoted));
+    } else {
+        const PGresult *due = results[0];
+        const PGresult *abandoned = results[1];
+        int64_t rows = pg_int8(PQgetvalue(due, 0, 1));
+        int64_t gone = pg_int8(PQgetvalue(due, 0, 2)) + pg_int8(PQgetvalue(abandoned, 0, 1));
+        s->swept += (uint64_t)gone;
+        /* More is waiting: go on soon, but leave room for the others in between. */
+        if ((rows == SWEEP_ROWS || pg_int8(PQgetvalue(abandoned, 0, 1)) == SWEEP_ROWS) &&
+            !s->stopping)
+            timer_set(s->housekeeping, 20000);
+    }
+    query_pump(s);
+}
+
+static void send_sweep(struct pg_store *s, struct link *k)
+{
+    char number[24];
+    struct params *p = &k->params;
+    lane_begin(k->lane);
+    params_reset(p);
+    params_text(p, s->config->pg_schema);
+    snprintf(number, sizeof(number), "%d", PURGE_AFTER_S);
+    params_text(p, number);
+    snprintf(number, sizeof(number), "%lld", (long long)s->config->tombstone_retention_s);
+    params_text(p, number);
+    snprintf(number, sizeof(number), "%d", SWEEP_ROWS);
+    params_text(p, number);
+    lane_add(k->lane, statement_get(STMT_SWEEP)->name, p, true);
+    params_reset(p);
+    params_text(p, s->config->pg_schema);
+    params_text(p, number);
+    lane_add(k->lane, statement_get(STMT_SWEEP_ABANDONED)->name, p, true);
+    lane_submit(k->lane, QUERY_TIMEOUT_US, on_swept);
+}
+
+static void send_identity(struct pg_store *s, struct link *k, enum statement_id id, lane_done done)
+{
+    lane_begin(k->lane);
+    params_reset(&k->params);
+    heartbeat_params(s, &k->params);
+    lane_add(k->lane, statement_get(id)->name, &k->params, false);
+    lane_submit(k->lane, store_timeout_us(s) * 4, done);
+}
+
+void query_pump(struct pg_store *s)
+{
+    struct link *k = &s->links[0];
+    if (!k->usable || lane_state(k->lane) != LANE_READY)
+        return;
+    if (s->heartbeat_due && !s->stopping) {
+        s->heartbeat_due = false;
+        send_identity(s, k, STMT_HEARTBEAT, on_heartbeat);
+    } else if (s->queries != NULL) {
+        params_reset(&k->params);
+        enum statement_id id = add_query(s, &k->params, s->queries);
+        lane_begin(k->lane);
+        lane_add(k->lane, statement_get(id)->name, &k->params, true);
+        lane_submit(k->lane, QUERY_TIMEOUT_US, on_query);
+    } else if (s->stopping && !s->slot_released) {
+        send_identity(s, k, STMT_RELEASE_SLOT, on_released);
+    } else if (s->sweep_due && !s->stopping) {
+        s->sweep_due = false;
+        send_sweep(s, k);
+    }
+}
+
+static void on_housekeeping(void *arg)
+{
+    struct pg_store *s = arg;
+    int64_t now = clock_mono_us();
+    if (s->booted && now >= s->next_heartbeat_us) {
+        s->heartbeat_due = true;
+        s->next_heartbeat_us = now + HEARTBEAT_US;
+    }
+    s->sweep_due = s->config->sweep_interval_ms > 0;
+    timer_set(s->housekeeping,
+              s->config->sweep_interval_ms > 0 ? s->config->sweep_interval_ms * 1000 : HEARTBEAT_US);
+    query_pump(s);
+}
+
+void housekeeping_start(struct pg_store *s)
+{
+    s->housekeeping = timer_new(s->loop, on_housekeeping, s);
+    timer_set(s->housekeeping, 1000000);
+}

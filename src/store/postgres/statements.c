@@ -1,0 +1,354 @@
+#include "store/postgres/statements.h"
+
+#include "base/check.h"
+
+/* Vocabulary of the texts below.
+ *
+ * LIVE(e): the row counts as there. Time is the server's, read when the row is looked at, never
+ * the transaction's (a statement may have waited for a lock).
+ * SPACES: the space of each database as an array, read once per statement (an InitPlan), so that
+ * a batch's keys may lie in several databases. Databases are numbered from 0 without a gap.
+ * Key lookups are LATERAL with OFFSET 0: one index probe per key under any statistics.
+ * Keys arrive sorted; INSERT ... SELECT takes its row locks in that order, the same one in every
+ * instance, so that batches cannot deadlock. */
+#define LIVE(e)                                                                                    \
+    "(" e ".value IS NOT NULL AND " e ".active AND (" e ".expires_at IS NULL OR " e                \
+    ".expires_at > clock_timestamp()))"
+
+#define SPACES "(ARRAY(SELECT s.space FROM @.spaces s ORDER BY s.db))"
+
+/* Locks the lane's row while the batch runs; yields nothing if the lane was fenced. */
+#define GUARD                                                                                      \
+    "guard AS (SELECT true AS ok FROM @.lanes WHERE slot = $1 AND incarnation = $2 "               \
+    "AND lane = $3 AND epoch = $4 FOR UPDATE)"
+
+#define ITEM_ROWS                                                                                  \
+    "unnest($7::int4[], $8::bytea[], $9::int4[], $10::int8[], $11::int2[], $12::bytea[], "         \
+    "$13::interval[], $14::int4[]) "                                                               \
+    "AS r(db, key, item, expected, type, value, expiry, slot)"
+
+#define ITEM_EXPIRY                                                                                \
+    "CASE (r.item >> 23) & 3 WHEN 0 THEN NULL "                                                    \
+    "WHEN 1 THEN timestamptz 'epoch' + r.expiry ELSE statement_timestamp() + r.expiry END"
+
+#define ENTRY_COLUMNS                                                                              \
+    "space, key, type, value, version, value_version, expires_at, expire_slot, batch_item, "       \
+    "created_at, updated_at"
+
+/* Above what it replaces, in our slot, even where another instance's clock ran ahead. */
+#define NEXT_VERSION                                                                               \
+    "greatest(excluded.version, (((e.version >> 10) + 1) << 10) | (excluded.version & 1023))"
+
+/* A touch passes the old value through unread, so that its TOAST pointer is kept. */
+#define ON_CONFLICT_SET                                                                            \
+    "ON CONFLICT (space, key) DO UPDATE SET "                                                      \
+    "type = CASE WHEN excluded.batch_item & 4194304 <> 0 THEN e.type ELSE excluded.type END, "     \
+    "value = CASE WHEN excluded.batch_item & 4194304 <> 0 THEN e.value ELSE excluded.value END, "  \
+    "doc = CASE WHEN excluded.batch_item & 4194304 <> 0 THEN e.doc END, "                          \
+    "version = " NEXT_VERSION ", "                                                                 \
+    "value_version = CASE WHEN excluded.batch_item & 4194304 <> 0 THEN e.value_version "           \
+    "ELSE " NEXT_VERSION " END, "                                                                  \
+    "expires_at = excluded.expires_at, "                                                           \
+    "expire_slot = least(e.expire_slot, excluded.expire_slot), "                                   \
+    "batch_item = excluded.batch_item, active = true, "                                            \
+    "created_at = CASE WHEN " LIVE("e") " THEN e.created_at ELSE excluded.created_at END, "        \
+    "updated_at = excluded.updated_at "
+
+/* The batch's outcome goes into the lane's row in the same transaction: that row alone says
+ * afterwards whether the batch counted, and which of its items. */
+#define RECORD_OUTCOME                                                                             \
+    "UPDATE @.lanes l SET stamp = $5::int8, batch_time = statement_timestamp(), accepted = x.accepted "  \
+    "FROM (SELECT CASE WHEN count(*) < $6::int4 THEN coalesce(array_agg(w.item & 1048575), '{}') END "   \
+    "AS accepted, array_agg(w.item & 1048575) FILTER (WHERE w.version <> $5::int8) AS raised, "          \
+    "array_agg(w.version) FILTER (WHERE w.version <> $5::int8) AS versions FROM w) x "                   \
+    "WHERE l.slot = $1 AND l.incarnation = $2 AND l.lane = $3 AND (SELECT ok FROM guard) "         \
+    "RETURNING l.batch_time, l.accepted, x.raised, x.versions"
+
+static const struct statement table[STATEMENT_COUNT] = {
+    /* Keys → state. Parameters: db int4[], key bytea[], known int8[]. `known` is what the caller
+     * holds: v = live at version v, -v = not live at v, 0 = nothing. A row comes back for each key
+     * whose state differs, the bytes only if they changed since v. Row 0 is the time. */
+    [STMT_READ] = {"respgres_read",
+        "SELECT 0::int8, NULL::int8, NULL::int2, NULL::bytea, NULL::int8, clock_timestamp() "
+        "UNION ALL "
+        "SELECT r.n, e.sv, e.type, "
+        "CASE WHEN e.sv > 0 AND (r.known <= 0 OR e.value_version > r.known) THEN e.value END, "
+        "e.value_version, e.expires_at "
+        "FROM unnest($1::int4[], $2::bytea[], $3::int8[]) WITH ORDINALITY AS r(db, key, known, n) "
+        "LEFT JOIN LATERAL (SELECT CASE WHEN " LIVE("x") " THEN x.version ELSE -x.version END AS sv, "
+        "x.type, x.value, x.value_version, x.expires_at FROM @.entries x "
+        "WHERE x.space = " SPACES "[r.db + 1] AND x.key = r.key OFFSET 0) e ON true "
+        "WHERE coalesce(e.sv, 0) <> r.known", 3},
+
+    /* A batch of single-key groups. Parameters: slot, incarnation, lane, epoch, stamp, number of
+     * items, then a column per property of the items. An item that expects a live row is not
+     * inserted where there is none at all. */
+    [STMT_COMMIT] = {"respgres_commit",
+        "WITH " GUARD ", w AS (INSERT INTO @.entries AS e (" ENTRY_COLUMNS ") "
+        "SELECT " SPACES "[r.db + 1], r.key, r.type, r.value, $5::int8, "
+        "CASE WHEN r.item & 1048576 <> 0 THEN r.expected ELSE $5::int8 END, " ITEM_EXPIRY ", r.slot, "
+        "r.item, statement_timestamp(), statement_timestamp() "
+        "FROM " ITEM_ROWS " "
+        "WHERE (SELECT ok FROM guard) AND CASE WHEN r.item & 1048576 = 0 THEN true ELSE "
+        "(SELECT true FROM @.entries y WHERE y.space = " SPACES "[r.db + 1] AND y.key = r.key "
+        "OFFSET 0) END "
+        ON_CONFLICT_SET
+        "WHERE CASE (excluded.batch_item >> 20) & 3 WHEN 0 THEN true "
+        "WHEN 1 THEN e.version = excluded.value_version AND " LIVE("e") " "
+        "WHEN 2 THEN NOT " LIVE("e") " "
+        "ELSE e.value_version <= excluded.value_version AND " LIVE("e") " END "
+        "RETURNING e.batch_item AS item, e.version) "
+        RECORD_OUTCOME, 14},
+
+    /* A batch with multi-key or check-only groups is three statements in one transaction. The
+     * first keeps FLUSH and SWAPDB out, so that the other two see the same spaces. */
+    [STMT_SHARE_SPACES] = {"respgres_share_spaces",
+        "SELECT pg_advisory_xact_lock_shared(hashtext('respgres.spaces'), hashtext($1))", 1},
+
+    /* The second locks every key in sorted order; absent ones get a placeholder, which counts as
+     * absent and can be locked. Parameters: guard, then db int4[], key bytea[], slot int4. */
+    [STMT_LOCK_KEYS] = {"respgres_lock_keys",
+        "WITH " GUARD " INSERT INTO @.entries AS e "
+        "(space, key, value, version, value_version, expire_slot) "
+        "SELECT " SPACES "[r.db + 1], r.key, NULL, 0, 0, $7::int4 "
+        "FROM unnest($5::int4[], $6::bytea[]) AS r(db, key) WHERE (SELECT ok FROM guard) "
+        "ON CONFLICT (space, key) DO UPDATE SET version = e.version WHERE false", 7},
+
+    /* The third, on a fresh snapshot, checks every item and writes the groups that pass whole.
+     * $15 = group of each item, $16 = 1 for items that are only checked. */
+    [STMT_COMMIT_CHECKED] = {"respgres_commit_checked",
+        "WITH " GUARD ", c AS MATERIALIZED (SELECT r.*, " SPACES "[r.db + 1] AS space, "
+        "CASE r.expect WHEN 0 THEN true "
+        "WHEN 1 THEN coalesce(y.live AND y.version = r.expected, false) "
+        "WHEN 2 THEN NOT coalesce(y.live, false) "
+        "WHEN 3 THEN coalesce(y.live AND y.value_version <= r.expected, false) "
+        "ELSE NOT coalesce(y.live, false) AND coalesce(y.version, 0) <= r.expected END AS ok "
+        "FROM unnest($7::int4[], $8::bytea[], $9::int4[], $10::int8[], $11::int2[], $12::bytea[], "
+        "$13::interval[], $14::int4[], $15::int4[], $16::int4[], $17::int4[]) "
+        "AS r(db, key, item, expected, type, value, expiry, slot, grp, only_check, expect) "
+        "LEFT JOIN LATERAL (SELECT x.version, x.value_version, " LIVE("x") " AS live "
+        "FROM @.entries x WHERE x.space = " SPACES "[r.db + 1] AND x.key = r.key OFFSET 0) y ON true "
+        "WHERE (SELECT ok FROM guard)), "
+        "w AS (INSERT INTO @.entries AS e (" ENTRY_COLUMNS ") "
+        "SELECT r.space, r.key, r.type, r.value, $5::int8, $5::int8, " ITEM_EXPIRY ", r.slot, r.item, "
+        "statement_timestamp(), statement_timestamp() FROM c r "
+        "WHERE r.only_check = 0 AND r.grp <> ALL (ARRAY(SELECT c.grp FROM c WHERE NOT c.ok)) "
+        ON_CONFLICT_SET
+        "RETURNING e.batch_item AS item, e.version) "
+        RECORD_OUTCOME, 17},
+
+    /* Which of these keys can be locked right now? Parameters: db int4[], key bytea[]. Returns the
+     * ordinals of those that somebody else holds. */
+    [STMT_FIND_LOCKED] = {"respgres_find_locked",
+        "SELECT r.n FROM unnest($1::int4[], $2::bytea[]) WITH ORDINALITY AS r(db, key, n) "
+        "WHERE EXISTS (SELECT FROM @.entries x WHERE x.space = " SPACES "[r.db + 1] AND x.key = r.key "
+        "OFFSET 0) AND NOT EXISTS (SELECT FROM @.entries x WHERE x.space = " SPACES "[r.db + 1] "
+        "AND x.key = r.key FOR UPDATE SKIP LOCKED)", 2},
+
+    /* What became of the last batch of a lane whose connection was lost? Waits for a batch that is
+     * still under way there, and fences one that has not begun. */
+    [STMT_SETTLE_LANE] = {"respgres_settle_lane",
+        "UPDATE @.lanes SET epoch = epoch + 1 WHERE slot = $1 AND incarnation = $2 AND lane = $3 "
+        "RETURNING stamp, batch_time, accepted", 3},
+
+    /* A fresh connection: settings of a lane, and facts of the server. Parameters: 1 = lane (plans
+     * that do not depend on statistics), lock_timeout, statement_timeout, synchronous_commit. */
+    [STMT_SESSION] = {"respgres_session",
+        "SELECT set_config('search_path', '', false), "
+        "CASE WHEN $1 = '1' THEN set_config('plan_cache_mode', 'force_generic_plan', false) END, "
+        "CASE WHEN $1 = '1' THEN set_config('enable_seqscan', 'off', false) END, "
+        "set_config('jit', 'off', false), set_config('lock_timeout', $2, false), "
+        "set_config('statement_timeout', $3, false), "
+        "set_config('idle_in_transaction_session_timeout', '10s', false), "
+        "set_config('default_transaction_isolation', 'read committed', false), "
+        "CASE WHEN $4 = 'off' THEN set_config('synchronous_commit', 'off', false) "
+        "WHEN current_setting('synchronous_commit') IN ('off', 'local') "
+        "THEN set_config('synchronous_commit', 'on', false) END, "
+        "pg_backend_pid()::text, pg_is_in_recovery()::text, "
+        "current_setting('server_version_num'), current_setting('transaction_read_only')", 4},
+
+    /* NULL where the schema or its meta table is not there. */
+    [STMT_SCHEMA_STATE] = {"respgres_schema_state",
+        "SELECT version::text, least_binary::text, "
+        "(SELECT count(*) FROM @.spaces)::text FROM @.meta", 0},
+
+    [STMT_SCHEMA_EXISTS] = {"respgres_schema_exists",
+        "SELECT to_regclass('@.meta') IS NOT NULL", 0},
+
+    /* A script: one migrator at a time per schema; a busy table makes it give up, not everybody
+     * else wait. */
+    [STMT_MIGRATION_BEGIN] = {"respgres_migration_begin",
+        "BEGIN; SET LOCAL lock_timeout = '2s'; "
+        "SELECT pg_advisory_xact_lock(hashtext('respgres.migration'), hashtext('@.'))", 0},
+
+    /* CREATE SCHEMA IF NOT EXISTS would ask for the right to create even where it exists. */
+    [STMT_CREATE_SCHEMA] = {"respgres_create_schema",
+        "DO $do$ BEGIN IF to_regnamespace('@!') IS NULL THEN CREATE SCHEMA @!; END IF; END $do$", 0},
+
+    /* Databases 0 to $1 - 1. */
+    [STMT_CREATE_SPACES] = {"respgres_create_spaces",
+        "INSERT INTO @.spaces (db) SELECT g FROM generate_series(0, $1::int - 1) g ORDER BY g "
+        "ON CONFLICT (db) DO NOTHING", 1},
+
+    [STMT_SLOT_LOCK] = {"respgres_slot_lock",
+        "SELECT pg_advisory_xact_lock(hashtext('respgres.slots'), hashtext($1))", 1},
+
+    /* A slot whose owner has not been seen for the lease ($5 seconds), else a new one. Its stamps
+     * go on above everything it ever stamped; its earlier owners' lanes are fenced, but their rows
+     * stay for them to read. */
+    [STMT_CLAIM_SLOT] = {"respgres_claim_slot",
+        "WITH claimed AS (INSERT INTO @.instances AS i "
+        "(slot, name, host, pid, binary_version, high_stamp) "
+        "SELECT coalesce((SELECT min(o.slot) FROM @.instances o "
+        "WHERE o.seen_at < clock_timestamp() - make_interval(secs => $5::float8)), "
+        "(SELECT coalesce(max(o.slot), 0) + 1 FROM @.instances o)), $1, $2, $3::int, $4, 0 "
+        "ON CONFLICT (slot) DO UPDATE SET incarnation = i.incarnation + 1, name = excluded.name, "
+        "host = excluded.host, pid = excluded.pid, binary_version = excluded.binary_version, "
+        "started_at = clock_timestamp(), seen_at = clock_timestamp(), high_stamp = greatest("
+        "i.high_stamp, (SELECT max(l.stamp) FROM @.lanes l WHERE l.slot = i.slot)) "
+        "RETURNING slot, incarnation, high_stamp), "
+        "fenced AS (UPDATE @.lanes l SET epoch = l.epoch + 1 FROM claimed c "
+        "WHERE l.slot = c.slot AND l.incarnation < c.incarnation) "
+        "SELECT slot::text, incarnation::text, high_stamp::text, "
+        "(extract(epoch FROM clock_timestamp()) * 1000000)::int8::text FROM claimed", 5},
+
+    /* A new connection for a lane. Returns nothing if the slot is no longer ours. */
+    [STMT_CLAIM_LANE] = {"respgres_claim_lane",
+        "INSERT INTO @.lanes AS l (slot, incarnation, lane, epoch, pid) "
+        "SELECT $1::int4, $2::int8, $3::int4, 1, pg_backend_pid() FROM @.instances i "
+        "WHERE i.slot = $1 AND i.incarnation = $2 "
+        "ON CONFLICT (slot, incarnation, lane) DO UPDATE "
+        "SET epoch = l.epoch + 1, pid = pg_backend_pid() "
+        "RETURNING epoch", 3},
+
+    /* The lost connection's backend, where it holds the lane's row and will not end by itself. */
+    [STMT_TERMINATE_LANE] = {"respgres_terminate_lane",
+        "SELECT pg_terminate_backend(a.pid) FROM @.lanes l JOIN pg_stat_activity a ON a.pid = l.pid "
+        "WHERE l.slot = $1 AND l.incarnation = $2 AND l.lane = $3 AND a.pid <> pg_backend_pid() "
+        "AND a.usename = current_user", 3},
+
+    [STMT_HEARTBEAT] = {"respgres_heartbeat",
+        "UPDATE @.instances SET seen_at = clock_timestamp(), high_stamp = greatest(high_stamp, "
+        "$3::int8) WHERE slot = $1::int AND incarnation = $2::int8", 3},
+
+    /* On a clean stop: free for the next to start. */
+    [STMT_RELEASE_SLOT] = {"respgres_release_slot",
+        "UPDATE @.instances SET seen_at = '-infinity', high_stamp = greatest(high_stamp, $3::int8) "
+        "WHERE slot = $1::int AND incarnation = $2::int8", 3},
+
+    /* The next $3 rows behind cursor $2 of database $1. LIMIT counts rows that are scanned; what is
+     * not live comes back as id alone. */
+    [STMT_SCAN] = {"respgres_scan",
+        "SELECT e.id, CASE WHEN " LIVE("e") " THEN e.key END, e.type FROM @.entries e "
+        "WHERE e.space = (SELECT s.space FROM @.spaces s WHERE s.db = $1::int4) AND e.id > $2::int8 "
+        "ORDER BY e.id LIMIT $3::int8", 3},
+
+    /* Live keys of database $1 from $2 up to, not including, $3 (NULL = no bound). */
+    [STMT_KEYS] = {"respgres_keys",
+        "SELECT e.key FROM @.entries e "
+        "WHERE e.space = (SELECT s.space FROM @.spaces s WHERE s.db = $1::int4) AND e.key >= $2::bytea "
+        "AND ($3::bytea IS NULL OR e.key < $3) AND " LIVE("e"), 3},
+
+    [STMT_DBSIZE] = {"respgres_dbsize",
+        "SELECT count(*) FROM @.entries e "
+        "WHERE e.space = (SELECT s.space FROM @.spaces s WHERE s.db = $1::int4) AND " LIVE("e"), 1},
+
+    /* For INFO: keys, keys with an expiry, and their mean remaining time, per database. */
+    [STMT_KEYSPACE] = {"respgres_keyspace",
+        "SELECT s.db, count(*), count(e.expires_at), coalesce(avg(extract(epoch FROM "
+        "e.expires_at - clock_timestamp()) * 1000) FILTER (WHERE isfinite(e.expires_at)), 0)::int8 "
+        "FROM @.entries e JOIN @.spaces s USING (space) WHERE " LIVE("e") " GROUP BY s.db ORDER BY 1",
+        0},
+
+    /* Databases $2 .. $3 get new spaces. Keeps out, and waits for, checked batches. */
+    [STMT_FLUSH] = {"respgres_flush",
+        "WITH l AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtext('respgres.spaces'), "
+        "hashtext($1)) AS x), "
+        "old AS (SELECT s.db, s.space FROM @.spaces s, l WHERE s.db BETWEEN $2::int4 AND $3::int4 "
+        "AND l.x IS NOT NULL ORDER BY s.db FOR UPDATE OF s), "
+        "gone AS (INSERT INTO @.abandoned_spaces (space) SELECT space FROM old), "
+        "new AS (UPDATE @.spaces s SET space = nextval('@.space_seq') FROM old "
+        "WHERE s.db = old.db RETURNING 1) SELECT count(*) FROM new", 3},
+
+    [STMT_SWAP] = {"respgres_swap",
+        "WITH l AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtext('respgres.spaces'), "
+        "hashtext($1)) AS x), "
+        "both_dbs AS MATERIALIZED (SELECT max(x.space) FILTER (WHERE x.db = $2::int4) AS first, "
+        "max(x.space) FILTER (WHERE x.db = $3::int4) AS second "
+        "FROM (SELECT s.db, s.space FROM @.spaces s, l WHERE s.db IN ($2::int4, $3::int4) "
+        "AND l.x IS NOT NULL ORDER BY s.db FOR UPDATE OF s) x), "
+        "new AS (UPDATE @.spaces s SET space = CASE s.db WHEN $2::int4 THEN o.second ELSE o.first END "
+        "FROM both_dbs o WHERE s.db IN ($2::int4, $3::int4) AND $2::int4 <> $3::int4 RETURNING 1) "
+        "SELECT count(*) FROM new", 3},
+
+    /* One small batch of due rows; whoever gets the lock is the sweeper. Purges what expired more
+     * than $2 seconds ago, tombstones older than $3 seconds, placeholders; moves the others' slot
+     * on to where their expiry is. Rows somebody holds are left for the next time. */
+    [STMT_SWEEP] = {"respgres_sweep",
+        "WITH elected AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(hashtext('respgres.sweeper'), "
+        "hashtext($1)) AS ok), "
+        "due AS MATERIALIZED (SELECT e.ctid AS at, e.value IS NULL AS dead, e.version = 0 AS placeholder, "
+        "e.expires_at, e.updated_at FROM @.entries e "
+        "WHERE e.expire_slot <= @.slot_of(clock_timestamp()) AND (SELECT ok FROM elected) "
+        "ORDER BY e.expire_slot LIMIT $4 FOR UPDATE SKIP LOCKED), "
+        "judged AS MATERIALIZED (SELECT due.at, "
+        "CASE WHEN dead AND placeholder THEN updated_at + make_interval(secs => $2::float8) "
+        "WHEN dead THEN updated_at + make_interval(secs => $3::float8) "
+        "ELSE expires_at + make_interval(secs => $2::float8) END AS purge_at FROM due), "
+        "purged AS (DELETE FROM @.entries e WHERE e.ctid = ANY (ARRAY(SELECT at FROM judged "
+        "WHERE purge_at <= clock_timestamp())) RETURNING 1), "
+        "moved AS (UPDATE @.entries e SET expire_slot = @.slot_of(CASE "
+        "WHEN e.value IS NULL AND e.version = 0 THEN e.updated_at + make_interval(secs => $2::float8) "
+        "WHEN e.value IS NULL THEN e.updated_at + make_interval(secs => $3::float8) "
+        "ELSE e.expires_at + make_interval(secs => $2::float8) END) + 1 "
+        "WHERE e.ctid = ANY (ARRAY(SELECT at FROM judged "
+        "WHERE purge_at > clock_timestamp() OR purge_at IS NULL)) RETURNING 1) "
+        "SELECT (SELECT ok FROM elected), (SELECT count(*) FROM due), (SELECT count(*) FROM purged), "
+        "(SELECT count(*) FROM moved)", 4},
+
+    /* One small batch of the rows of flushed spaces; a space is forgotten when it has been empty
+     * for ten minutes, longer than any statement that may still write into it. */
+    [STMT_SWEEP_ABANDONED] = {"respgres_sweep_abandoned",
+        "WITH elected AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(hashtext('respgres.sweeper'), "
+        "hashtext($1)) AS ok), "
+        "due AS MATERIALIZED (SELECT e.ctid AS at FROM @.abandoned_spaces a CROSS JOIN LATERAL "
+        "(SELECT x.ctid FROM @.entries x WHERE x.space = a.space LIMIT $2 OFFSET 0) e "
+        "WHERE (SELECT ok FROM elected) LIMIT $2), "
+        "purged AS (DELETE FROM @.entries e WHERE e.ctid = ANY (ARRAY(SELECT at FROM due)) RETURNING 1), "
+        "forgotten AS (DELETE FROM @.abandoned_spaces a "
+        "WHERE a.abandoned_at < clock_timestamp() - interval '10 minutes' AND (SELECT ok FROM elected) "
+        "AND NOT EXISTS (SELECT FROM @.entries x WHERE x.space = a.space) RETURNING 1) "
+        "SELECT (SELECT ok FROM elected), (SELECT count(*) FROM purged)", 2},
+};
+
+const struct statement *statement_get(enum statement_id id)
+{
+    CHECK(id < STATEMENT_COUNT && table[id].text != NULL);
+    return &table[id];
+}
+
+static void append_quoted_name(struct buf *out, const char *name)
+{
+    buf_append_cstr(out, "\"");
+    for (const char *s = name; *s != '\0'; s++) {
+        buf_append(out, s, 1);
+        if (*s == '"')
+            buf_append(out, s, 1);
+    }
+    buf_append_cstr(out, "\"");
+}
+
+void statement_expand(struct buf *out, const char *text, const char *schema)
+{
+    for (const char *p = text; *p != '\0'; p++) {
+        if (p[0] != '@' || (p[1] != '.' && p[1] != '!')) {
+            buf_append(out, p, 1);
+            continue;
+        }
+        p++;
+        append_quoted_name(out, schema);
+        if (*p == '.')
+            buf_append_cstr(out, ".");
+    }
+    (void)buf_cstr(out);
+}

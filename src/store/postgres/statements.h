@@ -1,0 +1,59 @@
+/* statements: every SQL statement respgres sends, in one table by name. Nothing else in the code
+ * knows SQL. `@.` in a text stands for the schema's quoted name and a dot, `@!` for the name alone. */
+#ifndef RESPGRES_STORE_POSTGRES_STATEMENTS_H
+#define RESPGRES_STORE_POSTGRES_STATEMENTS_H
+
+#include "base/buf.h"
+
+enum statement_id {
+    STMT_READ,
+    STMT_COMMIT,
+    STMT_SHARE_SPACES,
+    STMT_LOCK_KEYS,
+    STMT_COMMIT_CHECKED,
+    STMT_FIND_LOCKED,
+    STMT_SETTLE_LANE,
+    STMT_SESSION,
+    STMT_SCHEMA_STATE,
+    STMT_SCHEMA_EXISTS,
+    STMT_MIGRATION_BEGIN,
+    STMT_CREATE_SCHEMA,
+    STMT_CREATE_SPACES,
+    STMT_SLOT_LOCK,
+    STMT_CLAIM_SLOT,
+    STMT_CLAIM_LANE,
+    STMT_TERMINATE_LANE,
+    STMT_HEARTBEAT,
+    STMT_RELEASE_SLOT,
+    STMT_SCAN,
+    STMT_KEYS,
+    STMT_DBSIZE,
+    STMT_KEYSPACE,
+    STMT_FLUSH,
+    STMT_SWAP,
+    STMT_SWEEP,
+    STMT_SWEEP_ABANDONED,
+    STATEMENT_COUNT
+};
+
+struct statement {
+    const char *name; /* as the server knows it once prepared, and in logs */
+    const char *text;
+    int nparams;
+};
+
+const struct statement *statement_get(enum statement_id id);
+
+/* Appends `text` with `@.` and `@!` replaced; NUL-terminated behind the length. */
+void statement_expand(struct buf *out, const char *text, const char *schema);
+
+/* How an item of a commit batch is encoded into one int4 (entries.batch_item): position, what is
+ * expected of the row, whether only its expiry moves, and how its expiry is meant. */
+enum {
+    ITEM_POSITION_MASK = 0xFFFFF,
+    ITEM_EXPECT_SHIFT = 20, /* two bits: enum commit_expect; the lower one set = needs a live row */
+    ITEM_TOUCH = 1 << 22,
+    ITEM_EXPIRY_SHIFT = 23, /* two bits: enum expiry_kind's order: none, at, relative */
+};
+
+#endif

@@ -1,0 +1,175 @@
+/* store: where keys live for good. The engine gathers and submits batches; a store answers each
+ * batch once, later, from the loop, never from within the call.
+ *
+ * A store is a const table of functions. The PostgreSQL store is the only one so far; the journal
+ * that serves while PostgreSQL is away, and the router that picks between them, come beside it and
+ * answer the same calls. */
+#ifndef RESPGRES_STORE_STORE_H
+#define RESPGRES_STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/bytes.h"
+#include "value/expiry.h"
+#include "value/value.h"
+
+enum store_state {
+    STORE_STARTING, /* no contact with PostgreSQL yet */
+    STORE_ONLINE,
+    STORE_AWAY,     /* lost; being sought */
+};
+
+enum store_result {
+    STORE_OK,
+    STORE_LOCKED,  /* not applied: somebody holds a row for longer than lock_timeout */
+    STORE_REFUSED, /* not applied: PostgreSQL refuses an item; `error` says why */
+    STORE_LOST,    /* not applied, or not known to be: connection lost, fenced, out of time */
+};
+
+#define STORE_NEVER INT64_MAX /* an expiry that never comes */
+
+/* ---- reads ---- */
+
+/* One key to be read or revalidated. `known`: v = the caller holds the bytes of version v,
+ * -v = it knows the key to be absent at v, 0 = it knows nothing. */
+struct read_item {
+    int db;
+    struct bytes key; /* borrowed until done */
+    int64_t known;
+    /* out: */
+    bool changed;        /* false: exactly as known (and for known == 0: absent, no row) */
+    int64_t version;     /* with changed: > 0 live, < 0 absent at that version, 0 no row */
+    uint8_t type;
+    struct value *value; /* the caller takes the reference; NULL = the bytes are as known */
+    int64_t expires_us;  /* since 1970, or STORE_NEVER */
+};
+
+struct read_batch {
+    struct read_item *items;
+    size_t n;
+    void (*done)(struct read_batch *b);
+    /* out: */
+    enum store_result result;
+    int64_t time_us; /* PostgreSQL's clock before the first key was judged */
+};
+
+/* ---- commits ---- */
+
+/* Stored in the items' encoding: never renumber; those that need a live row are odd. */
+enum commit_expect {
+    EXPECT_ANY,
+    EXPECT_LIVE_AT,   /* live at exactly version `expected` */
+    EXPECT_ABSENT,    /* not live, whatever its version */
+    EXPECT_VALUE_AT,  /* live, its bytes unchanged since version `expected` */
+    EXPECT_ABSENT_AT, /* not live and not written since version `expected`; checked batches only */
+};
+
+enum commit_op { COMMIT_CHECK, COMMIT_TOUCH, COMMIT_WRITE };
+
+/* One key of a batch; each key at most once per batch. Items of one group apply all or none. */
+struct commit_item {
+    int db;
+    struct bytes key; /* borrowed until done */
+    int group;
+    enum commit_op op;
+    enum commit_expect expect;
+    int64_t expected;
+    struct value *value; /* borrowed; COMMIT_WRITE only: NULL = remove */
+    struct expiry expiry;
+    /* out: */
+    bool applied;
+    int64_t version; /* the row's version now */
+};
+
+struct commit_batch {
+    struct commit_item *items;
+    size_t n;
+    bool checked;   /* has a group of several keys, a check-only item or EXPECT_ABSENT_AT */
+    bool abandoned; /* set by the caller while in flight: never send it again; its outcome is still
+                       found out before `done` */
+    void (*done)(struct commit_batch *b);
+    /* out: */
+    enum store_result result;
+    int64_t time_us;  /* relative expiries counted from here, PostgreSQL's clock */
+    char error[160];  /* with STORE_REFUSED: PostgreSQL's words, no data in them */
+};
+
+/* ---- whole-keyspace queries ---- */
+
+enum store_query_kind {
+    QUERY_SCAN,        /* db, cursor, limit → row(id, key or none, type), cursor */
+    QUERY_KEYS,        /* db, prefix → row(0, key, type) */
+    QUERY_DBSIZE,      /* db → count */
+    QUERY_KEYSPACE,    /* → keyspace */
+    QUERY_FLUSH,       /* db .. db2 */
+    QUERY_SWAP,        /* db, db2 */
+    QUERY_FIND_LOCKED, /* items → row(index) for each that somebody else holds */
+};
+
+struct store_keyspace {
+    int db;
+    int64_t keys;
+    int64_t expires;
+    int64_t avg_ttl_ms;
+};
+
+struct store_query {
+    enum store_query_kind kind;
+    int db;
+    int db2;
+    int64_t cursor;
+    int64_t limit;
+    struct bytes prefix;
+    const struct commit_item *items; /* borrowed until done */
+    size_t n;
+    void (*row)(struct store_query *q, int64_t id, struct bytes key, bool live, uint8_t type);
+    void (*done)(struct store_query *q);
+    /* out: */
+    enum store_result result;
+    char error[160];
+    int64_t count;
+    struct store_keyspace *keyspace; /* valid within done */
+    size_t keyspace_len;
+    /* the store's: */
+    struct store_query *next;
+};
+
+/* ---- the store ---- */
+
+struct store;
+
+struct store_ops {
+    void (*free)(struct store *s);
+    enum store_state (*state)(const struct store *s);
+    size_t (*read_lanes)(const struct store *s);
+    size_t (*commit_lanes)(const struct store *s);
+    bool (*read_lane_idle)(const struct store *s, size_t lane);
+    bool (*commit_lane_idle)(const struct store *s, size_t lane);
+    /* The lane must be idle. */
+    void (*read)(struct store *s, size_t lane, struct read_batch *b);
+    void (*commit)(struct store *s, size_t lane, struct commit_batch *b);
+    /* Queued; answered in order. */
+    void (*query)(struct store *s, struct store_query *q);
+    /* PostgreSQL's clock as far as known, microseconds since 1970; never goes back. */
+    int64_t (*now_us)(struct store *s);
+    /* Lines for INFO's section postgres: "name:value\r\n". */
+    void (*info)(struct store *s, struct buf *out);
+    void (*reset_stats)(struct store *s);
+    /* A clean stop begins: no more sweeping or reconnecting; the slot is given back. */
+    void (*stop)(struct store *s);
+    bool (*stopped)(const struct store *s);
+};
+
+struct store {
+    const struct store_ops *ops;
+};
+
+static inline enum store_state store_state(const struct store *s)
+{
+    return s->ops->state(s);
+}
+
+#endif

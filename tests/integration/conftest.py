@@ -1,0 +1,110 @@
+"""Fixtures. `lab` makes anything; the others are what most tests want from it."""
+
+import os
+import random
+
+import pytest
+
+from harness.lab import Lab
+from harness.postgres import Postgres
+
+
+def pytest_addoption(parser):
+    parser.addoption("--long", action="store_true", help="run also the tests marked long")
+    parser.addoption("--against", choices=("respgres", "redis"), default="respgres",
+                     help="what the fixture `server` is")
+
+
+def pytest_collection_modifyitems(config, items):
+    against_redis = config.getoption("--against") == "redis"
+    for item in items:
+        if "long" in item.keywords and not config.getoption("--long"):
+            item.add_marker(pytest.mark.skip(reason="long: runs with --long"))
+        if "rows" in item.keywords and against_redis:
+            item.add_marker(pytest.mark.skip(reason="looks at rows"))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    report = (yield).get_result()
+    if not report.failed or report.when == "teardown":
+        return
+    for name in ("lab", "module_lab"):
+        lab = getattr(item, "funcargs", {}).get(name)
+        if lab:
+            report.sections += lab.logs()
+
+
+@pytest.fixture(scope="session")
+def shared_postgres():
+    """A function that returns the shared cluster, starting it on the first call."""
+    made = []
+
+    def get():
+        if not made:
+            made.append(Postgres())
+        if not made[0].is_running():
+            made[0].start()
+        return made[0]
+
+    yield get
+    for postgres in made:
+        postgres.remove()
+
+
+def a_lab(shared_postgres):
+    made = Lab(shared_postgres)
+    yield made
+    problems = made.close()
+    if problems:
+        pytest.fail("\n".join(problems), pytrace=False)
+
+
+@pytest.fixture
+def lab(shared_postgres):
+    yield from a_lab(shared_postgres)
+
+
+@pytest.fixture(scope="module")
+def module_lab(shared_postgres):
+    """For servers that many small tests of a module share."""
+    yield from a_lab(shared_postgres)
+
+
+@pytest.fixture
+def database(lab):
+    """A new database in the shared cluster."""
+    return lab.database()
+
+
+@pytest.fixture
+def respgres(lab, database):
+    """One instance on `database`."""
+    return lab.respgres(database)
+
+
+@pytest.fixture
+def redis_server(lab):
+    """The real one."""
+    return lab.redis()
+
+
+@pytest.fixture
+def server(request, lab):
+    """respgres, or with --against redis the real one: for tests of what both must do."""
+    if request.config.getoption("--against") == "redis":
+        return lab.redis()
+    return request.getfixturevalue("respgres")
+
+
+@pytest.fixture
+def client(server):
+    return server.client()
+
+
+@pytest.fixture
+def seed():
+    """The seed of a random test, printed; RESPGRES_SEED replays one."""
+    value = int(os.environ.get("RESPGRES_SEED") or random.SystemRandom().randrange(1 << 32))
+    print(f"RESPGRES_SEED={value}")
+    return value

@@ -1,0 +1,126 @@
+"""What one test has built: its servers, proxies and databases, and how they are taken down."""
+
+import subprocess
+
+from .postgres import Postgres
+from .proxy import Proxy
+from .servers import RedisServer, Respgres
+from .util import tail, wait_until
+
+
+class Lab:
+    """Everything a test makes here is ended when the test ends, servers before databases. A server
+    that does not end cleanly, or whose log shows a fault, is a failure of the test."""
+
+    def __init__(self, shared_postgres):
+        self._shared_postgres = shared_postgres  # a function: starting it takes a while
+        self._postgres_log_from = {}
+        self._databases = []
+        self._clusters = []
+        self._proxies = []
+        self._processes = []
+        self.servers = []
+
+    # --- making ------------------------------------------------------------------------------
+
+    def postgres(self):
+        """The cluster that all tests share, running."""
+        postgres = self._shared_postgres()
+        if postgres not in self._postgres_log_from:
+            self._postgres_log_from[postgres] = postgres.log_size()
+        return postgres
+
+    def own_postgres(self):
+        """A cluster of this test's own, running: for tests that kill, stop or freeze it."""
+        postgres = Postgres()
+        self._clusters.append(postgres)
+        self._postgres_log_from[postgres] = 0
+        return postgres.start()
+
+    def database(self, postgres=None, **options):
+        """A new database in the shared cluster, or in the one given."""
+        database = (postgres or self.postgres()).create_database(**options)
+        self._databases.append(database)
+        return database
+
+    def respgres(self, database=None, start="ready", env=None, config=None, **options):
+        """respgres on a Database, on a URL, or on none. `start` is for Server.start(), False
+        leaves it unstarted. Options are written with _ for -."""
+        url = database.url if hasattr(database, "url") else database
+        return self._add(Respgres(url, _dashed(options), env, config), start)
+
+    def redis(self, start="ready", **options):
+        return self._add(RedisServer(_dashed(options)), start)
+
+    def _add(self, server, start):
+        self.servers.append(server)
+        return server if start is False else server.start(start)
+
+    def proxy(self, target):
+        proxy = Proxy(target)
+        self._proxies.append(proxy)
+        return proxy
+
+    def process(self, args, **options):
+        """Any other process; it is ended with the test."""
+        process = subprocess.Popen(args, stdin=subprocess.DEVNULL, start_new_session=True,
+                                   **options)
+        self._processes.append(process)
+        return process
+
+    # --- taking down -------------------------------------------------------------------------
+
+    def logs(self):
+        """(title, text) of each server's and cluster's log since the test began, shortened."""
+        found = [(f"log of {s.name} {number}", tail(s.log_path))
+                 for number, s in enumerate(self.servers)]
+        for postgres in self._postgres_log_from:
+            found.append(("log of PostgreSQL", "\n".join(
+                self._postgres_log(postgres).splitlines()[-40:])))
+        return [(title, text) for title, text in found if text]
+
+    def _postgres_log(self, postgres):
+        start = self._postgres_log_from[postgres]
+        return postgres.log_path.read_bytes()[start:].decode(errors="replace")
+
+    def close(self):
+        """Ends everything; returns the problems found."""
+        for process in self._processes:
+            _end(process)
+        for postgres in self._postgres_log_from:
+            postgres.thaw()
+        problems = [problem for server in self.servers for problem in server.finish()]
+        for proxy in self._proxies:
+            proxy.close()
+        for postgres in self._postgres_log_from:
+            if "deadlock detected" in self._postgres_log(postgres):
+                problems.append("PostgreSQL's log: deadlock detected")
+        if problems:
+            problems += [f"--- {title}\n{text}" for title, text in self.logs()]
+        for database in self._databases:
+            if database.postgres not in self._clusters:
+                database.drop()
+        for postgres in self._clusters:
+            postgres.remove()
+        for server in self.servers:
+            server.remove()
+        return problems
+
+
+def _dashed(options):
+    return {name.replace("_", "-"): value for name, value in options.items()}
+
+
+def _end(process):
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait_gone(database, timeout=30):
+    """Waits until nobody is connected to a database: whatever was in flight has ended."""
+    wait_until(lambda: not database.sessions(), timeout, "no connection is left")

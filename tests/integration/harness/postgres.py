@@ -1,0 +1,287 @@
+"""A private PostgreSQL cluster: started, killed, frozen by the tests."""
+
+import collections
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import urllib.parse
+
+import psycopg2
+
+from .util import (children_of, clean_environ, free_port, is_alive, make_temp_dir, postgres_owner,
+                   process_state, remove_tree, tail, wait_until)
+
+SETTINGS = """
+listen_addresses = '127.0.0.1'
+max_connections = 200
+shared_buffers = 64MB
+max_wal_size = 512MB
+fsync = on
+synchronous_commit = on
+log_min_messages = warning
+log_line_prefix = '%m [%p] %a '
+log_lock_waits = on
+timezone = 'UTC'
+"""
+
+# Members of needs_password are asked for it; nobody else is.
+HBA = """
+local all +needs_password scram-sha-256
+host  all +needs_password 127.0.0.1/32 scram-sha-256
+local all all trust
+host  all all 127.0.0.1/32 trust
+"""
+
+
+def find_programs():
+    """The folder with initdb and postgres, of the newest version."""
+    def version(path):
+        return [int(x) for x in path.parts[-3].split(".")]
+    found = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=version)
+    if found:
+        return found[-1].parent
+    initdb = shutil.which("initdb")
+    assert initdb, "no initdb: install postgresql"
+    return pathlib.Path(initdb).resolve().parent
+
+
+# A row of respgres.entries: value is None in a tombstone; ttl in seconds, None = never expires.
+Row = collections.namedtuple("Row", "value ttl version")
+
+
+class Postgres:
+    """Listens on 127.0.0.1 and on a Unix socket, at a port of its own. Superuser: postgres."""
+
+    def __init__(self):
+        self.programs = find_programs()
+        self.owner = postgres_owner()
+        self.dir = make_temp_dir(self.owner)
+        if self.owner:
+            os.chown(self.dir, self.owner.pw_uid, self.owner.pw_gid)
+        self.data = self.dir / "data"
+        self.log_path = self.dir / "server.log"
+        self.log_path.touch()
+        self.port = free_port()
+        self.process = None
+        self._frozen = []
+        self._databases = 0
+        self._initdb()
+
+    def _as_owner(self):
+        if not self.owner:
+            return {}
+        return {"user": self.owner.pw_uid, "group": self.owner.pw_gid, "extra_groups": []}
+
+    def _initdb(self):
+        subprocess.run(
+            [self.programs / "initdb", "-D", self.data, "-U", "postgres", "--no-locale",
+             "--encoding=UTF8", "--no-sync", "--auth=trust"],
+            check=True, stdout=subprocess.DEVNULL, cwd="/", env=clean_environ(),
+            **self._as_owner())
+        with open(self.data / "postgresql.conf", "a", encoding="utf8") as f:
+            f.write(SETTINGS + f"unix_socket_directories = '{self.dir}'\n")
+        (self.data / "pg_hba.conf").write_text(HBA)
+
+    # --- running -----------------------------------------------------------------------------
+
+    def start(self):
+        """Starts the server and waits until it accepts connections."""
+        assert not self.is_running()
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                [self.programs / "postgres", "-D", self.data, "-p", str(self.port)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", env=clean_environ(),
+                start_new_session=True, **self._as_owner())
+        wait_until(self._accepts, 60, "PostgreSQL accepts connections")
+        return self
+
+    def _accepts(self):
+        assert self.process.poll() is None, "PostgreSQL did not start:\n" + tail(self.log_path)
+        try:
+            self.connect().close()
+            return True
+        except psycopg2.OperationalError:
+            return False
+
+    def is_running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def stop(self, mode="fast"):
+        """smart waits for clients, fast ends them, immediate is a crash."""
+        if not self.is_running():
+            return
+        self.thaw()
+        signals = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
+        self._end(signals[mode])
+
+    def kill9(self):
+        """What a power cut or the OOM killer does: every process at once, without a word."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, signum):
+        children = children_of(self.process.pid)
+        self.process.send_signal(signum)
+        if signum == signal.SIGKILL:
+            _signal_all(children, signum)
+        self.process.wait(60)
+        self._frozen = []
+        # Before they are gone they hold the shared memory, and the next start would be refused.
+        wait_until(lambda: not any(map(is_alive, children)), 30, "the backends are gone")
+
+    def freeze(self):
+        """Stops every process of the server: connections stay open and nothing answers."""
+        pid = self.process.pid
+        os.kill(pid, signal.SIGSTOP)
+        self._frozen = [pid]
+        wait_until(lambda: process_state(pid)[0] == "T", what="the postmaster is stopped")
+        children = children_of(pid)  # none can be added now
+        _signal_all(children, signal.SIGSTOP)
+        self._frozen = children + [pid]
+
+    def thaw(self):
+        _signal_all(self._frozen, signal.SIGCONT)
+        self._frozen = []
+
+    def remove(self):
+        """Stops the server and removes the cluster."""
+        self.stop("immediate")
+        remove_tree(self.dir)
+
+    # --- talking -----------------------------------------------------------------------------
+
+    def connect(self, dbname="postgres", user="postgres", **options):
+        """A psycopg2 connection in autocommit mode, over the Unix socket."""
+        conn = psycopg2.connect(host=str(self.dir), port=self.port, user=user, dbname=dbname,
+                                **options)
+        conn.autocommit = True
+        return conn
+
+    def psql(self, sql, dbname="postgres", user="postgres"):
+        """What psql prints, unaligned and without headers."""
+        done = subprocess.run(
+            ["psql", "-X", "-q", "-t", "-A", "-v", "ON_ERROR_STOP=1", "-h", self.dir, "-p",
+             str(self.port), "-U", user, "-d", dbname, "-c", sql],
+            capture_output=True, text=True, env=clean_environ(), timeout=60, check=False)
+        assert done.returncode == 0, f"psql: {done.stderr}"
+        return done.stdout.rstrip("\n")
+
+    def execute(self, sql, *args, dbname="postgres"):
+        """Runs one statement as superuser; returns its rows if it has any."""
+        return _execute(self.connect(dbname), sql, args)
+
+    @property
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def log_size(self):
+        return self.log_path.stat().st_size
+
+    # --- databases ---------------------------------------------------------------------------
+
+    def create_role(self, name, password=None):
+        """An ordinary role: no superuser, no right to create anything outside its database."""
+        if password is None:
+            self.execute(f'CREATE ROLE "{name}" LOGIN')
+            return
+        self.execute("DO $$ BEGIN CREATE ROLE needs_password; "
+                     "EXCEPTION WHEN duplicate_object THEN END $$")
+        self.execute(f'CREATE ROLE "{name}" LOGIN PASSWORD %s IN ROLE needs_password', password)
+
+    def create_database(self, name=None, owner=None):
+        """A new database; without `owner` it belongs to an ordinary role of the same name."""
+        self._databases += 1
+        name = name or f"test_{self._databases}"
+        if owner is None:
+            owner = name
+            self.create_role(owner)
+        self.execute(f'CREATE DATABASE "{name}" OWNER "{owner}"')
+        return Database(self, name, owner)
+
+    def url(self, dbname, user, password=None, port=None, tcp=False):
+        """A connection URL, over the Unix socket unless `tcp` or a `port` (a proxy's) is given."""
+        who = urllib.parse.quote(user, safe="")
+        if password is not None:
+            who += ":" + urllib.parse.quote(password, safe="")
+        if tcp or port:
+            return f"postgresql://{who}@127.0.0.1:{port or self.port}/{dbname}"
+        host = urllib.parse.quote(str(self.dir), safe="/")
+        return f"postgresql://{who}@/{dbname}?host={host}&port={self.port}"
+
+
+class Database:
+    """One database and the ordinary role that owns it."""
+
+    def __init__(self, postgres, name, role):
+        self.postgres = postgres
+        self.name = name
+        self.role = role
+
+    @property
+    def url(self):
+        return self.postgres.url(self.name, self.role)
+
+    def url_by(self, **options):
+        return self.postgres.url(self.name, self.role, **options)
+
+    def connect(self, **options):
+        """As its ordinary role, in autocommit mode."""
+        return self.postgres.connect(self.name, self.role, **options)
+
+    def psql(self, sql):
+        return self.postgres.psql(sql, self.name, self.role)
+
+    def execute(self, sql, *args):
+        """Runs one statement as its ordinary role; returns its rows if it has any."""
+        return _execute(self.connect(), sql, args)
+
+    def sessions(self):
+        """The pids of the backends that clients of this database have."""
+        return [pid for pid, in self.postgres.execute(
+            "SELECT pid FROM pg_stat_activity WHERE datname = %s"
+            " AND backend_type = 'client backend' AND pid <> pg_backend_pid() ORDER BY pid",
+            self.name)]
+
+    def drop(self):
+        self.postgres.execute(f'DROP DATABASE IF EXISTS "{self.name}" WITH (FORCE)')
+        if self.role == self.name:
+            self.postgres.execute(f'DROP ROLE IF EXISTS "{self.role}"')
+
+    # --- respgres' rows ----------------------------------------------------------------------
+
+    def live(self, db=0):
+        """key → value of the rows that read as present."""
+        return {bytes(key): bytes(value) for key, value in self.execute(
+            "SELECT key, value FROM respgres.entries JOIN respgres.spaces USING (space)"
+            " WHERE db = %s AND value IS NOT NULL AND active"
+            " AND (expires_at IS NULL OR expires_at > clock_timestamp())", db)}
+
+    def row(self, key, db=0):
+        """A key's row, tombstone or not, as a Row; None where there is none."""
+        key = key if isinstance(key, bytes) else key.encode()
+        rows = self.execute(
+            "SELECT value, extract(epoch FROM expires_at - clock_timestamp())::float8, version"
+            " FROM respgres.entries JOIN respgres.spaces USING (space)"
+            " WHERE db = %s AND key = %s", db, psycopg2.Binary(key))
+        if not rows:
+            return None
+        value, ttl, version = rows[0]
+        return Row(None if value is None else bytes(value), ttl, version)
+
+
+def _execute(conn, sql, args):
+    try:
+        with conn.cursor() as cursor:
+            cursor.execute(sql, args or None)
+            return cursor.fetchall() if cursor.description else None
+    finally:
+        conn.close()
+
+
+def _signal_all(pids, signum):
+    for pid in pids:
+        try:
+            os.kill(pid, signum)
+        except ProcessLookupError:
+            pass

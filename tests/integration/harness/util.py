@@ -1,0 +1,98 @@
+"""Small things that everything else uses."""
+
+import os
+import pathlib
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+
+TOP = pathlib.Path(__file__).resolve().parents[3]
+
+
+def wait_until(condition, timeout=10.0, what="", interval=0.01):
+    """Polls until `condition()` is true and returns its value; fails after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout} s: {what or condition}")
+        time.sleep(interval)
+
+
+def free_port():
+    """A port that is free now on 127.0.0.1. Somebody may take it: callers that can, try again."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def tail(path, lines=60):
+    try:
+        text = pathlib.Path(path).read_text(errors="replace")
+    except OSError:
+        return ""
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def clean_environ(**extra):
+    """The environment without what would redirect a client or server of ours."""
+    prefixes = ("PG", "DATABASE_URL", "RESPGRES_CONF_", "REDIS", "REDISCLI")
+    env = {k: v for k, v in os.environ.items() if not k.startswith(prefixes)}
+    env["LC_ALL"] = "C.UTF-8"
+    env.update(extra)
+    return env
+
+
+def postgres_owner():
+    """The user that PostgreSQL must run as where this is root, else None."""
+    return pwd.getpwnam("postgres") if os.geteuid() == 0 else None
+
+
+def make_temp_dir(owner=None):
+    """A temporary folder with a short path, which `owner` (of pwd) can enter."""
+    for parent in (tempfile.gettempdir(), "/tmp"):
+        if len(parent) <= 40 and (owner is None or can_enter(owner, parent)):
+            break
+    path = pathlib.Path(tempfile.mkdtemp(prefix="respgres-", dir=parent))
+    path.chmod(0o755)
+    return path
+
+
+def can_enter(owner, path):
+    return subprocess.run(["test", "-x", path], user=owner.pw_uid, group=owner.pw_gid,
+                          extra_groups=[], check=False).returncode == 0
+
+
+def remove_tree(path):
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def process_state(pid):
+    """(state letter, parent's pid) from /proc, or None where there is no such process."""
+    try:
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    state, parent = stat.rpartition(")")[2].split()[:2]
+    return state, int(parent)
+
+
+def is_alive(pid):
+    state = process_state(pid)
+    return state is not None and state[0] not in "ZX"
+
+
+def children_of(pid):
+    """The pids of a process' children."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit():
+            state = process_state(entry.name)
+            if state and state[1] == pid:
+                found.append(int(entry.name))
+    return found

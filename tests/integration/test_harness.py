@@ -1,0 +1,109 @@
+"""The harness itself, proven on PostgreSQL and redis-server."""
+
+import time
+
+import psycopg2
+import pytest
+import redis
+
+from harness import RawClient, encode, wait_until
+from harness.servers import BAD_LOG
+
+
+@pytest.fixture
+def own_postgres(lab):
+    return lab.own_postgres()
+
+
+def test_a_database_belongs_to_an_ordinary_role(database):
+    assert database.psql("SELECT current_user, usesuper FROM pg_user"
+                         " WHERE usename = current_user") == f"{database.role}|f"
+    assert database.postgres.execute("SHOW fsync") == [("on",)]
+
+
+def test_a_committed_row_survives_kill_9(lab, own_postgres):
+    database = lab.database(own_postgres)
+    database.execute("CREATE TABLE t AS SELECT 1 AS x")
+    own_postgres.kill9()
+    own_postgres.start()
+    assert database.execute("SELECT x FROM t") == [(1,)]
+
+
+def test_a_frozen_server_answers_nothing_until_thawed(own_postgres):
+    with own_postgres.connect().cursor() as cursor:
+        own_postgres.freeze()
+        with pytest.raises(psycopg2.OperationalError):
+            own_postgres.connect(connect_timeout=2)
+        own_postgres.thaw()
+        cursor.execute("SELECT 1")
+        assert cursor.fetchone() == (1,)
+
+
+def test_a_password_is_asked_of_those_who_have_one(lab, database):
+    lab.postgres().create_role("with_password", "geheim")
+    try:
+        for options in ({}, {"tcp": True}):
+            url = lab.postgres().url("postgres", "with_password", "geheim", **options)
+            psycopg2.connect(url).close()
+            with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
+                psycopg2.connect(url.replace("geheim", "falsch"))
+    finally:
+        lab.postgres().execute("DROP ROLE with_password")
+
+
+def test_raw_replies_are_whole(redis_server):
+    with redis_server.raw() as raw:
+        assert raw.command("SET", "k", b"a\r\nb\0") == b"+OK\r\n"
+        assert raw.command("GET", "k") == b"$5\r\na\r\nb\0\r\n"
+        assert raw.command("MGET", "k", "none") == b"*2\r\n$5\r\na\r\nb\0\r\n$-1\r\n"
+        assert raw.command("HELLO", "3").startswith(b"%7\r\n")
+        raw.send_slowly(encode("GET", "none") + b"NONSENSE\r\n")
+        assert raw.reply() == b"_\r\n"
+        assert raw.reply().startswith(b"-ERR unknown command 'NONSENSE'")
+        raw.half_close()
+        assert raw.is_closed()
+
+
+def test_a_server_restarts_on_its_port_and_ends_with_0(redis_server):
+    port = redis_server.port
+    redis_server.kill9()
+    assert redis_server.finish() == []
+    redis_server.start()
+    assert redis_server.port == port
+    assert redis_server.cli("PING") == "PONG\n"
+    assert redis_server.sigterm() == 0
+
+
+def test_proxy_delays_swallows_and_cuts(lab, redis_server):
+    proxy = lab.proxy(("127.0.0.1", redis_server.port))
+    client = redis.Redis(port=proxy.port, socket_timeout=0.3)
+    assert client.ping()
+    proxy.delay(0.05)
+    before = time.monotonic()
+    assert client.ping()
+    assert time.monotonic() - before >= 0.1
+    proxy.delay(0)
+    proxy.blackhole()
+    with pytest.raises(redis.TimeoutError):
+        client.ping()
+    proxy.pass_on()
+    assert client.ping()
+    with RawClient(("127.0.0.1", proxy.port)) as raw:
+        assert raw.command("PING") == b"+PONG\r\n"
+        assert proxy.cut() >= 1
+        assert raw.is_closed()
+    proxy.refuse()
+    with pytest.raises(OSError), RawClient(("127.0.0.1", proxy.port)) as raw:
+        assert raw.is_closed()
+        raise ConnectionError("closed as it should be")
+    wait_until(lambda: proxy.connections() == 0)
+
+
+@pytest.mark.parametrize("line", [
+    "==7==ERROR: AddressSanitizer: heap-use-after-free on address 0x1",
+    "==7==ERROR: LeakSanitizer: detected memory leaks",
+    "src/a.c:3:4: runtime error: shift exponent 64 is too large",
+    'event=assert-failed where=src/a.c:3 what="x > 0"',
+])
+def test_faults_in_a_log_are_found(line):
+    assert BAD_LOG.findall(f"event=start port=1\n{line}\nevent=stop\n") == [line]
