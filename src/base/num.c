@@ -32,7 +32,7 @@ bool num_int64(struct bytes s, int64_t *out)
 
 bool num_long_double(struct bytes s, long double *out)
 {
-    char text[256];
+    char text[NUM_FLOAT_SIZE];
     if (s.len == 0 || s.len >= sizeof(text))
         return false;
     char first = s.data[0];

@@ -162,13 +162,6 @@ int command_key_at(const struct command *c, int i)
     return c->first_key + i * c->key_step;
 }
 
-bool command_always_blind(int argc, const struct bytes *argv)
-{
-    (void)argc;
-    (void)argv;
-    return true;
-}
-
 /* Redis prints these as C strings: up to the first NUL, at most `max` bytes. */
 static int text_len(struct bytes s, int max)
 {

@@ -14,7 +14,10 @@
 #undef SESSION_COMMAND
 #undef DATA_COMMAND
 
-bool command_always_blind(int argc, const struct bytes *argv);
+/* Only a call that certainly succeeds is blind: what follows it in a MULTI block takes its value for
+ * the key's. */
+bool string_setex_is_blind(int argc, const struct bytes *argv);
+bool string_mset_is_blind(int argc, const struct bytes *argv);
 bool string_set_is_blind(int argc, const struct bytes *argv);
 
 /* The i-th key's value; NULL if the key is absent or expired. */

@@ -2,6 +2,7 @@
  * counter.c. Semantics: https://redis.io/docs/latest/commands/?group=string */
 
 #include "base/mem.h"
+#include "base/num.h"
 #include "command/handler.h"
 #include "command/string_options.h"
 
@@ -36,11 +37,30 @@ void string_strlen(struct command_ctx *ctx)
         reply_int(ctx->reply, v == NULL ? 0 : (int64_t)v->len);
 }
 
+/* Certainly a valid time to live, whatever the clock says: up to 300,000 years. */
+static bool is_plain_time(struct bytes arg)
+{
+    int64_t v;
+    return num_int64(arg, &v) && v > 0 && v <= 10000000000000;
+}
+
 bool string_set_is_blind(int argc, const struct bytes *argv)
 {
     struct string_options o;
     return string_options_parse(argc, argv, 3, true, &o) &&
-           (o.given & (SO_NX | SO_XX | SO_GET | SO_KEEPTTL)) == 0;
+           (o.given & (SO_NX | SO_XX | SO_GET | SO_KEEPTTL)) == 0 &&
+           (!o.has_time || is_plain_time(o.time));
+}
+
+bool string_setex_is_blind(int argc, const struct bytes *argv)
+{
+    return argc == 4 && is_plain_time(argv[2]);
+}
+
+bool string_mset_is_blind(int argc, const struct bytes *argv)
+{
+    (void)argv;
+    return argc % 2 == 1;
 }
 
 /* What SET stands for: `m` may be NULL. */

@@ -2,12 +2,16 @@
  * in the order of the requests. */
 #include "engine/client.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/num.h"
 #include "engine/internal.h"
 
-/* PostgreSQL's btree holds keys up to 2,704 bytes. */
-enum { MAX_KEY = 2600 };
+enum {
+    MAX_KEY = 2600,            /* PostgreSQL's btree holds keys up to 2,704 bytes */
+    MAX_OWED = 1 << 20,        /* bytes of replies made and not yet written; then nothing starts */
+    UNKNOWN_REPLY = 16 * 1024, /* what a value that is not here may be thought to have */
+};
 
 static const char error_noauth[] = "NOAUTH Authentication required.";
 static const char error_key_too_long[] = "ERR key is too long (the limit is 2600 bytes)";
@@ -68,11 +72,35 @@ void client_discard_multi(struct client *c)
     c->multi_failed = false;
 }
 
+/* ---- requests that wait to be read ---- */
+
+static void hold(struct client *c, struct request *request)
+{
+    if (c->nheld == c->held_cap) {
+        c->held_cap = c->held_cap ? c->held_cap * 2 : 16;
+        c->held = mem_realloc(c->held, (size_t)c->held_cap * sizeof(struct request *));
+    }
+    c->held[c->nheld++] = request;
+    c->held_memory += request->memory;
+}
+
+static void drop_held(struct client *c)
+{
+    for (int i = 0; i < c->nheld; i++)
+        request_free(c->held[i]);
+    mem_free(c->held);
+    c->held = NULL;
+    c->nheld = 0;
+    c->held_cap = 0;
+    c->held_memory = 0;
+}
+
 void client_free(struct client *c)
 {
     CHECK(list_empty(&c->txns));
     client_unwatch(c);
     client_discard_multi(c);
+    drop_held(c);
     list_remove(&c->node);
     list_remove(&c->monitor_node);
     list_remove(&c->pump_node);
@@ -141,6 +169,41 @@ void client_pump_later(struct client *c)
         list_push_back(&c->engine->pumping, &c->pump_node);
 }
 
+void client_expect(struct client *c, struct txn *t)
+{
+    if (!t->readonly)
+        return;
+    for (int i = 0; i < t->nkeys; i++) {
+        const struct entry *entry = t->keys[i].entry;
+        t->expected_bytes += 64;
+        if (entry->knowledge == ENTRY_LIVE)
+            t->expected_bytes += entry->value->len;
+        else if (entry->knowledge == ENTRY_UNKNOWN)
+            t->expected_bytes += UNKNOWN_REPLY;
+    }
+    c->expected_bytes += t->expected_bytes;
+}
+
+/* A client that asks and does not read must not make us hold its replies. */
+static bool has_room(struct client *c)
+{
+    c->output_full = c->out.len >= MAX_OWED;
+    if (c->active == 0)
+        return !c->output_full;
+    return c->out.len + c->expected_bytes < MAX_OWED;
+}
+
+void client_wrote(struct client *c)
+{
+    if (!c->output_full || c->out.len >= MAX_OWED)
+        return;
+    c->output_full = false;
+    /* The wait was not PostgreSQL's doing. */
+    LIST_EACH(it, &c->queue)
+    LIST_ITEM(it, struct txn, work_node)->arrived_us = loop_now_us(c->engine->loop);
+    client_pump_later(c);
+}
+
 static void build(struct txn *t)
 {
     struct client *c = t->client;
@@ -155,12 +218,14 @@ static void build(struct txn *t)
     }
 }
 
+static void take_held(struct client *c);
+
 /* Starts as many queued txns as may start now. */
 static void pump(struct client *c)
 {
     while (!list_empty(&c->queue)) {
         struct txn *t = LIST_ITEM(c->queue.next, struct txn, work_node);
-        if (c->active > 0 && (t->exec || t->is_query))
+        if (!has_room(c) || (c->active > 0 && (t->exec || t->is_query)))
             return;
         if (t->is_query) {
             list_remove(&t->work_node);
@@ -194,6 +259,8 @@ void engine_pump_clients(struct engine *e)
             continue;
         struct client *c = LIST_ITEM(e->pumping.next, struct client, pump_node);
         list_remove(&c->pump_node);
+        if (c->nheld > 0 && !c->stalled)
+            take_held(c);
         pump(c);
     }
     e->pumping_now = false;
@@ -259,6 +326,18 @@ static void start_multi(struct txn *t)
     done_now(t);
 }
 
+/* Does the block need a transaction of its own; may it change how what follows is to be read? */
+static void note_block(struct txn *t)
+{
+    for (int i = 0; i < t->ncommands; i++) {
+        const struct command *cmd = t->commands[i].cmd;
+        t->exclusive |= (cmd->flags & CF_QUERY) != 0;
+        t->stalls |= cmd->id == CMD_SELECT || cmd->id == CMD_HELLO || cmd->id == CMD_AUTH ||
+                     cmd->id == CMD_CLIENT || cmd->id == CMD_MONITOR;
+    }
+    t->client->stalled |= t->stalls;
+}
+
 /* The queued commands become one txn. */
 static void start_exec(struct txn *t)
 {
@@ -278,9 +357,9 @@ static void start_exec(struct txn *t)
     t->commands = c->queued;
     t->ncommands = c->nqueued;
     t->exec = true;
+    note_block(t);
     t->memory += c->queued_memory;
     c->pending_memory += c->queued_memory;
-    c->db = c->multi_db;
     c->queued = NULL;
     c->nqueued = 0;
     if (t->ncommands == 0)
@@ -363,6 +442,10 @@ static void dispatch(struct txn *t, const struct command *cmd)
     } else if (cmd->handler != NULL || cmd->id == CMD_WATCH || runs_in_order(cmd->id)) {
         if (runs_in_order(cmd->id))
             client_discard_multi(c);
+        if (cmd->id == CMD_RESET) {
+            session_reset(c);
+            t->proto = c->proto;
+        }
         t->is_watch = cmd->id == CMD_WATCH;
         queue_txn(t);
     } else if (command_is_query(&t->single)) {
@@ -373,6 +456,47 @@ static void dispatch(struct txn *t, const struct command *cmd)
     }
 }
 
+/* A browser was made to talk to us: cross-protocol scripting. Redis closes, too. */
+static bool is_http(const struct request *r)
+{
+    return bytes_ieq(r->argv[0], "post") || bytes_ieq(r->argv[0], "host:");
+}
+
+static void close_for_http(struct txn *t)
+{
+    log_event(LOG_WARNING, "http-request-refused", "peer=%s", t->client->info.peer);
+    t->close_after = true;
+    t->silent = true;
+    done_now(t);
+}
+
+/* EXEC with arguments: Redis gives the block up, with its watches. */
+static void abort_exec(struct txn *t)
+{
+    client_discard_multi(t->client);
+    client_unwatch(t->client);
+}
+
+void client_unstall(struct client *c)
+{
+    c->stalled = false;
+    if (c->nheld > 0 && list_empty(&c->pump_node))
+        list_push_back(&c->engine->pumping, &c->pump_node);
+}
+
+static void take_held(struct client *c)
+{
+    struct request **held = c->held;
+    int n = c->nheld;
+    c->held = NULL;
+    c->nheld = 0;
+    c->held_cap = 0;
+    c->held_memory = 0;
+    for (int i = 0; i < n; i++)
+        client_submit(c, held[i]); /* holds it again if another one stalls */
+    mem_free(held);
+}
+
 void client_submit(struct client *c, struct request *request)
 {
     struct engine *e = c->engine;
@@ -381,16 +505,26 @@ void client_submit(struct client *c, struct request *request)
         request_free(request);
         return;
     }
+    if (c->stalled) {
+        hold(c, request);
+        return;
+    }
     c->active_us = loop_now_us(e->loop);
     e->total_commands++;
     struct txn *t = txn_new(c, request);
     t->silent = c->reply_off || c->reply_skip_next;
     c->reply_skip_next = false;
     txn_reply_init(t, &r);
+    if (is_http(request)) {
+        close_for_http(t);
+        return;
+    }
     const struct command *cmd = command_lookup_or_reply(request->argc, request->argv, &r);
     if (cmd == NULL) {
         e->total_errors++;
-        if (c->multi)
+        if (c->multi && bytes_ieq(request->argv[0], "exec"))
+            abort_exec(t);
+        else if (c->multi)
             c->multi_failed = true;
         done_now(t);
         return;
@@ -412,6 +546,7 @@ void client_protocol_error(struct client *c, const char *text)
 {
     if (c->closing || c->closed)
         return;
+    drop_held(c);
     struct txn *t = txn_new(c, NULL);
     t->ncommands = 0;
     t->close_after = true;
@@ -427,12 +562,12 @@ struct buf *client_out(struct client *c)
 
 size_t client_pending(const struct client *c)
 {
-    return c->pending;
+    return c->pending + (size_t)c->nheld;
 }
 
 size_t client_pending_memory(const struct client *c)
 {
-    return c->pending_memory + c->queued_memory;
+    return c->pending_memory + c->queued_memory + c->held_memory;
 }
 
 bool client_authenticated(const struct client *c)

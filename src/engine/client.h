@@ -46,6 +46,9 @@ void client_protocol_error(struct client *c, const char *text);
 /* Bytes to be written; net consumes from the front. */
 struct buf *client_out(struct client *c);
 
+/* Some of the output has been written: what waited for room may go on. */
+void client_wrote(struct client *c);
+
 /* Requests taken but not yet answered, and the memory they hold: net stops reading above its
  * bounds and goes on when `resume` was called. */
 size_t client_pending(const struct client *c);

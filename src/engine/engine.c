@@ -54,6 +54,7 @@ struct engine *engine_new(struct loop *loop, struct config_store *config, struct
         snprintf(e->run_id + 2 * i, 3, "%02x", id[i]);
     fetch_init(e);
     gather_init(e);
+    exclusive_init(e);
     e->deadlines = timer_new(loop, on_deadlines, e);
     timer_set(e->deadlines, DEADLINE_TICK_US);
     return e;
@@ -78,6 +79,7 @@ void engine_free(struct engine *e)
     timer_free(e->deadlines);
     fetch_release(e);
     gather_release(e);
+    exclusive_release(e);
     LIST_EACH(it, &e->closing)
     free_client(LIST_ITEM(it, struct client, node));
     LIST_EACH(it, &e->clients)
@@ -101,6 +103,7 @@ bool engine_turn_end(struct engine *e)
 {
     engine_pump_clients(e);
     fetch_send(e);
+    exclusive_send(e);
     gather_send(e);
     free_closed_clients(e);
     return keyspace_evict(e->keyspace);
@@ -108,7 +111,7 @@ bool engine_turn_end(struct engine *e)
 
 bool engine_idle(const struct engine *e)
 {
-    return list_empty(&e->active) && !engine_has_gathered(e);
+    return list_empty(&e->active) && !engine_has_gathered(e) && !exclusive_busy(e);
 }
 
 void engine_count_rejected_connection(struct engine *e)

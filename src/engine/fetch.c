@@ -112,8 +112,9 @@ static void add_entry(struct read_lane *lane, struct entry *entry)
         b->items = mem_realloc(b->items, lane->cap * sizeof(*b->items));
         lane->entries = mem_realloc(lane->entries, lane->cap * sizeof(struct entry *));
     }
-    b->items[b->n] = (struct read_item){
-        .db = entry->db, .key = entry_key(entry), .known = known_of(entry)};
+    b->items[b->n] = (struct read_item){.db = entry->db, .key = entry_key(entry),
+                                        .known = known_of(entry),
+                                        .known_bytes = entry->value_version};
     lane->entries[b->n] = entry;
     entry->work->fetch_at = ++b->n;
 }
@@ -167,7 +168,7 @@ static void take_item(struct engine *e, struct entry *entry, struct read_item *i
         v = value_ref(entry->value);
     }
     it->value = NULL;
-    entry_set_live(e->keyspace, entry, v, it->version, it->expires_us);
+    entry_set_live(e->keyspace, entry, v, it->version, it->value_version, it->expires_us);
 }
 
 static void end_txn(struct txn *t, const struct read_batch *b)

@@ -256,7 +256,7 @@ static void change_item(struct gather *g, struct item *it, struct txn_key *k, bo
     if (is_new && k->key.change == KEY_WRITTEN && is_same_bytes(k)) {
         it->op = COMMIT_TOUCH;
         it->expect = EXPECT_VALUE_AT;
-        it->expected = entry->version;
+        it->expected = entry->value_version;
         it->demotable = true;
         it->group->conditional = true;
     } else if (k->key.change == KEY_WRITTEN) {
@@ -272,7 +272,8 @@ static void change_item(struct gather *g, struct item *it, struct txn_key *k, bo
         return;
     }
     g->bytes += k->key.value->len;
-    entry_set_live(ks, entry, value_ref(k->key.value), entry->version, STORE_NEVER);
+    entry_set_live(ks, entry, value_ref(k->key.value), entry->version,
+                   it->op == COMMIT_WRITE ? 0 : entry->value_version, STORE_NEVER);
 }
 
 static void join_key(struct gather *g, struct group *grp, struct txn_key *k)
@@ -568,6 +569,8 @@ static void settle_item(struct engine *e, struct item *it, const struct commit_i
         return;
     }
     entry->version = c->version;
+    if (c->op == COMMIT_WRITE)
+        entry->value_version = c->version;
     switch (it->expiry.kind) {
     case EXPIRY_NONE:
         entry->expires_us = STORE_NEVER;

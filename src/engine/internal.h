@@ -26,11 +26,13 @@ enum txn_state {
     TXN_WAITING,  /* in the queues of its entries */
     TXN_FETCHING, /* its entries are being read */
     TXN_GATHERED, /* ran; in a gather, sent or not */
+    TXN_EXCLUSIVE, /* waits for, or has, a PostgreSQL transaction of its own */
     TXN_QUERYING, /* a query of the store is under way */
     TXN_DONE,     /* answered: a reply slot and nothing else */
 };
 
 struct engine;
+struct exclusive;
 struct gather;
 struct group;
 struct txn;
@@ -77,6 +79,7 @@ struct txn {
     struct list work_node;   /* in its client's queue, a fetch, or a group */
     int64_t arrived_us;
     size_t memory;           /* of its requests */
+    size_t expected_bytes;   /* of its reply, counted in its client's */
     struct txn_command single;
     struct txn_command *commands; /* &single, or an array of its own */
     int ncommands;
@@ -86,6 +89,8 @@ struct txn {
     bool exec_abort;         /* an EXEC that only ends its block */
     bool silent;             /* CLIENT REPLY: nobody wants the reply */
     bool is_watch;           /* WATCH: remembers what it read */
+    bool exclusive;          /* needs a PostgreSQL transaction of its own */
+    bool stalls;             /* may change how what follows it is to be read */
     bool built;              /* keys are resolved */
     bool is_query;           /* over the whole keyspace */
     bool readonly;
@@ -221,6 +226,7 @@ struct engine {
     size_t nreads;
     struct commit_lane *commits;
     size_t ncommits;
+    struct exclusive *exclusive;
     struct list parked;
     size_t nparked;
     struct timer *parked_timer;
@@ -270,6 +276,13 @@ struct client {
     size_t sent_conditional;
     size_t read_lane;         /* while fetching > 0 */
     size_t commit_lane;       /* while gathered > 0 */
+    size_t expected_bytes;    /* of replies that its started reads will make, as far as known */
+    bool stalled;             /* a txn that `stalls` has not ended: requests are held */
+    struct request **held;
+    int nheld;
+    int held_cap;
+    size_t held_memory;
+    bool output_full;         /* nothing is started until its output has been written */
     struct group *open_group; /* its group in the open gather of commit_lane, or NULL */
     struct buf out;
     int db;
@@ -314,6 +327,10 @@ bool txn_join_now(struct txn *t);
 void txn_fetched(struct txn *t);
 /* After a rejected commit: to the place in the queues that its age gives it. */
 void txn_again(struct txn *t);
+/* Runs one command of it over its keys as they are. */
+void txn_run_command(struct txn *t, struct txn_command *tc, struct reply *r);
+/* now_ms of its handlers: at least this, and never before an earlier one's. */
+void txn_set_now(struct txn *t, int64_t now_ms);
 /* The reply in t->reply is final. */
 void txn_done(struct txn *t);
 /* Ends it with an error reply instead. */
@@ -348,10 +365,21 @@ void gather_note_abandoned(struct gather *g);
 void gather_send(struct engine *e);
 bool engine_has_gathered(const struct engine *e);
 
+/* ---- exclusive.c: PostgreSQL transactions of several steps ---- */
+void exclusive_init(struct engine *e);
+void exclusive_release(struct engine *e);
+void exclusive_join(struct txn *t);
+void exclusive_send(struct engine *e);
+bool exclusive_busy(const struct engine *e);
+
 /* ---- client.c ---- */
 /* May the next queued txn start now? Called whenever one of the client's txns has moved. */
 void client_pump_later(struct client *c);
 void engine_pump_clients(struct engine *e);
+/* Before a read starts: counts the reply it will make. */
+void client_expect(struct client *c, struct txn *t);
+/* The txn that stalled it has ended: the requests held since then are taken. */
+void client_unstall(struct client *c);
 /* Moves finished replies to the output. */
 void client_flush(struct client *c);
 void client_unwatch(struct client *c);
@@ -381,6 +409,8 @@ bool info_wants_keyspace(int nsections, const struct bytes *sections);
 /* ---- query.c: commands over the whole keyspace ---- */
 /* False if the arguments are wrong: the reply is written and the txn is to be ended. */
 bool query_start(struct txn *t);
+/* Fills in t->query for a command; false = its arguments are wrong and the reply is written. */
+bool query_prepare(struct txn *t, const struct txn_command *tc, struct reply *r);
 bool command_is_query(const struct txn_command *tc);
 
 #endif

@@ -2,6 +2,9 @@
  * it starts when the client's earlier commands have ended, and the later ones wait for it. */
 #include "engine/internal.h"
 
+#include <errno.h>
+#include <stdlib.h>
+
 #include "base/glob.h"
 #include "base/mem.h"
 #include "base/num.h"
@@ -93,10 +96,10 @@ static void on_done(struct store_query *q)
 
 /* ---- arguments ---- */
 
-static bool scan_options(struct txn *t, struct reply *r)
+static bool scan_options(struct txn *t, const struct txn_command *tc, struct reply *r)
 {
-    const struct bytes *argv = t->single.request->argv;
-    int argc = t->single.request->argc;
+    const struct bytes *argv = tc->request->argv;
+    int argc = tc->request->argc;
     t->query.limit = 10;
     for (int i = 2; i < argc; i += 2) {
         bool more = i + 1 < argc;
@@ -124,30 +127,47 @@ static bool scan_options(struct txn *t, struct reply *r)
     return true;
 }
 
-static bool prepare_scan(struct txn *t, struct reply *r)
+/* As Redis' strtoul: an empty one is 0, a negative one wraps round to beyond every row. */
+static bool parse_cursor(struct bytes s, int64_t *out)
 {
-    struct bytes cursor = t->single.request->argv[1];
-    if (!num_int64(cursor, &t->query.cursor) || t->query.cursor < 0) {
+    char text[24];
+    char *end;
+    if (s.len >= sizeof(text) || (s.len > 0 && s.data[0] == ' '))
+        return false;
+    memcpy(text, s.data, s.len);
+    text[s.len] = '\0';
+    errno = 0;
+    unsigned long v = strtoul(text, &end, 10);
+    if ((size_t)(end - text) != s.len || errno == ERANGE)
+        return false;
+    *out = v > INT64_MAX ? INT64_MAX : (int64_t)v;
+    return true;
+}
+
+static bool prepare_scan(struct txn *t, const struct txn_command *tc, struct reply *r)
+{
+    struct bytes cursor = tc->request->argv[1];
+    if (!parse_cursor(cursor, &t->query.cursor)) {
         reply_error(r, "ERR invalid cursor");
         return false;
     }
     t->query.kind = QUERY_SCAN;
     t->on_query = answer_scan;
-    return scan_options(t, r);
+    return scan_options(t, tc, r);
 }
 
-static bool prepare_keys(struct txn *t)
+static bool prepare_keys(struct txn *t, const struct txn_command *tc)
 {
-    t->pattern = t->single.request->argv[1];
+    t->pattern = tc->request->argv[1];
     t->query.kind = QUERY_KEYS;
     t->query.prefix = bytes_of(t->pattern.data, glob_literal_prefix(t->pattern));
     t->on_query = answer_keys;
     return true;
 }
 
-static bool prepare_flush(struct txn *t, struct reply *r)
+static bool prepare_flush(struct txn *t, const struct txn_command *tc, struct reply *r)
 {
-    const struct request *rq = t->single.request;
+    const struct request *rq = tc->request;
     bool mode_ok = rq->argc == 2 &&
                    (bytes_ieq(rq->argv[1], "async") || bytes_ieq(rq->argv[1], "sync"));
     if (rq->argc > 1 && !mode_ok) {
@@ -156,7 +176,7 @@ static bool prepare_flush(struct txn *t, struct reply *r)
     }
     t->query.kind = QUERY_FLUSH;
     t->query.db2 = t->query.db;
-    if (t->single.cmd->id == CMD_FLUSHALL) {
+    if (tc->cmd->id == CMD_FLUSHALL) {
         t->query.db = 0;
         t->query.db2 = INT32_MAX;
     }
@@ -176,9 +196,9 @@ static bool db_or_reply(const struct txn *t, struct bytes arg, const char *which
     return true;
 }
 
-static bool prepare_swap(struct txn *t, struct reply *r)
+static bool prepare_swap(struct txn *t, const struct txn_command *tc, struct reply *r)
 {
-    const struct bytes *argv = t->single.request->argv;
+    const struct bytes *argv = tc->request->argv;
     if (!db_or_reply(t, argv[1], "first", &t->query.db, r) ||
         !db_or_reply(t, argv[2], "second", &t->query.db2, r))
         return false;
@@ -191,22 +211,25 @@ static bool prepare_swap(struct txn *t, struct reply *r)
     return true;
 }
 
-static bool prepare(struct txn *t, struct reply *r)
+bool query_prepare(struct txn *t, const struct txn_command *tc, struct reply *r)
 {
-    switch (t->single.cmd->id) {
+    t->query = (struct store_query){.db = tc->db, .row = row_matching, .done = on_done};
+    t->query_type = -1;
+    t->pattern = bytes_of(NULL, 0);
+    switch (tc->cmd->id) {
     case CMD_SCAN:
-        return prepare_scan(t, r);
+        return prepare_scan(t, tc, r);
     case CMD_KEYS:
-        return prepare_keys(t);
+        return prepare_keys(t, tc);
     case CMD_DBSIZE:
         t->query.kind = QUERY_DBSIZE;
         t->on_query = answer_count;
         return true;
     case CMD_FLUSHDB:
     case CMD_FLUSHALL:
-        return prepare_flush(t, r);
+        return prepare_flush(t, tc, r);
     case CMD_SWAPDB:
-        return prepare_swap(t, r);
+        return prepare_swap(t, tc, r);
     case CMD_INFO:
         t->query.kind = QUERY_KEYSPACE;
         t->on_query = answer_info;
@@ -221,14 +244,12 @@ bool query_start(struct txn *t)
     struct engine *e = t->engine;
     struct reply r;
     txn_reply_init(t, &r);
-    t->query = (struct store_query){.db = t->single.db, .row = row_matching, .done = on_done};
-    t->query_type = -1;
     const char *unavailable = engine_unavailable(e);
     if (t->single.cmd->id == CMD_INFO && unavailable != NULL) {
         session_info(t->client, &t->single, &r);
         return false;
     }
-    if (!prepare(t, &r))
+    if (!query_prepare(t, &t->single, &r))
         return false;
     if (unavailable != NULL) {
         reply_error(&r, unavailable);

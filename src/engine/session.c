@@ -63,8 +63,10 @@ static void run_echo(struct client *c, const struct txn_command *tc, struct repl
 static void run_select(struct client *c, const struct txn_command *tc, struct reply *r)
 {
     int64_t db;
-    if (!num_int64(tc->request->argv[1], &db) || db < INT32_MIN || db > INT32_MAX) {
+    if (!num_int64(tc->request->argv[1], &db)) {
         reply_error(r, "ERR value is not an integer or out of range");
+    } else if (db < INT32_MIN || db > INT32_MAX) {
+        reply_error(r, "ERR value is out of range, value must between -2147483648 and 2147483647");
     } else if (db < 0 || db >= c->engine->config->databases) {
         reply_error(r, "ERR DB index is out of range");
     } else {
@@ -169,7 +171,7 @@ void session_hello(struct client *c, const struct txn_command *tc, struct reply 
     c->authenticated |= auth != NULL;
     if (!c->authenticated) {
         reply_error(r, "NOAUTH HELLO must be called with the client already authenticated, "
-                       "otherwise the HELLO <proto> AUTH <user> <pass> option can be used to "
+                       "otherwise the HELLO AUTH <user> <pass> option can be used to "
                        "authenticate the client and select the RESP protocol version at the same "
                        "time");
         return;
@@ -188,10 +190,10 @@ static void run_unwatch(struct client *c, const struct txn_command *tc, struct r
     reply_ok(r);
 }
 
-static void run_reset(struct client *c, const struct txn_command *tc, struct reply *r)
+/* What RESET does at once, so that what follows it is read in the new state. The watches, which the
+ * commands before it may still add to, go when its turn comes. */
+void session_reset(struct client *c)
 {
-    (void)tc;
-    client_unwatch(c);
     list_remove(&c->monitor_node);
     c->monitor = false;
     c->db = 0;
@@ -201,7 +203,12 @@ static void run_reset(struct client *c, const struct txn_command *tc, struct rep
     c->no_evict = false;
     c->authenticated = c->engine->config->requirepass[0] == '\0';
     client_set_text(&c->name, BYTES_LIT(""));
-    r->proto = 2;
+}
+
+static void run_reset(struct client *c, const struct txn_command *tc, struct reply *r)
+{
+    (void)tc;
+    client_unwatch(c);
     reply_status(r, "RESET");
 }
 

@@ -5,6 +5,8 @@
 #include "base/mem.h"
 #include "engine/internal.h"
 
+enum { MAX_ATTEMPTS = 4 };
+
 static const char error_starting[] = "LOADING respgres is waiting for its first contact with PostgreSQL";
 static const char error_away[] = "LOADING PostgreSQL is not reachable, nothing was done";
 static const char error_not_done[] = "LOADING PostgreSQL did not answer in time, nothing was done";
@@ -113,10 +115,12 @@ void txn_free(struct txn *t)
 
 void txn_set_state(struct txn *t, enum txn_state to)
 {
-    static const bool legal[6][6] = {
+    static const bool legal[7][7] = {
         [TXN_QUEUED] = {[TXN_WAITING] = true, [TXN_FETCHING] = true, [TXN_GATHERED] = true,
-                        [TXN_QUERYING] = true, [TXN_DONE] = true},
-        [TXN_WAITING] = {[TXN_FETCHING] = true, [TXN_GATHERED] = true, [TXN_DONE] = true},
+                        [TXN_EXCLUSIVE] = true, [TXN_QUERYING] = true, [TXN_DONE] = true},
+        [TXN_WAITING] = {[TXN_FETCHING] = true, [TXN_GATHERED] = true, [TXN_EXCLUSIVE] = true,
+                         [TXN_DONE] = true},
+        [TXN_EXCLUSIVE] = {[TXN_WAITING] = true, [TXN_DONE] = true},
         [TXN_FETCHING] = {[TXN_GATHERED] = true, [TXN_WAITING] = true, [TXN_FETCHING] = true,
                           [TXN_DONE] = true},
         [TXN_GATHERED] = {[TXN_WAITING] = true, [TXN_DONE] = true},
@@ -132,6 +136,10 @@ void txn_set_state(struct txn *t, enum txn_state to)
         c->gathered += (to == TXN_GATHERED) - (t->state == TXN_GATHERED);
         if (t->sent_conditional)
             c->sent_conditional--;
+        if (t->state == TXN_QUEUED)
+            client_expect(c, t);
+        if (to == TXN_DONE)
+            c->expected_bytes -= t->expected_bytes;
     }
     t->sent_conditional = false;
     t->state = to;
@@ -172,6 +180,8 @@ void txn_done(struct txn *t)
         txn_free(t);
         return;
     }
+    if (t->stalls)
+        client_unstall(c);
     client_flush(c);
     client_pump_later(c);
 }
@@ -208,6 +218,7 @@ void txn_abandon(struct txn *t, const char *error)
     c->pending_memory += slot->memory;
     /* The txn leaves its client's counters and list; its holder frees it. */
     c->active--;
+    c->expected_bytes -= t->expected_bytes;
     c->fetching -= t->readonly && t->state == TXN_FETCHING;
     c->gathered -= t->state == TXN_GATHERED;
     c->sent_conditional -= t->sent_conditional;
@@ -221,6 +232,8 @@ void txn_abandon(struct txn *t, const char *error)
             c->open_group = NULL;
         gather_note_abandoned(t->gather);
     }
+    if (t->stalls)
+        client_unstall(c);
     client_flush(c);
     client_pump_later(c);
 }
@@ -320,7 +333,7 @@ static bool watches_hold(const struct txn *t)
     return true;
 }
 
-static void run_command(struct txn *t, struct txn_command *tc, struct reply *r)
+void txn_run_command(struct txn *t, struct txn_command *tc, struct reply *r)
 {
     if (tc->cmd->handler == NULL) {
         if (t->client != NULL)
@@ -337,17 +350,22 @@ static void run_command(struct txn *t, struct txn_command *tc, struct reply *r)
         t->engine->commands[tc->cmd->id].failed++;
 }
 
+void txn_set_now(struct txn *t, int64_t now_ms)
+{
+    struct engine *e = t->engine;
+    if (now_ms > e->now_floor_ms)
+        e->now_floor_ms = now_ms;
+    if (e->now_floor_ms > t->now_ms)
+        t->now_ms = e->now_floor_ms;
+    e->now_floor_ms = t->now_ms;
+}
+
 /* Runs all commands over the entries as they are; true if a key changed. May be called again. */
 static bool run(struct txn *t)
 {
     struct reply r;
     txn_reply_init(t, &r);
-    int64_t now_ms = t->engine->store->ops->now_us(t->engine->store) / 1000;
-    if (t->now_ms < t->engine->now_floor_ms)
-        t->now_ms = t->engine->now_floor_ms;
-    if (t->now_ms < now_ms)
-        t->now_ms = now_ms;
-    t->engine->now_floor_ms = t->now_ms;
+    txn_set_now(t, t->engine->store->ops->now_us(t->engine->store) / 1000);
     if (t->exec_abort) {
         if (t->client != NULL)
             client_unwatch(t->client);
@@ -365,7 +383,7 @@ static bool run(struct txn *t)
     if (t->exec)
         reply_array(&r, (size_t)t->ncommands);
     for (int i = 0; i < t->ncommands; i++)
-        run_command(t, &t->commands[i], &r);
+        txn_run_command(t, &t->commands[i], &r);
     bool changed = false;
     for (int i = 0; i < t->nkeys; i++)
         changed |= t->keys[i].key.change != KEY_UNCHANGED;
@@ -457,7 +475,7 @@ static bool may_use(const struct txn *t, const struct txn_key *k)
     const struct entry_work *w = k->entry->work;
     if (!list_empty(&w->queue) && w->queue.next != &k->queue_node)
         return false;
-    if (w->exclusive || (!t->readonly && w->readers > 0))
+    if (w->exclusive || ((!t->readonly || t->exclusive) && w->readers > 0))
         return false;
     if (w->gather == NULL)
         return true;
@@ -466,7 +484,7 @@ static bool may_use(const struct txn *t, const struct txn_key *k)
     return !t->is_watch && !t->solo && !group_runs_alone(w->item->group);
 }
 
-enum way { WAY_BLOCKED, WAY_FETCH, WAY_RUN };
+enum way { WAY_BLOCKED, WAY_FETCH, WAY_RUN, WAY_EXCLUSIVE };
 
 /* How could this txn go on right now? */
 static enum way find_way(const struct txn *t)
@@ -477,6 +495,8 @@ static enum way find_way(const struct txn *t)
     }
     bool gathered = in_gather(t);
     size_t lane;
+    if (t->exclusive)
+        return gathered ? WAY_BLOCKED : WAY_EXCLUSIVE;
     if (gathered && !gather_lane_for((struct txn *)t, &lane))
         return WAY_BLOCKED;
     if (t->nkeys == 0)
@@ -505,9 +525,12 @@ static void run_unvalidated(struct txn *t)
 
 static void go(struct txn *t, enum way way)
 {
-    const char *unavailable = t->nkeys == 0 ? NULL : engine_unavailable(t->engine);
+    bool asks = t->nkeys > 0 || t->exclusive;
+    const char *unavailable = asks ? engine_unavailable(t->engine) : NULL;
     if (unavailable != NULL)
         txn_fail(t, unavailable);
+    else if (way == WAY_EXCLUSIVE)
+        exclusive_join(t);
     else if (way == WAY_FETCH)
         fetch_join(t, !t->readonly);
     else
@@ -539,7 +562,7 @@ void txn_start(struct txn *t)
 {
     const char *unavailable = engine_unavailable(t->engine);
     enum way way = find_way(t);
-    if (t->nkeys > 0 && unavailable != NULL)
+    if ((t->nkeys > 0 || t->exclusive) && unavailable != NULL)
         txn_fail(t, unavailable);
     else if (way == WAY_BLOCKED)
         enqueue(t);
@@ -552,7 +575,7 @@ bool txn_join_now(struct txn *t)
     struct client *c = t->client;
     enum way way = find_way(t);
     size_t lane;
-    if (engine_unavailable(t->engine) != NULL || t->nkeys == 0)
+    if (engine_unavailable(t->engine) != NULL || t->nkeys == 0 || t->exclusive)
         return false;
     if (way == WAY_FETCH && t->readonly && c->active == c->fetching) {
         go(t, way);
@@ -578,6 +601,8 @@ void txn_again(struct txn *t)
     list_remove(&t->work_node);
     t->gather = NULL;
     t->group = NULL;
+    /* Optimism has failed often enough: the next time with its rows locked. */
+    t->exclusive |= t->attempts >= MAX_ATTEMPTS;
     enqueue(t);
     for (int i = 0; i < t->nkeys; i++)
         entry_wake_later(e, t->keys[i].entry);
@@ -646,6 +671,9 @@ static void time_out(struct txn *t)
         else
             txn_abandon(t, t->gather->state == GATHER_PARKED ? error_locked : error_not_done);
         break;
+    case TXN_EXCLUSIVE:
+        txn_abandon(t, error_unknown);
+        break;
     case TXN_QUERYING:
         txn_abandon(t, error_read_late);
         break;
@@ -666,12 +694,11 @@ void engine_check_deadlines(struct engine *e)
     LIST_EACH(it, &e->active)
     {
         struct txn *t = LIST_ITEM(it, struct txn, age_node);
-        if (t->arrived_us > limit)
-            break;
-        if (has_own_limit(t))
+        if (t->arrived_us > limit || has_own_limit(t))
             continue;
-        if (t->state == TXN_QUEUED && t->client->active > 0)
-            continue; /* behind a query of its own client */
+        /* Behind a query of its own client, or behind replies that it does not read. */
+        if (t->state == TXN_QUEUED && (t->client->active > 0 || t->client->output_full))
+            continue;
         time_out(t);
     }
 }

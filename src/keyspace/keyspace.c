@@ -107,32 +107,33 @@ void keyspace_unpin(struct keyspace *ks, struct entry *e)
 }
 
 static void replace(struct keyspace *ks, struct entry *e, enum entry_knowledge knowledge,
-                    struct value *v, int64_t version, int64_t expires_us)
+                    struct value *v, int64_t version, int64_t value_version, int64_t expires_us)
 {
     ks->memory -= entry_memory(e);
     value_unref(e->value);
     e->value = v;
     e->knowledge = (uint8_t)knowledge;
     e->version = version;
+    e->value_version = value_version;
     e->expires_us = expires_us;
     ks->memory += entry_memory(e);
 }
 
 void entry_set_live(struct keyspace *ks, struct entry *e, struct value *take, int64_t version,
-                    int64_t expires_us)
+                    int64_t value_version, int64_t expires_us)
 {
     CHECK(take != NULL);
-    replace(ks, e, ENTRY_LIVE, take, version, expires_us);
+    replace(ks, e, ENTRY_LIVE, take, version, value_version, expires_us);
 }
 
 void entry_set_absent(struct keyspace *ks, struct entry *e, int64_t version)
 {
-    replace(ks, e, ENTRY_ABSENT, NULL, version, INT64_MAX);
+    replace(ks, e, ENTRY_ABSENT, NULL, version, 0, INT64_MAX);
 }
 
 void entry_set_unknown(struct keyspace *ks, struct entry *e)
 {
-    replace(ks, e, ENTRY_UNKNOWN, NULL, 0, INT64_MAX);
+    replace(ks, e, ENTRY_UNKNOWN, NULL, 0, 0, INT64_MAX);
 }
 
 static size_t total_memory(const struct keyspace *ks)

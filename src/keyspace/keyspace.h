@@ -29,6 +29,7 @@ struct entry {
     struct entry_work *work; /* NULL while nobody uses the entry */
     struct value *value;     /* one reference; NULL unless live */
     int64_t version;         /* of the row this knowledge comes from */
+    int64_t value_version;   /* of the write that made these bytes; 0 while they are being written */
     int64_t expires_us;      /* INT64_MAX = never, or not known yet while being written */
     uint32_t pins;
     uint32_t key_len;
@@ -55,7 +56,7 @@ static inline struct bytes entry_key(const struct entry *e)
 
 /* What is known from now on. entry_set_live takes the value's reference. */
 void entry_set_live(struct keyspace *ks, struct entry *e, struct value *take, int64_t version,
-                    int64_t expires_us);
+                    int64_t value_version, int64_t expires_us);
 void entry_set_absent(struct keyspace *ks, struct entry *e, int64_t version);
 void entry_set_unknown(struct keyspace *ks, struct entry *e);
 

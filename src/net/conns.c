@@ -272,6 +272,7 @@ static void conn_flush(struct conn *c)
         conn_set_state(c, CONN_CLOSED, "write-error");
         return;
     }
+    client_wrote(c->client);
     bool waits = c->await_replies && client_pending(c->client) > 0;
     if (c->state == CONN_FLUSHING && out->len == 0 && !waits) {
         conn_set_state(c, CONN_CLOSED, "flushed");

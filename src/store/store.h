@@ -39,11 +39,13 @@ struct read_item {
     int db;
     struct bytes key; /* borrowed until done */
     int64_t known;
+    int64_t known_bytes; /* with known > 0: the value_version of the bytes the caller holds */
     /* out: */
     bool changed;        /* false: exactly as known (and for known == 0: absent, no row) */
     int64_t version;     /* with changed: > 0 live, < 0 absent at that version, 0 no row */
     uint8_t type;
     struct value *value; /* the caller takes the reference; NULL = the bytes are as known */
+    int64_t value_version; /* of the write that made the bytes */
     int64_t expires_us;  /* since 1970, or STORE_NEVER */
 };
 
@@ -63,7 +65,7 @@ enum commit_expect {
     EXPECT_ANY,
     EXPECT_LIVE_AT,   /* live at exactly version `expected` */
     EXPECT_ABSENT,    /* not live, whatever its version */
-    EXPECT_VALUE_AT,  /* live, its bytes unchanged since version `expected` */
+    EXPECT_VALUE_AT,  /* live, its bytes those of value_version `expected` */
     EXPECT_ABSENT_AT, /* not live and not written since version `expected`; checked batches only */
 };
 
@@ -137,6 +139,27 @@ struct store_query {
     struct store_query *next;
 };
 
+/* ---- transactions of several steps ---- */
+
+/* For what cannot be one batch. The caller drives it on an idle commit lane, which serves nothing
+ * else meanwhile: begin, any number of steps, end; each answers by `done`. A result other than
+ * STORE_OK ends it: nothing was applied, but for STORE_LOST after xact_end, where that is not known. */
+struct store_xact {
+    struct read_item *reads;   /* every key, known = 0; filled anew by begin and by `reread` */
+    size_t nreads;
+    struct commit_batch locks; /* the same keys as items */
+    bool alters_spaces;        /* a step will FLUSH or SWAP */
+    /* for a step and for the end: */
+    struct commit_batch batch; /* what to write: EXPECT_ANY, one group; n may be 0 */
+    struct store_query *query; /* a step's query, after the writes */
+    bool reread;               /* lock and read all keys again after the query */
+    void (*done)(struct store_xact *x);
+    /* out: */
+    enum store_result result;
+    char error[160];
+    int64_t time_us;
+};
+
 /* ---- the store ---- */
 
 struct store;
@@ -151,6 +174,9 @@ struct store_ops {
     /* The lane must be idle. */
     void (*read)(struct store *s, size_t lane, struct read_batch *b);
     void (*commit)(struct store *s, size_t lane, struct commit_batch *b);
+    void (*xact_begin)(struct store *s, size_t lane, struct store_xact *x);
+    void (*xact_step)(struct store *s, size_t lane, struct store_xact *x);
+    void (*xact_end)(struct store *s, size_t lane, struct store_xact *x);
     /* Queued; answered in order. */
     void (*query)(struct store *s, struct store_query *q);
     /* PostgreSQL's clock as far as known, microseconds since 1970; never goes back. */

@@ -16,25 +16,37 @@
 
 static void on_read(void *arg, struct lane *l, PGresult **results, int n);
 
-void batch_read(struct link *k, struct read_batch *b)
+void batch_reset_item(struct read_item *it)
+{
+    it->changed = false;
+    it->version = it->known;
+    it->value = NULL;
+}
+
+void batch_add_read(struct link *k, struct read_batch *b)
 {
     struct params *p = &k->params;
     params_reset(p);
     int db = params_array(p, OID_INT4);
     int key = params_array(p, OID_BYTEA);
     int known = params_array(p, OID_INT8);
+    int bytes = params_array(p, OID_INT8);
     for (size_t i = 0; i < b->n; i++) {
         struct read_item *it = &b->items[i];
-        it->changed = false;
-        it->version = it->known;
-        it->value = NULL;
+        batch_reset_item(it);
         params_add_int4(p, db, it->db);
         params_add_bytea(p, key, it->key);
         params_add_int8(p, known, it->known);
+        params_add_int8(p, bytes, it->known > 0 ? it->known_bytes : -1);
     }
+    lane_add(k->lane, statement_get(STMT_READ)->name, p, true);
+}
+
+void batch_read(struct link *k, struct read_batch *b)
+{
     k->reading = b;
     lane_begin(k->lane);
-    lane_add(k->lane, statement_get(STMT_READ)->name, p, true);
+    batch_add_read(k, b);
     lane_submit(k->lane, store_timeout_us(k->store), on_read);
 }
 
@@ -47,7 +59,7 @@ static void end_read(struct link *k, enum store_result result)
 }
 
 /* Columns: ordinal, signed version, type, value, value_version, expires_at. */
-static bool take_row(struct read_batch *b, const PGresult *r, int row)
+bool batch_take_row(struct read_batch *b, const PGresult *r, int row)
 {
     int64_t n = pg_int8(PQgetvalue(r, row, 0));
     if (n == 0) {
@@ -61,6 +73,7 @@ static bool take_row(struct read_batch *b, const PGresult *r, int row)
     if (it->version <= 0)
         return true;
     it->type = (uint8_t)pg_int2(PQgetvalue(r, row, 2));
+    it->value_version = pg_int8(PQgetvalue(r, row, 4));
     it->expires_us = PQgetisnull(r, row, 5) ? STORE_NEVER : pg_timestamp_us(PQgetvalue(r, row, 5));
     if (PQgetisnull(r, row, 3))
         return true;
@@ -83,7 +96,7 @@ static void on_read(void *arg, struct lane *l, PGresult **results, int n)
     }
     bool complete = true;
     for (int row = 0; row < PQntuples(results[0]); row++)
-        complete &= take_row(b, results[0], row);
+        complete &= batch_take_row(b, results[0], row);
     store_clock_sample(s, b->time_us, lane_sent_us(l));
     op_stats_add(&s->reads, b->n, clock_mono_us() - lane_sent_us(l));
     end_read(k, complete ? STORE_OK : STORE_REFUSED);
@@ -186,13 +199,10 @@ static void add_items(struct link *k, const struct commit_batch *b)
     }
 }
 
-static void add_checked(struct link *k, const struct commit_batch *b)
+void batch_add_lock_keys(struct link *k, const struct commit_batch *b)
 {
     struct params *p = &k->params;
-    params_reset(p);
-    params_text(p, k->store->config->pg_schema);
-    lane_add(k->lane, statement_get(STMT_SHARE_SPACES)->name, p, true);
-
+    sort_items(k, b);
     params_reset(p);
     add_guard(k, p);
     int db = params_array(p, OID_INT4);
@@ -203,7 +213,15 @@ static void add_checked(struct link *k, const struct commit_batch *b)
     }
     params_int4(p, slot_of_us(store_now_us(&k->store->base)));
     lane_add(k->lane, statement_get(STMT_LOCK_KEYS)->name, p, true);
+}
 
+static void add_checked(struct link *k, const struct commit_batch *b)
+{
+    struct params *p = &k->params;
+    params_reset(p);
+    params_text(p, k->store->config->pg_schema);
+    lane_add(k->lane, statement_get(STMT_SHARE_SPACES)->name, p, true);
+    batch_add_lock_keys(k, b);
     params_reset(p);
     add_guard(k, p);
     add_items(k, b);
@@ -221,21 +239,25 @@ static void add_checked(struct link *k, const struct commit_batch *b)
 
 static void on_commit(void *arg, struct lane *l, PGresult **results, int n);
 
-static void send_batch(struct link *k)
+void batch_add_commit(struct link *k, const struct commit_batch *b)
 {
-    struct commit_batch *b = k->committing;
     CHECK(b->n <= ITEM_POSITION_MASK);
     sort_items(k, b);
-    k->stamp = store_mint_stamp(k->store);
-    lane_begin(k->lane);
+    k->stamp = store_mint_stamps(k->store, b->n);
     if (b->checked) {
         add_checked(k, b);
-    } else {
-        params_reset(&k->params);
-        add_guard(k, &k->params);
-        add_items(k, b);
-        lane_add(k->lane, statement_get(STMT_COMMIT)->name, &k->params, true);
+        return;
     }
+    params_reset(&k->params);
+    add_guard(k, &k->params);
+    add_items(k, b);
+    lane_add(k->lane, statement_get(STMT_COMMIT)->name, &k->params, true);
+}
+
+static void send_batch(struct link *k)
+{
+    lane_begin(k->lane);
+    batch_add_commit(k, k->committing);
     lane_submit(k->lane, store_timeout_us(k->store), on_commit);
 }
 
@@ -251,6 +273,7 @@ static void end_commit(struct link *k, enum store_result result)
 {
     struct commit_batch *b = k->committing;
     k->committing = NULL;
+    k->xact = NULL;
     b->result = result;
     b->done(b);
 }
@@ -283,13 +306,13 @@ static void mark_checks(struct commit_batch *b)
     mem_free(applied);
 }
 
-/* `accepted` is the binary int[] of the lane's row, NULL = all. `version` 0 = not known. */
-static void mark_outcome(struct link *k, const char *accepted, int64_t version)
+/* `accepted` is the binary int[] of the lane's row, NULL = all. `stamp` 0 = versions not known. */
+static void mark_outcome(struct link *k, const char *accepted, int64_t stamp)
 {
     struct commit_batch *b = k->committing;
     for (size_t i = 0; i < b->n; i++) {
         b->items[i].applied = accepted == NULL;
-        b->items[i].version = b->items[i].op == COMMIT_CHECK ? b->items[i].expected : version;
+        b->items[i].version = stamp == 0 ? 0 : stamp_at(stamp, i);
     }
     if (accepted == NULL)
         return;
@@ -436,6 +459,8 @@ void batch_give_up(struct link *k)
 {
     if (k->reading != NULL)
         end_read(k, STORE_LOST);
+    if (k->xact != NULL && k->committing == NULL)
+        xact_give_up(k);
     if (k->committing != NULL)
         end_commit(k, STORE_LOST);
 }

@@ -198,7 +198,9 @@ static void boot_lane_link(struct link *k)
     static const enum statement_id read[] = {STMT_READ};
     static const enum statement_id commit[] = {
         STMT_COMMIT,         STMT_SHARE_SPACES, STMT_LOCK_KEYS,     STMT_COMMIT_CHECKED,
-        STMT_SETTLE_LANE,    STMT_CLAIM_LANE,   STMT_TERMINATE_LANE};
+        STMT_SETTLE_LANE,    STMT_CLAIM_LANE,   STMT_TERMINATE_LANE, STMT_OWN_SPACES,
+        STMT_READ,           STMT_SCAN,         STMT_KEYS,          STMT_DBSIZE,
+        STMT_FLUSH,          STMT_SWAP};
     lane_begin(k->lane);
     add_session(k);
     if (k->kind == LINK_READ)
@@ -426,7 +428,8 @@ static void on_schema_state(void *arg, struct lane *l, PGresult **results, int n
                  "%ld or later; this one is made for %d", s->config->pg_schema, version, least,
                  migration_count);
         link_lost(k, why);
-        s->fatal(s->fatal_arg, why);
+        if (s->state == STORE_STARTING)
+            s->fatal(s->fatal_arg, why);
     } else if (version < migration_count) {
         lane_script(k->lane, store_text(s, STMT_MIGRATION_BEGIN), BOOT_TIMEOUT_US,
                     on_migration_begun);

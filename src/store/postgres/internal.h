@@ -32,6 +32,7 @@ struct link {
     /* commit: the batch in flight. It stays here when the connection is lost, until the lane's row
      * has told whether it counted. */
     struct commit_batch *committing;
+    struct store_xact *xact; /* the transaction that has the lane to itself, or NULL */
     int64_t stamp;           /* of that batch */
     int *order;              /* its items, sorted as sent */
     size_t order_cap;
@@ -103,8 +104,13 @@ const char *store_text(const struct pg_store *s, enum statement_id id);
 /* A clock sample: PostgreSQL's time `pg_us`, read between `sent_us` and now (clock_mono_us). */
 void store_clock_sample(struct pg_store *s, int64_t pg_us, int64_t sent_us);
 int64_t store_now_us(struct store *base);
-/* The next version stamp, above every one minted before. */
-int64_t store_mint_stamp(struct pg_store *s);
+/* The first of n consecutive version stamps, above every one minted before. */
+int64_t store_mint_stamps(struct pg_store *s, size_t n);
+/* The i-th of stamps minted together. */
+static inline int64_t stamp_at(int64_t first, size_t i)
+{
+    return first + ((int64_t)i << 10);
+}
 int64_t store_timeout_us(const struct pg_store *s);
 void op_stats_add(struct op_stats *st, size_t items, int64_t us);
 
@@ -122,11 +128,28 @@ void batch_commit(struct link *k, struct commit_batch *b);
  * in binary. Ends the batch, or leaves it to be sent again (then k->committing stays). */
 void batch_settle(struct link *k, const PGresult *r);
 void batch_resend(struct link *k);
+/* Parts of an operation: values, row locks, writes. */
+void batch_add_read(struct link *k, struct read_batch *b);
+void batch_add_lock_keys(struct link *k, const struct commit_batch *b);
+void batch_add_commit(struct link *k, const struct commit_batch *b);
+void batch_reset_item(struct read_item *it);
+/* One row of STMT_READ's answer; false = no memory for the value. */
+bool batch_take_row(struct read_batch *b, const PGresult *r, int row);
 /* Ends a batch without an answer. */
 void batch_give_up(struct link *k);
 
+/* ---- xact.c ---- */
+void xact_begin(struct link *k, struct store_xact *x);
+void xact_step(struct link *k, struct store_xact *x);
+void xact_end(struct link *k, struct store_xact *x);
+void xact_give_up(struct link *k);
+
 /* ---- query.c ---- */
 void query_enqueue(struct pg_store *s, struct store_query *q);
+enum statement_id query_add_params(struct pg_store *s, struct params *p,
+                                   const struct store_query *q);
+void query_take_rows(struct store_query *q, const PGresult *r);
+void query_release_rows(struct store_query *q);
 /* Sends the next query or housekeeping statement if the query link is ready. */
 void query_pump(struct pg_store *s);
 void query_fail_all(struct pg_store *s, const char *why);

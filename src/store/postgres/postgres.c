@@ -64,13 +64,13 @@ int64_t store_now_us(struct store *base)
     return s->last_now_us;
 }
 
-int64_t store_mint_stamp(struct pg_store *s)
+int64_t store_mint_stamps(struct pg_store *s, size_t n)
 {
     int64_t us = store_now_us(&s->base) - stamp_epoch_us;
     int64_t stamp = (us << SLOT_BITS) | s->slot;
     if (stamp <= s->last_stamp)
         stamp = (((s->last_stamp >> SLOT_BITS) + 1) << SLOT_BITS) | s->slot;
-    s->last_stamp = stamp;
+    s->last_stamp = stamp_at(stamp, n);
     return stamp;
 }
 
@@ -185,7 +185,8 @@ void link_lost(struct link *k, const char *why)
     if (!s->stopping && (was_usable || k->failures <= 3 || k->failures % 30 == 0))
         log_event(LOG_WARNING, was_usable ? "lane-lost" : "lane-not-connected",
                   "lane=%s attempt=%d why=%s", k->name, k->failures, log_quote(why, quoted));
-    if (k->reading != NULL || (k->committing != NULL && s->stopping))
+    if (k->reading != NULL || (k->xact != NULL && k->committing == NULL) ||
+        (k->committing != NULL && s->stopping))
         batch_give_up(k);
     if (k->kind == LINK_QUERY)
         query_fail_all(s, why);
@@ -290,7 +291,7 @@ static bool pg_read_lane_idle(const struct store *base, size_t lane)
 static bool pg_commit_lane_idle(const struct store *base, size_t lane)
 {
     const struct link *k = commit_link(base, lane);
-    return k->usable && k->committing == NULL && lane_state(k->lane) == LANE_READY;
+    return k->usable && k->committing == NULL && k->xact == NULL && lane_state(k->lane) == LANE_READY;
 }
 
 static void pg_read(struct store *base, size_t lane, struct read_batch *b)
@@ -303,6 +304,24 @@ static void pg_commit(struct store *base, size_t lane, struct commit_batch *b)
 {
     CHECK(pg_commit_lane_idle(base, lane));
     batch_commit(commit_link(base, lane), b);
+}
+
+static void pg_xact_begin(struct store *base, size_t lane, struct store_xact *x)
+{
+    CHECK(pg_commit_lane_idle(base, lane));
+    xact_begin(commit_link(base, lane), x);
+}
+
+static void pg_xact_step(struct store *base, size_t lane, struct store_xact *x)
+{
+    CHECK(commit_link(base, lane)->xact == x);
+    xact_step(commit_link(base, lane), x);
+}
+
+static void pg_xact_end(struct store *base, size_t lane, struct store_xact *x)
+{
+    CHECK(commit_link(base, lane)->xact == x);
+    xact_end(commit_link(base, lane), x);
 }
 
 static void pg_query(struct store *base, struct store_query *q)
@@ -378,7 +397,7 @@ static bool pg_stopped(const struct store *base)
 
 static const struct store_ops pg_ops = {
     pg_free, pg_state, pg_read_lanes, pg_commit_lanes, pg_read_lane_idle, pg_commit_lane_idle,
-    pg_read, pg_commit, pg_query, store_now_us, pg_info, pg_reset_stats, pg_stop, pg_stopped,
+    pg_read, pg_commit, pg_xact_begin, pg_xact_step, pg_xact_end, pg_query, store_now_us, pg_info, pg_reset_stats, pg_stop, pg_stopped,
 };
 
 struct store *postgres_store_new(struct loop *loop, const struct config *config,

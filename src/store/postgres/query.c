@@ -59,7 +59,8 @@ static enum statement_id add_find_locked(struct params *p, const struct store_qu
     return STMT_FIND_LOCKED;
 }
 
-static enum statement_id add_query(struct pg_store *s, struct params *p, struct store_query *q)
+enum statement_id query_add_params(struct pg_store *s, struct params *p,
+                                   const struct store_query *q)
 {
     switch (q->kind) {
     case QUERY_SCAN:
@@ -92,6 +93,7 @@ void query_enqueue(struct pg_store *s, struct store_query *q)
     q->result = STORE_LOST;
     q->error[0] = '\0';
     q->count = 0;
+    q->keyspace = NULL;
     *s->queries_tail = q;
     s->queries_tail = &q->next;
     query_pump(s);
@@ -146,7 +148,7 @@ static void take_keyspace(struct store_query *q, const PGresult *r)
     }
 }
 
-static void take_rows(struct store_query *q, const PGresult *r)
+void query_take_rows(struct store_query *q, const PGresult *r)
 {
     switch (q->kind) {
     case QUERY_SCAN:
@@ -180,16 +182,22 @@ static void on_query(void *arg, struct lane *l, PGresult **results, int n)
     const PGresult *error = lane_first_error(results, n);
     if (error == NULL) {
         q->result = STORE_OK;
-        take_rows(q, results[0]);
+        query_take_rows(q, results[0]);
     } else {
         const char *code = lane_sqlstate(error);
         q->result = strcmp(code, "55P03") == 0 ? STORE_LOCKED : STORE_REFUSED;
         lane_error_text(error, q->error, sizeof(q->error));
     }
-    struct store_keyspace *keyspace = q->kind == QUERY_KEYSPACE ? q->keyspace : NULL;
+    struct store_keyspace *keyspace = q->keyspace;
     q->done(q);
     mem_free(keyspace);
     query_pump(s);
+}
+
+void query_release_rows(struct store_query *q)
+{
+    mem_free(q->keyspace);
+    q->keyspace = NULL;
 }
 
 /* ---- housekeeping ---- */
@@ -284,7 +292,7 @@ void query_pump(struct pg_store *s)
         send_identity(s, k, STMT_HEARTBEAT, on_heartbeat);
     } else if (s->queries != NULL) {
         params_reset(&k->params);
-        enum statement_id id = add_query(s, &k->params, s->queries);
+        enum statement_id id = query_add_params(s, &k->params, s->queries);
         lane_begin(k->lane);
         lane_add(k->lane, statement_get(id)->name, &k->params, true);
         lane_submit(k->lane, QUERY_TIMEOUT_US, on_query);

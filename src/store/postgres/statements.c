@@ -27,6 +27,9 @@
     "$13::interval[], $14::int4[]) "                                                               \
     "AS r(db, key, item, expected, type, value, expiry, slot)"
 
+/* Each item has a stamp of its own: the batch's, raised by the item's position. */
+#define ITEM_VERSION(item) "($5::int8 + ((" item " & 1048575)::int8 << 10))"
+
 #define ITEM_EXPIRY                                                                                \
     "CASE (r.item >> 23) & 3 WHEN 0 THEN NULL "                                                    \
     "WHEN 1 THEN timestamptz 'epoch' + r.expiry ELSE statement_timestamp() + r.expiry END"
@@ -59,34 +62,38 @@
 #define RECORD_OUTCOME                                                                             \
     "UPDATE @.lanes l SET stamp = $5::int8, batch_time = statement_timestamp(), accepted = x.accepted "  \
     "FROM (SELECT CASE WHEN count(*) < $6::int4 THEN coalesce(array_agg(w.item & 1048575), '{}') END "   \
-    "AS accepted, array_agg(w.item & 1048575) FILTER (WHERE w.version <> $5::int8) AS raised, "          \
-    "array_agg(w.version) FILTER (WHERE w.version <> $5::int8) AS versions FROM w) x "                   \
+    "AS accepted, "                                                                                \
+    "array_agg(w.item & 1048575) FILTER (WHERE w.version <> " ITEM_VERSION("w.item") ") AS raised, " \
+    "array_agg(w.version) FILTER (WHERE w.version <> " ITEM_VERSION("w.item") ") AS versions "     \
+    "FROM w) x "                   \
     "WHERE l.slot = $1 AND l.incarnation = $2 AND l.lane = $3 AND (SELECT ok FROM guard) "         \
     "RETURNING l.batch_time, l.accepted, x.raised, x.versions"
 
 static const struct statement table[STATEMENT_COUNT] = {
-    /* Keys → state. Parameters: db int4[], key bytea[], known int8[]. `known` is what the caller
-     * holds: v = live at version v, -v = not live at v, 0 = nothing. A row comes back for each key
-     * whose state differs, the bytes only if they changed since v. Row 0 is the time. */
+    /* Keys → state. Parameters: db int4[], key bytea[], known int8[], bytes int8[]. `known` is what
+     * the caller holds: v = live at version v, -v = not live at v, 0 = nothing; `bytes` is the
+     * value_version of the bytes it holds. A row comes back for each key whose state differs, with
+     * the bytes if they do. Row 0 is the time. */
     [STMT_READ] = {"respgres_read",
         "SELECT 0::int8, NULL::int8, NULL::int2, NULL::bytea, NULL::int8, clock_timestamp() "
         "UNION ALL "
         "SELECT r.n, e.sv, e.type, "
-        "CASE WHEN e.sv > 0 AND (r.known <= 0 OR e.value_version > r.known) THEN e.value END, "
+        "CASE WHEN e.sv > 0 AND e.value_version <> r.bytes THEN e.value END, "
         "e.value_version, e.expires_at "
-        "FROM unnest($1::int4[], $2::bytea[], $3::int8[]) WITH ORDINALITY AS r(db, key, known, n) "
+        "FROM unnest($1::int4[], $2::bytea[], $3::int8[], $4::int8[]) WITH ORDINALITY "
+        "AS r(db, key, known, bytes, n) "
         "LEFT JOIN LATERAL (SELECT CASE WHEN " LIVE("x") " THEN x.version ELSE -x.version END AS sv, "
         "x.type, x.value, x.value_version, x.expires_at FROM @.entries x "
         "WHERE x.space = " SPACES "[r.db + 1] AND x.key = r.key OFFSET 0) e ON true "
-        "WHERE coalesce(e.sv, 0) <> r.known", 3},
+        "WHERE coalesce(e.sv, 0) <> r.known", 4},
 
     /* A batch of single-key groups. Parameters: slot, incarnation, lane, epoch, stamp, number of
      * items, then a column per property of the items. An item that expects a live row is not
      * inserted where there is none at all. */
     [STMT_COMMIT] = {"respgres_commit",
         "WITH " GUARD ", w AS (INSERT INTO @.entries AS e (" ENTRY_COLUMNS ") "
-        "SELECT " SPACES "[r.db + 1], r.key, r.type, r.value, $5::int8, "
-        "CASE WHEN r.item & 1048576 <> 0 THEN r.expected ELSE $5::int8 END, " ITEM_EXPIRY ", r.slot, "
+        "SELECT " SPACES "[r.db + 1], r.key, r.type, r.value, " ITEM_VERSION("r.item") ", "
+        "CASE WHEN r.item & 1048576 <> 0 THEN r.expected ELSE " ITEM_VERSION("r.item") " END, " ITEM_EXPIRY ", r.slot, "
         "r.item, statement_timestamp(), statement_timestamp() "
         "FROM " ITEM_ROWS " "
         "WHERE (SELECT ok FROM guard) AND CASE WHEN r.item & 1048576 = 0 THEN true ELSE "
@@ -96,7 +103,7 @@ static const struct statement table[STATEMENT_COUNT] = {
         "WHERE CASE (excluded.batch_item >> 20) & 3 WHEN 0 THEN true "
         "WHEN 1 THEN e.version = excluded.value_version AND " LIVE("e") " "
         "WHEN 2 THEN NOT " LIVE("e") " "
-        "ELSE e.value_version <= excluded.value_version AND " LIVE("e") " END "
+        "ELSE e.value_version = excluded.value_version AND " LIVE("e") " END "
         "RETURNING e.batch_item AS item, e.version) "
         RECORD_OUTCOME, 14},
 
@@ -104,6 +111,10 @@ static const struct statement table[STATEMENT_COUNT] = {
      * first keeps FLUSH and SWAPDB out, so that the other two see the same spaces. */
     [STMT_SHARE_SPACES] = {"respgres_share_spaces",
         "SELECT pg_advisory_xact_lock_shared(hashtext('respgres.spaces'), hashtext($1))", 1},
+
+    /* The same place for a transaction that will flush or swap itself. */
+    [STMT_OWN_SPACES] = {"respgres_own_spaces",
+        "SELECT pg_advisory_xact_lock(hashtext('respgres.spaces'), hashtext($1))", 1},
 
     /* The second locks every key in sorted order; absent ones get a placeholder, which counts as
      * absent and can be locked. Parameters: guard, then db int4[], key bytea[], slot int4. */
@@ -121,7 +132,7 @@ static const struct statement table[STATEMENT_COUNT] = {
         "CASE r.expect WHEN 0 THEN true "
         "WHEN 1 THEN coalesce(y.live AND y.version = r.expected, false) "
         "WHEN 2 THEN NOT coalesce(y.live, false) "
-        "WHEN 3 THEN coalesce(y.live AND y.value_version <= r.expected, false) "
+        "WHEN 3 THEN coalesce(y.live AND y.value_version = r.expected, false) "
         "ELSE NOT coalesce(y.live, false) AND coalesce(y.version, 0) <= r.expected END AS ok "
         "FROM unnest($7::int4[], $8::bytea[], $9::int4[], $10::int8[], $11::int2[], $12::bytea[], "
         "$13::interval[], $14::int4[], $15::int4[], $16::int4[], $17::int4[]) "
@@ -130,7 +141,8 @@ static const struct statement table[STATEMENT_COUNT] = {
         "FROM @.entries x WHERE x.space = " SPACES "[r.db + 1] AND x.key = r.key OFFSET 0) y ON true "
         "WHERE (SELECT ok FROM guard)), "
         "w AS (INSERT INTO @.entries AS e (" ENTRY_COLUMNS ") "
-        "SELECT r.space, r.key, r.type, r.value, $5::int8, $5::int8, " ITEM_EXPIRY ", r.slot, r.item, "
+        "SELECT r.space, r.key, r.type, r.value, " ITEM_VERSION("r.item") ", "
+        ITEM_VERSION("r.item") ", " ITEM_EXPIRY ", r.slot, r.item, "
         "statement_timestamp(), statement_timestamp() FROM c r "
         "WHERE r.only_check = 0 AND r.grp <> ALL (ARRAY(SELECT c.grp FROM c WHERE NOT c.ok)) "
         ON_CONFLICT_SET

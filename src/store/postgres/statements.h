@@ -9,6 +9,7 @@ enum statement_id {
     STMT_READ,
     STMT_COMMIT,
     STMT_SHARE_SPACES,
+    STMT_OWN_SPACES,
     STMT_LOCK_KEYS,
     STMT_COMMIT_CHECKED,
     STMT_FIND_LOCKED,

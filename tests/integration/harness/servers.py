@@ -93,6 +93,8 @@ class Server:
         assert status is None, f"{self.name} exited with {status}"
         try:
             with self.raw(timeout=5) as raw:
+                if self.options.get("requirepass"):
+                    raw.command("AUTH", self.options["requirepass"])
                 reply = raw.command("PING")
         except OSError:
             return False

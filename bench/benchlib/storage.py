@@ -1,0 +1,110 @@
+"""What repeated writes do to the table: HOT updates, WAL, growth."""
+
+import collections
+import time
+
+from . import generators
+from .report import Goal, Row
+from .site import say
+
+Kind = collections.namedtuple("Kind", "title pattern size content")
+
+KINDS = [
+    Kind("512 B of text", "rewrite", 512, "text"),
+    Kind("4 kB of text", "rewrite", 4096, "text"),
+    Kind("4 kB of random bytes", "rewrite", 4096, "random"),
+    Kind("a chat growing to 32 kB of text", "grow", 32768, "text"),
+    Kind("a chat growing to 32 kB of random bytes", "grow", 32768, "random"),
+]
+
+SESSIONS = 1000
+REWRITES = 20000
+
+SIZES = """
+SELECT pg_table_size('respgres.entries'), pg_indexes_size('respgres.entries'),
+       n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables
+WHERE schemaname = 'respgres' AND relname = 'entries'
+"""
+
+# The same rows, written once into a table of the same making.
+COPY = """
+CREATE TABLE fresh_copy (LIKE respgres.entries INCLUDING ALL) WITH (fillfactor = 70);
+INSERT INTO fresh_copy SELECT * FROM respgres.entries;
+SELECT pg_table_size('fresh_copy'), pg_indexes_size('fresh_copy');
+"""
+
+
+class Table:
+    """A respgres with a table of its own, as the server's statistics see it."""
+
+    def __init__(self, site):
+        self.site = site
+        self.database = site.postgres.create_database()
+        self.respgres = site.respgres(self.database)
+
+    def wal(self):
+        """Bytes of WAL so far; of the whole cluster, where nothing else writes."""
+        return float(self.database.psql("SELECT pg_current_wal_lsn() - '0/0'"))
+
+    def statistics(self):
+        """After respgres has ended: a backend reports what it did when it goes, at the latest."""
+        table, indexes, updates, hot = self.database.execute(SIZES)[0]
+        return {"table": table, "indexes": indexes, "updates": updates, "hot": hot}
+
+    def fresh_copy(self):
+        table, indexes = self.database.execute(COPY)[0]
+        return {"table": table, "indexes": indexes}
+
+
+def rewrite(site, kind, rate):
+    """Writes SESSIONS sessions once, then REWRITES times one of them; returns what that did."""
+    table = Table(site)
+    if kind.pattern == "rewrite":
+        generators.fill(site, table.respgres, SESSIONS, kind.size, "s:", content=kind.content)
+    wal = table.wal()
+    started = time.monotonic()
+    generators.load(site, table.respgres, kind.pattern, clients=20, keys=SESSIONS, size=kind.size,
+                    content=kind.content, prefix="s:", requests=REWRITES, rate=rate)
+    took = time.monotonic() - started
+    wal = table.wal() - wal
+    site.end(table.respgres)
+    time.sleep(0.2)
+    stats = table.statistics()
+    fresh = table.fresh_copy()
+    site.postgres.execute(f"DROP DATABASE {table.database.name}")
+    return {"wal_per_write": wal / REWRITES, "hot": stats["hot"] / max(1, stats["updates"]),
+            "growth": stats["table"] / fresh["table"], "seconds": took,
+            "index_growth": stats["indexes"] / fresh["indexes"]}
+
+
+def upsert_wal(site, size):
+    """Bytes of WAL per upsert of pgbench."""
+    database = site.postgres.create_database()
+    generators.make_hand_made_tables(database)
+    generators.fill_hand_made(database, SESSIONS, size)
+    before = float(database.psql("SELECT pg_current_wal_lsn() - '0/0'"))
+    clients, each = 10, 500
+    generators.pgbench(site, database, "set", clients, each, size, SESSIONS)
+    return (float(database.psql("SELECT pg_current_wal_lsn() - '0/0'")) - before) / (clients * each)
+
+
+def rows_of(kind, result, hand_made_wal):
+    condition = f"{SESSIONS:,} sessions, {REWRITES:,} rewrites in {result['seconds']:.0f} s"
+    ratios = {"bare": [result["wal_per_write"] / hand_made_wal]} if hand_made_wal else {}
+    return [
+        Row(f"growth of table and TOAST: {kind.title}", condition, f"{result['growth']:.2f} times",
+            {"fresh": [result["growth"]]}, [("fresh", Goal("growth", 1.5, at_most=True))]),
+        Row(f"HOT updates: {kind.title}", condition, f"{result['hot']:.2%}",
+            {"hot": [100 * result["hot"]]}, [("hot", Goal("percent", 99))]),
+        Row(f"WAL per write: {kind.title}", condition, f"{result['wal_per_write']:,.0f} B", ratios),
+    ]
+
+
+def measure(site, rate):
+    """`rate` in writes per second, 0 = as fast as it goes."""
+    rows = []
+    for kind in KINDS:
+        say(f"20,000 rewrites: {kind.title}")
+        hand_made = upsert_wal(site, kind.size) if kind.pattern == "rewrite" else None
+        rows += rows_of(kind, rewrite(site, kind, rate), hand_made)
+    return rows

@@ -1,0 +1,281 @@
+/* exclusive: txns that run inside an open PostgreSQL transaction with their rows locked, one at a
+ * time: MULTI blocks with whole-keyspace commands in them, and txns that have lost the race for their
+ * keys too often. Everybody finishes.
+ *
+ * The block runs from one whole-keyspace command to the next: what was changed so far is written,
+ * then the query is asked, within the transaction. After a FLUSH or SWAPDB the keys are read again. */
+#include "engine/internal.h"
+
+#include <stdio.h>
+
+#include "base/mem.h"
+
+struct exclusive {
+    struct engine *engine;
+    struct list waiting;      /* txn.work_node */
+    struct txn *txn;          /* at work, or NULL */
+    struct store_xact xact;
+    struct read_item *reads;
+    struct commit_item *lock_items;
+    struct commit_item *writes;
+    int next_command;
+    bool querying;            /* the step under way has the query of command next_command */
+    bool ending;
+};
+
+static void on_xact(struct store_xact *x);
+
+void exclusive_init(struct engine *e)
+{
+    struct exclusive *ex = mem_zalloc(sizeof(*ex));
+    ex->engine = e;
+    list_init(&ex->waiting);
+    e->exclusive = ex;
+}
+
+static void leave_entries(struct txn *t)
+{
+    for (int i = 0; i < t->nkeys; i++) {
+        struct entry *entry = t->keys[i].entry;
+        entry->work->exclusive = false;
+        entry_set_unknown(t->engine->keyspace, entry);
+        entry_wake_later(t->engine, entry);
+    }
+}
+
+void exclusive_release(struct engine *e)
+{
+    struct exclusive *ex = e->exclusive;
+    if (ex->txn != NULL)
+        list_push_back(&ex->waiting, &ex->txn->work_node);
+    LIST_EACH(it, &ex->waiting)
+    {
+        struct txn *t = LIST_ITEM(it, struct txn, work_node);
+        leave_entries(t);
+        txn_free(t);
+    }
+    mem_free(ex->reads);
+    mem_free(ex->lock_items);
+    mem_free(ex->writes);
+    mem_free(ex);
+}
+
+bool exclusive_busy(const struct engine *e)
+{
+    return e->exclusive->txn != NULL || !list_empty(&e->exclusive->waiting);
+}
+
+void exclusive_join(struct txn *t)
+{
+    for (int i = 0; i < t->nkeys; i++) {
+        struct entry_work *w = t->keys[i].entry->work;
+        CHECK(w->gather == NULL && !w->exclusive && w->readers == 0);
+        w->exclusive = true;
+    }
+    txn_set_state(t, TXN_EXCLUSIVE);
+    list_push_back(&t->engine->exclusive->waiting, &t->work_node);
+}
+
+/* ---- begin ---- */
+
+static bool alters_spaces(const struct txn *t)
+{
+    for (int i = 0; i < t->ncommands; i++) {
+        enum command_id id = t->commands[i].cmd->id;
+        if (id == CMD_FLUSHDB || id == CMD_FLUSHALL || id == CMD_SWAPDB)
+            return true;
+    }
+    return false;
+}
+
+static void begin(struct exclusive *ex, struct txn *t)
+{
+    size_t n = (size_t)t->nkeys;
+    ex->txn = t;
+    ex->next_command = 0;
+    ex->querying = false;
+    ex->ending = false;
+    ex->reads = mem_realloc(ex->reads, (n + 1) * sizeof(*ex->reads));
+    ex->lock_items = mem_realloc(ex->lock_items, (n + 1) * sizeof(*ex->lock_items));
+    ex->writes = mem_realloc(ex->writes, (n + 1) * sizeof(*ex->writes));
+    for (size_t i = 0; i < n; i++) {
+        const struct key *k = &t->keys[i].key;
+        ex->reads[i] = (struct read_item){.db = k->db, .key = k->name};
+        ex->lock_items[i] = (struct commit_item){.db = k->db, .key = k->name};
+    }
+    ex->xact = (struct store_xact){
+        .reads = ex->reads, .nreads = n, .alters_spaces = alters_spaces(t), .done = on_xact};
+    ex->xact.locks.items = ex->lock_items;
+    ex->xact.locks.n = n;
+    ex->xact.batch.items = ex->writes;
+    ex->engine->store->ops->xact_begin(ex->engine->store, 0, &ex->xact);
+}
+
+void exclusive_send(struct engine *e)
+{
+    struct exclusive *ex = e->exclusive;
+    while (ex->txn == NULL && !list_empty(&ex->waiting) && e->commits[0].sent == NULL &&
+           e->store->ops->commit_lane_idle(e->store, 0)) {
+        struct txn *t = LIST_ITEM(ex->waiting.next, struct txn, work_node);
+        list_remove(&t->work_node);
+        if (t->client == NULL) {
+            leave_entries(t);
+            txn_free(t);
+            continue;
+        }
+        begin(ex, t);
+    }
+}
+
+/* ---- running ---- */
+
+static void load_values(struct exclusive *ex)
+{
+    struct txn *t = ex->txn;
+    for (int i = 0; i < t->nkeys; i++) {
+        struct key *k = &t->keys[i].key;
+        struct read_item *it = &ex->reads[i];
+        value_unref(k->value);
+        k->value = it->value; /* takes the reference */
+        it->value = NULL;
+        k->change = KEY_UNCHANGED;
+        k->blind = false;
+        k->expiry = it->version > 0 && it->expires_us != STORE_NEVER
+                        ? (struct expiry){EXPIRY_AT, it->expires_us}
+                        : (struct expiry){EXPIRY_NONE, 0};
+    }
+}
+
+static bool watches_hold(const struct exclusive *ex)
+{
+    const struct txn *t = ex->txn;
+    for (int i = 0; i < t->nkeys; i++) {
+        const struct txn_key *k = &t->keys[i];
+        int64_t version = ex->reads[i].version;
+        bool live = version > 0;
+        if (!k->watched)
+            continue;
+        if (live != k->watched_live)
+            return false;
+        if (live ? version != k->watched_version : -version > k->watched_version)
+            return false;
+    }
+    return true;
+}
+
+/* The keys' changes so far → items to be written. */
+static void collect_writes(struct exclusive *ex)
+{
+    struct txn *t = ex->txn;
+    size_t n = 0;
+    for (int i = 0; i < t->nkeys; i++) {
+        struct key *k = &t->keys[i].key;
+        if (k->change == KEY_UNCHANGED)
+            continue;
+        ex->writes[n++] = (struct commit_item){
+            .db = k->db, .key = k->name, .expect = EXPECT_ANY, .value = k->value,
+            .op = k->change == KEY_TOUCHED ? COMMIT_TOUCH : COMMIT_WRITE,
+            .expiry = k->value != NULL ? k->expiry : (struct expiry){EXPIRY_NONE, 0}};
+        k->change = KEY_UNCHANGED;
+    }
+    ex->xact.batch.n = n;
+}
+
+static void end(struct exclusive *ex)
+{
+    ex->ending = true;
+    collect_writes(ex);
+    ex->engine->store->ops->xact_end(ex->engine->store, 0, &ex->xact);
+}
+
+/* Runs commands up to the next whole-keyspace one and asks that, or ends. */
+static void go_on(struct exclusive *ex)
+{
+    struct txn *t = ex->txn;
+    struct reply r = {&t->reply, t->proto, false};
+    for (; ex->next_command < t->ncommands; ex->next_command++) {
+        struct txn_command *tc = &t->commands[ex->next_command];
+        if (!(tc->cmd->flags & CF_QUERY)) {
+            txn_run_command(t, tc, &r);
+            continue;
+        }
+        if (!query_prepare(t, tc, &r))
+            continue; /* its arguments were wrong: the error is written */
+        collect_writes(ex);
+        ex->querying = true;
+        ex->xact.query = &t->query;
+        ex->xact.reread = t->query.kind == QUERY_FLUSH || t->query.kind == QUERY_SWAP;
+        ex->engine->store->ops->xact_step(ex->engine->store, 0, &ex->xact);
+        return;
+    }
+    end(ex);
+}
+
+static void start_running(struct exclusive *ex)
+{
+    struct txn *t = ex->txn;
+    struct reply r;
+    txn_reply_init(t, &r);
+    txn_set_now(t, ex->xact.time_us / 1000);
+    load_values(ex);
+    if (!watches_hold(ex)) {
+        reply_null_array(&r);
+        end(ex);
+        return;
+    }
+    if (t->exec)
+        reply_array(&r, (size_t)t->ncommands);
+    go_on(ex);
+}
+
+static void take_answer(struct exclusive *ex)
+{
+    struct txn *t = ex->txn;
+    struct reply r = {&t->reply, t->proto, false};
+    ex->querying = false;
+    t->on_query(t, &t->query, &r);
+    t->rows.len = 0;
+    t->nrows = 0;
+    if (ex->xact.reread)
+        load_values(ex);
+    ex->next_command++;
+    go_on(ex);
+}
+
+/* ---- the end ---- */
+
+static void finish(struct exclusive *ex)
+{
+    struct txn *t = ex->txn;
+    enum store_result result = ex->xact.result;
+    ex->txn = NULL;
+    for (int i = 0; i < t->nkeys; i++)
+        value_unref(ex->reads[i].value);
+    leave_entries(t);
+    if (result == STORE_OK) {
+        txn_done(t);
+    } else if (result == STORE_REFUSED) {
+        char error[200];
+        snprintf(error, sizeof(error), "ERR PostgreSQL refused: %s", ex->xact.error);
+        txn_fail(t, error);
+    } else if (ex->ending && result == STORE_LOST) {
+        txn_fail(t, "ERR PostgreSQL did not confirm, the transaction may or may not have been "
+                    "applied");
+    } else {
+        txn_again(t);
+    }
+}
+
+static void on_xact(struct store_xact *x)
+{
+    struct exclusive *ex = LIST_ITEM(x, struct exclusive, xact);
+    struct engine *e = ex->engine;
+    if (x->result != STORE_OK || ex->ending)
+        finish(ex);
+    else if (ex->querying)
+        take_answer(ex);
+    else
+        start_running(ex);
+    engine_wake(e);
+    engine_pump_clients(e);
+}

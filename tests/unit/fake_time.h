@@ -1,0 +1,13 @@
+/* fake_time: loop.h's loop and timers and clock.h's clocks over a time that tests move. A test that
+ * links fake_time.c gets no event loop and never sleeps. There are no descriptors and no signals. */
+#ifndef RESPGRES_TESTS_UNIT_FAKE_TIME_H
+#define RESPGRES_TESTS_UNIT_FAKE_TIME_H
+
+#include <stdint.h>
+
+#include "event/loop.h"
+
+/* Moves the clocks on and fires what is due, in order of time. */
+void fake_time_advance(struct loop *l, int64_t us);
+
+#endif

@@ -1,0 +1,1041 @@
+/* Idea: a database is an array of rows and the spaces of its databases. Statements run on one; an
+ * open transaction runs on a copy, and its writes are done again on the real one when it ends. */
+#include "memory_store.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/list.h"
+#include "base/mem.h"
+
+enum { DATABASES = 16, OUR_SLOT = 1, FOREIGN_SLOT = 2, SLOT_BITS = 10, MAX_TROUBLES = 32 };
+
+static const int64_t stamp_epoch_us = INT64_C(1735689600) * 1000000;
+
+struct database {
+    struct memory_row *rows;
+    size_t nrows;
+    int spaces[DATABASES];
+    int next_space;
+    int64_t next_id;
+};
+
+/* What an open transaction has done so far: writes, or a FLUSH or SWAP. */
+struct step {
+    struct commit_item *items; /* keys and values are copies */
+    size_t n;
+    enum store_query_kind kind; /* QUERY_FLUSH, QUERY_SWAP; anything else changes nothing */
+    int db;
+    int db2;
+};
+
+enum xact_phase { XACT_BEGIN, XACT_STEP, XACT_END };
+
+struct lane {
+    bool held;
+    bool ran;
+    struct read_batch *read;
+    struct commit_batch *commit;
+    struct store_xact *xact; /* from begin to end */
+    bool xact_waits;         /* an operation of it is under way */
+    enum xact_phase phase;
+    enum store_result result;
+    struct step *steps;
+    size_t nsteps;
+};
+
+/* Somebody holds the row, or writing it fails. */
+struct trouble {
+    int db;
+    char key[64];
+    bool locked;
+    char error[64];
+};
+
+struct memory_store {
+    struct store base;
+    enum store_state state;
+    int64_t now_us;
+    int64_t last_stamp;
+    int64_t foreign_ahead_us;
+    struct database data;
+    struct lane *reads;
+    struct lane *commits;
+    size_t nreads;
+    size_t ncommits;
+    struct store_query *queries;
+    bool queries_held;
+    struct trouble troubles[MAX_TROUBLES];
+    struct memory_change *changes;
+    size_t nchanges;
+    uint64_t change_number;
+    struct memory_counts counts;
+    struct buf text;
+    bool stopping;
+};
+
+/* ---- databases ---- */
+
+static void row_release(struct memory_row *r)
+{
+    buf_release(&r->key);
+    value_unref(r->value);
+}
+
+static void database_release(struct database *d)
+{
+    for (size_t i = 0; i < d->nrows; i++)
+        row_release(&d->rows[i]);
+    mem_free(d->rows);
+}
+
+static void database_copy(struct database *to, const struct database *from)
+{
+    *to = *from;
+    to->rows = mem_alloc((from->nrows + 1) * sizeof(*to->rows));
+    for (size_t i = 0; i < from->nrows; i++) {
+        struct memory_row *r = &to->rows[i];
+        *r = from->rows[i];
+        buf_init(&r->key);
+        buf_append_bytes(&r->key, buf_bytes(&from->rows[i].key));
+        if (r->value != NULL)
+            value_ref(r->value);
+    }
+}
+
+static struct memory_row *find_row(const struct database *d, int db, struct bytes key)
+{
+    CHECK(db >= 0 && db < DATABASES);
+    for (size_t i = 0; i < d->nrows; i++) {
+        if (d->rows[i].space == d->spaces[db] && bytes_eq(buf_bytes(&d->rows[i].key), key))
+            return &d->rows[i];
+    }
+    return NULL;
+}
+
+/* A placeholder if there is none: absent, at version 0. */
+static struct memory_row *make_row(struct database *d, int db, struct bytes key)
+{
+    struct memory_row *r = find_row(d, db, key);
+    if (r != NULL)
+        return r;
+    d->rows = mem_realloc(d->rows, (d->nrows + 1) * sizeof(*d->rows));
+    r = &d->rows[d->nrows++];
+    *r = (struct memory_row){.space = d->spaces[db], .id = d->next_id++,
+                             .expires_us = STORE_NEVER, .active = true};
+    buf_init(&r->key);
+    buf_append_bytes(&r->key, key);
+    return r;
+}
+
+static bool is_live(const struct memory_store *ms, const struct memory_row *r)
+{
+    return r != NULL && r->value != NULL && r->active && r->expires_us > ms->now_us;
+}
+
+static void flush(struct database *d, int db, int db2)
+{
+    for (int i = db; i <= db2 && i < DATABASES; i++)
+        d->spaces[i] = d->next_space++;
+}
+
+static void swap(struct database *d, int db, int db2)
+{
+    int space = d->spaces[db];
+    d->spaces[db] = d->spaces[db2];
+    d->spaces[db2] = space;
+}
+
+/* ---- stamps and changes ---- */
+
+static int64_t mint_stamps(struct memory_store *ms, size_t n)
+{
+    int64_t stamp = (ms->now_us - stamp_epoch_us) << SLOT_BITS | OUR_SLOT;
+    if (stamp <= ms->last_stamp)
+        stamp = ((ms->last_stamp >> SLOT_BITS) + 1) << SLOT_BITS | OUR_SLOT;
+    ms->last_stamp = stamp + ((int64_t)n << SLOT_BITS);
+    return stamp;
+}
+
+/* Above what it replaces, in the writer's slot. */
+static int64_t next_version(int64_t stamp, const struct memory_row *r)
+{
+    int64_t above = ((r->version >> SLOT_BITS) + 1) << SLOT_BITS | (stamp & ((1 << SLOT_BITS) - 1));
+    return stamp > above ? stamp : above;
+}
+
+static void note_change(struct memory_store *ms, int db, const struct memory_row *r, bool touch)
+{
+    if ((ms->nchanges & (ms->nchanges - 1)) == 0)
+        ms->changes = mem_realloc(ms->changes, (2 * ms->nchanges + 1) * sizeof(*ms->changes));
+    struct memory_change *c = &ms->changes[ms->nchanges++];
+    *c = (struct memory_change){.number = ms->change_number, .db = db, .touch = touch,
+                                .value = r->value != NULL ? value_ref(r->value) : NULL};
+    buf_init(&c->key);
+    buf_append_bytes(&c->key, buf_bytes(&r->key));
+}
+
+static int64_t expiry_us(struct expiry e, int64_t now_us)
+{
+    return e.kind == EXPIRY_NONE ? STORE_NEVER : e.kind == EXPIRY_AT ? e.us : now_us + e.us;
+}
+
+/* Writes or touches one row; returns its version. */
+static int64_t apply_item(struct memory_store *ms, struct database *d, const struct commit_item *it,
+                          int64_t stamp)
+{
+    struct memory_row *r = make_row(d, it->db, it->key);
+    int64_t version = next_version(stamp, r);
+    if (it->op == COMMIT_WRITE) {
+        value_unref(r->value);
+        r->value = it->value != NULL ? value_ref(it->value) : NULL;
+        r->value_version = version;
+    }
+    r->version = version;
+    r->expires_us = expiry_us(it->expiry, ms->now_us);
+    r->active = true;
+    if (d == &ms->data)
+        note_change(ms, it->db, r, it->op == COMMIT_TOUCH);
+    return version;
+}
+
+/* ---- trouble ---- */
+
+static struct trouble *find_trouble(struct memory_store *ms, int db, struct bytes key)
+{
+    for (size_t i = 0; i < MAX_TROUBLES; i++) {
+        struct trouble *t = &ms->troubles[i];
+        bool used = t->locked || t->error[0] != '\0';
+        if (used && t->db == db && bytes_eq(bytes_cstr(t->key), key))
+            return t;
+    }
+    return NULL;
+}
+
+static struct trouble *make_trouble(struct memory_store *ms, int db, const char *key)
+{
+    struct trouble *t = find_trouble(ms, db, bytes_cstr(key));
+    for (size_t i = 0; t == NULL; i++) {
+        CHECK(i < MAX_TROUBLES);
+        if (!ms->troubles[i].locked && ms->troubles[i].error[0] == '\0')
+            t = &ms->troubles[i];
+    }
+    t->db = db;
+    snprintf(t->key, sizeof(t->key), "%s", key);
+    return t;
+}
+
+void memory_store_lock(struct memory_store *ms, int db, const char *key, bool locked)
+{
+    make_trouble(ms, db, key)->locked = locked;
+}
+
+void memory_store_refuse(struct memory_store *ms, int db, const char *key, const char *error)
+{
+    struct trouble *t = make_trouble(ms, db, key);
+    snprintf(t->error, sizeof(t->error), "%s", error != NULL ? error : "");
+}
+
+static bool in_open_xact(const struct memory_store *ms, int db, struct bytes key)
+{
+    for (size_t i = 0; i < ms->ncommits; i++) {
+        const struct lane *l = &ms->commits[i];
+        bool has_begun = l->xact != NULL && (l->phase != XACT_BEGIN || l->ran);
+        for (size_t n = 0; has_begun && n < l->xact->locks.n; n++) {
+            const struct commit_item *it = &l->xact->locks.items[n];
+            if (it->db == db && bytes_eq(it->key, key))
+                return true;
+        }
+    }
+    return false;
+}
+
+bool memory_store_is_locked(struct memory_store *ms, int db, struct bytes key)
+{
+    const struct trouble *t = find_trouble(ms, db, key);
+    return (t != NULL && t->locked) || in_open_xact(ms, db, key);
+}
+
+static enum store_result locked_or_ok(struct memory_store *ms, const struct commit_item *items,
+                                      size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (memory_store_is_locked(ms, items[i].db, items[i].key))
+            return STORE_LOCKED;
+    }
+    return STORE_OK;
+}
+
+/* An error if one of the items that would be written is refused. */
+static enum store_result refused_or_ok(struct memory_store *ms, const struct commit_item *items,
+                                       size_t n, char error[160])
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct trouble *t = find_trouble(ms, items[i].db, items[i].key);
+        if (t == NULL || t->error[0] == '\0' || !items[i].applied || items[i].op == COMMIT_CHECK)
+            continue;
+        snprintf(error, 160, "%s", t->error);
+        return STORE_REFUSED;
+    }
+    return STORE_OK;
+}
+
+/* ---- reads: STMT_READ ---- */
+
+static void run_read_item(struct memory_store *ms, const struct database *d, struct read_item *it)
+{
+    const struct memory_row *r = find_row(d, it->db, it->key);
+    int64_t version = r == NULL ? 0 : is_live(ms, r) ? r->version : -r->version;
+    it->changed = version != it->known;
+    it->version = it->known;
+    it->value = NULL;
+    if (!it->changed)
+        return;
+    it->version = version;
+    if (version <= 0)
+        return;
+    it->type = r->value->type;
+    it->value_version = r->value_version;
+    it->expires_us = r->expires_us;
+    if (it->known <= 0 || r->value_version != it->known_bytes) {
+        it->value = value_ref(r->value);
+        ms->counts.read_bytes_sent++;
+    }
+}
+
+static void run_read(struct memory_store *ms, struct read_batch *b)
+{
+    b->time_us = ms->now_us;
+    for (size_t i = 0; i < b->n; i++)
+        run_read_item(ms, &ms->data, &b->items[i]);
+}
+
+/* ---- commits: STMT_COMMIT, or STMT_LOCK_KEYS and STMT_COMMIT_CHECKED ---- */
+
+static bool expectation_holds(const struct memory_store *ms, const struct commit_item *it)
+{
+    const struct memory_row *r = find_row(&ms->data, it->db, it->key);
+    bool live = is_live(ms, r);
+    switch (it->expect) {
+    case EXPECT_ANY:
+        return true;
+    case EXPECT_LIVE_AT:
+        return live && r->version == it->expected;
+    case EXPECT_ABSENT:
+        return !live;
+    case EXPECT_VALUE_AT:
+        return live && r->value_version == it->expected;
+    case EXPECT_ABSENT_AT:
+        return !live && (r == NULL ? 0 : r->version) <= it->expected;
+    }
+    check_failed("expectation", __FILE__, __LINE__);
+}
+
+/* Which items count. The plain statement knows no groups: each of its items stands for itself. */
+static void judge(const struct memory_store *ms, struct commit_batch *b)
+{
+    bool *failed = mem_zalloc((b->n + 1) * sizeof(*failed));
+    for (size_t i = 0; i < b->n; i++) {
+        const struct commit_item *it = &b->items[i];
+        size_t group = b->checked ? (size_t)it->group : i;
+        CHECK(group < b->n);
+        failed[group] |= !expectation_holds(ms, it);
+    }
+    for (size_t i = 0; i < b->n; i++)
+        b->items[i].applied = !failed[b->checked ? (size_t)b->items[i].group : i];
+    mem_free(failed);
+}
+
+static enum store_result run_commit(struct memory_store *ms, struct commit_batch *b)
+{
+    enum store_result result = locked_or_ok(ms, b->items, b->n);
+    if (result != STORE_OK)
+        return result;
+    judge(ms, b);
+    result = refused_or_ok(ms, b->items, b->n, b->error);
+    if (result != STORE_OK)
+        return result;
+    int64_t stamp = mint_stamps(ms, b->n);
+    b->time_us = ms->now_us;
+    ms->change_number++;
+    for (size_t i = 0; i < b->n; i++) {
+        struct commit_item *it = &b->items[i];
+        if (b->checked)
+            make_row(&ms->data, it->db, it->key);
+        int64_t own = stamp + ((int64_t)i << SLOT_BITS);
+        it->version = own;
+        if (it->applied && it->op != COMMIT_CHECK)
+            it->version = apply_item(ms, &ms->data, it, own);
+        if (it->version > ms->last_stamp)
+            ms->last_stamp = it->version;
+        ms->counts.rejected += !it->applied && it->op != COMMIT_CHECK;
+    }
+    return STORE_OK;
+}
+
+/* What every batch must keep to, whatever the rows. */
+static void check_batch(const struct commit_batch *b)
+{
+    CHECK(b->n > 0);
+    for (size_t i = 0; i < b->n; i++) {
+        const struct commit_item *it = &b->items[i];
+        CHECK(it->db >= 0 && it->db < DATABASES && it->group >= 0);
+        CHECK(b->checked || (it->op != COMMIT_CHECK && it->expect != EXPECT_ABSENT_AT));
+        CHECK(it->op != COMMIT_CHECK || it->expect != EXPECT_ANY);
+        CHECK(it->op != COMMIT_TOUCH || it->expect == EXPECT_LIVE_AT ||
+              it->expect == EXPECT_VALUE_AT);
+        for (size_t j = 0; j < i; j++) {
+            const struct commit_item *other = &b->items[j];
+            CHECK(other->db != it->db || !bytes_eq(other->key, it->key));
+            CHECK(b->checked || other->group != it->group ||
+                  (it->expect == EXPECT_ANY && other->expect == EXPECT_ANY));
+        }
+    }
+}
+
+static void count_batch(struct memory_store *ms, const struct commit_batch *b)
+{
+    ms->counts.commits++;
+    ms->counts.checked += b->checked;
+    for (size_t i = 0; i < b->n; i++) {
+        ms->counts.writes += b->items[i].op == COMMIT_WRITE;
+        ms->counts.touches += b->items[i].op == COMMIT_TOUCH;
+        ms->counts.checks += b->items[i].op == COMMIT_CHECK;
+    }
+}
+
+/* ---- queries ---- */
+
+static int by_id(const void *a, const void *b)
+{
+    const struct memory_row *x = *(const struct memory_row *const *)a;
+    const struct memory_row *y = *(const struct memory_row *const *)b;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+static void run_scan(struct memory_store *ms, const struct database *d, struct store_query *q)
+{
+    const struct memory_row **rows = mem_alloc((d->nrows + 1) * sizeof(struct memory_row *));
+    size_t n = 0;
+    for (size_t i = 0; i < d->nrows; i++) {
+        if (d->rows[i].space == d->spaces[q->db] && d->rows[i].id > q->cursor)
+            rows[n++] = &d->rows[i];
+    }
+    qsort(rows, n, sizeof(struct memory_row *), by_id);
+    for (size_t i = 0; i < n && i < (size_t)q->limit; i++) {
+        bool live = is_live(ms, rows[i]);
+        q->row(q, rows[i]->id, buf_bytes(&rows[i]->key), live, live ? rows[i]->value->type : 0);
+        q->cursor = rows[i]->id;
+    }
+    if (n < (size_t)q->limit)
+        q->cursor = 0;
+    mem_free(rows);
+}
+
+static void run_count(struct memory_store *ms, const struct database *d, struct store_query *q)
+{
+    for (size_t i = 0; i < d->nrows; i++) {
+        const struct memory_row *r = &d->rows[i];
+        struct bytes key = buf_bytes(&r->key);
+        if (r->space != d->spaces[q->db] || !is_live(ms, r))
+            continue;
+        q->count++;
+        bool fits = key.len >= q->prefix.len &&
+                    bytes_eq(bytes_of(key.data, q->prefix.len), q->prefix);
+        if (q->kind == QUERY_KEYS && fits)
+            q->row(q, 0, key, true, r->value->type);
+    }
+}
+
+static void run_keyspace(struct memory_store *ms, const struct database *d, struct store_query *q)
+{
+    q->keyspace = mem_zalloc(DATABASES * sizeof(*q->keyspace));
+    for (int db = 0; db < DATABASES; db++) {
+        struct store_keyspace k = {.db = db};
+        for (size_t i = 0; i < d->nrows; i++) {
+            if (d->rows[i].space != d->spaces[db] || !is_live(ms, &d->rows[i]))
+                continue;
+            k.keys++;
+            k.expires += d->rows[i].expires_us != STORE_NEVER;
+        }
+        if (k.keys > 0)
+            q->keyspace[q->keyspace_len++] = k;
+    }
+}
+
+static void run_query(struct memory_store *ms, struct database *d, struct store_query *q)
+{
+    switch (q->kind) {
+    case QUERY_SCAN:
+        run_scan(ms, d, q);
+        break;
+    case QUERY_KEYS:
+    case QUERY_DBSIZE:
+        run_count(ms, d, q);
+        break;
+    case QUERY_KEYSPACE:
+        run_keyspace(ms, d, q);
+        break;
+    case QUERY_FLUSH:
+        flush(d, q->db, q->db2);
+        break;
+    case QUERY_SWAP:
+        swap(d, q->db, q->db2);
+        break;
+    case QUERY_FIND_LOCKED:
+        for (size_t i = 0; i < q->n; i++) {
+            const struct commit_item *it = &q->items[i];
+            if (find_row(d, it->db, it->key) != NULL && memory_store_is_locked(ms, it->db, it->key))
+                q->row(q, (int64_t)i, bytes_of("", 0), false, 0);
+        }
+        break;
+    }
+}
+
+static bool answer_query(struct memory_store *ms, enum store_result result)
+{
+    struct store_query *q = ms->queries;
+    if (q == NULL)
+        return false;
+    ms->queries = q->next;
+    q->result = result;
+    if (result == STORE_OK)
+        run_query(ms, &ms->data, q);
+    struct store_keyspace *keyspace = q->kind == QUERY_KEYSPACE ? q->keyspace : NULL;
+    q->done(q);
+    mem_free(keyspace);
+    return true;
+}
+
+/* ---- transactions of several steps ---- */
+
+static void drop_steps(struct lane *l)
+{
+    for (size_t i = 0; i < l->nsteps; i++) {
+        for (size_t n = 0; n < l->steps[i].n; n++) {
+            mem_free((char *)l->steps[i].items[n].key.data);
+            value_unref(l->steps[i].items[n].value);
+        }
+        mem_free(l->steps[i].items);
+    }
+    mem_free(l->steps);
+    l->steps = NULL;
+    l->nsteps = 0;
+}
+
+static void add_step(struct lane *l, const struct commit_batch *b, const struct store_query *q)
+{
+    l->steps = mem_realloc(l->steps, (l->nsteps + 1) * sizeof(*l->steps));
+    struct step *s = &l->steps[l->nsteps++];
+    *s = (struct step){.n = b->n, .kind = q != NULL ? q->kind : QUERY_DBSIZE};
+    if (q != NULL) {
+        s->db = q->db;
+        s->db2 = q->db2;
+    }
+    s->items = mem_alloc((b->n + 1) * sizeof(*s->items));
+    for (size_t i = 0; i < b->n; i++) {
+        CHECK(b->items[i].expect == EXPECT_ANY && b->items[i].op != COMMIT_CHECK);
+        s->items[i] = b->items[i];
+        s->items[i].key.data = mem_strndup(b->items[i].key.data, b->items[i].key.len);
+        s->items[i].value = b->items[i].value != NULL ? value_ref(b->items[i].value) : NULL;
+    }
+}
+
+static void replay_steps(struct memory_store *ms, const struct lane *l, struct database *d)
+{
+    for (size_t i = 0; i < l->nsteps; i++) {
+        const struct step *s = &l->steps[i];
+        for (size_t n = 0; n < s->n; n++)
+            apply_item(ms, d, &s->items[n], mint_stamps(ms, 1));
+        if (s->kind == QUERY_FLUSH)
+            flush(d, s->db, s->db2);
+        else if (s->kind == QUERY_SWAP)
+            swap(d, s->db, s->db2);
+    }
+}
+
+static enum store_result refused_in_xact(struct memory_store *ms, struct store_xact *x)
+{
+    for (size_t i = 0; i < x->batch.n; i++)
+        x->batch.items[i].applied = true;
+    return refused_or_ok(ms, x->batch.items, x->batch.n, x->error);
+}
+
+/* On a copy of the rows, with what the transaction has done before done again. */
+static void run_in_view(struct memory_store *ms, struct lane *l, bool reads)
+{
+    struct store_xact *x = l->xact;
+    struct database view;
+    database_copy(&view, &ms->data);
+    replay_steps(ms, l, &view);
+    if (l->phase == XACT_STEP) {
+        x->query->count = 0;
+        x->query->result = STORE_OK;
+        if (x->query->kind != QUERY_FLUSH && x->query->kind != QUERY_SWAP)
+            run_query(ms, &view, x->query);
+    }
+    for (size_t i = 0; reads && i < x->nreads; i++)
+        run_read_item(ms, &view, &x->reads[i]);
+    x->time_us = ms->now_us;
+    database_release(&view);
+}
+
+static enum store_result run_xact(struct memory_store *ms, struct lane *l)
+{
+    struct store_xact *x = l->xact;
+    enum store_result result;
+    switch (l->phase) {
+    case XACT_BEGIN:
+        result = locked_or_ok(ms, x->locks.items, x->locks.n);
+        if (result == STORE_OK)
+            run_in_view(ms, l, true);
+        return result;
+    case XACT_STEP:
+        result = refused_in_xact(ms, x);
+        if (result != STORE_OK)
+            return result;
+        add_step(l, &x->batch, x->query);
+        run_in_view(ms, l, x->reread);
+        return STORE_OK;
+    case XACT_END:
+        result = refused_in_xact(ms, x);
+        if (result != STORE_OK)
+            return result;
+        add_step(l, &x->batch, NULL);
+        ms->change_number++;
+        replay_steps(ms, l, &ms->data);
+        return STORE_OK;
+    }
+    check_failed("phase", __FILE__, __LINE__);
+}
+
+static void answer_xact(struct lane *l, enum store_result result)
+{
+    struct store_xact *x = l->xact;
+    bool keyspace = l->phase == XACT_STEP && result == STORE_OK && x->query->kind == QUERY_KEYSPACE;
+    struct store_keyspace *release = keyspace ? x->query->keyspace : NULL;
+    x->result = result;
+    l->xact_waits = false;
+    if (l->phase == XACT_END || result != STORE_OK) {
+        l->xact = NULL;
+        drop_steps(l);
+    }
+    x->done(x);
+    mem_free(release);
+}
+
+/* ---- lanes ---- */
+
+static struct lane *lane_of(const struct memory_store *ms, enum memory_lane kind, size_t lane)
+{
+    CHECK(kind != MEMORY_QUERY && lane < (kind == MEMORY_READ ? ms->nreads : ms->ncommits));
+    return kind == MEMORY_READ ? &ms->reads[lane] : &ms->commits[lane];
+}
+
+void memory_store_hold(struct memory_store *ms, enum memory_lane kind, size_t lane, bool hold)
+{
+    if (kind == MEMORY_QUERY)
+        ms->queries_held = hold;
+    else
+        lane_of(ms, kind, lane)->held = hold;
+}
+
+size_t memory_store_in_flight(const struct memory_store *ms, enum memory_lane kind, size_t lane)
+{
+    size_t n = 0;
+    for (const struct store_query *q = ms->queries; q != NULL; q = q->next)
+        n++;
+    if (kind == MEMORY_QUERY)
+        return n;
+    const struct lane *l = lane_of(ms, kind, lane);
+    return l->read != NULL ? l->read->n : l->commit != NULL ? l->commit->n : l->xact_waits;
+}
+
+bool memory_store_execute(struct memory_store *ms, enum memory_lane kind, size_t lane)
+{
+    struct lane *l = lane_of(ms, kind, lane);
+    if (memory_store_in_flight(ms, kind, lane) == 0)
+        return false;
+    if (l->ran)
+        return true;
+    l->ran = true;
+    l->result = STORE_OK;
+    if (l->read != NULL)
+        run_read(ms, l->read);
+    else if (l->commit != NULL)
+        l->result = run_commit(ms, l->commit);
+    else
+        l->result = run_xact(ms, l);
+    return true;
+}
+
+static void answer_lane(struct lane *l, enum store_result result)
+{
+    struct read_batch *read = l->read;
+    struct commit_batch *commit = l->commit;
+    l->ran = false;
+    l->read = NULL;
+    l->commit = NULL;
+    if (read != NULL) {
+        read->result = result;
+        read->done(read);
+    } else if (commit != NULL) {
+        commit->result = result;
+        commit->done(commit);
+    } else {
+        answer_xact(l, result);
+    }
+}
+
+bool memory_store_answer(struct memory_store *ms, enum memory_lane kind, size_t lane)
+{
+    if (kind == MEMORY_QUERY)
+        return answer_query(ms, STORE_OK);
+    if (!memory_store_execute(ms, kind, lane))
+        return false;
+    struct lane *l = lane_of(ms, kind, lane);
+    answer_lane(l, l->result);
+    return true;
+}
+
+static bool answer_free_lanes(struct memory_store *ms, enum memory_lane kind, size_t n)
+{
+    bool any = false;
+    for (size_t i = 0; i < n; i++)
+        any |= !lane_of(ms, kind, i)->held && memory_store_answer(ms, kind, i);
+    return any;
+}
+
+bool memory_store_turn(struct memory_store *ms)
+{
+    bool any = answer_free_lanes(ms, MEMORY_READ, ms->nreads);
+    any |= answer_free_lanes(ms, MEMORY_COMMIT, ms->ncommits);
+    while (!ms->queries_held && answer_query(ms, STORE_OK))
+        any = true;
+    return any;
+}
+
+/* Its outcome was found out, but not the versions. */
+static void forget_versions(struct commit_batch *b)
+{
+    for (size_t i = 0; i < b->n; i++)
+        b->items[i].version = 0;
+}
+
+bool memory_store_lose(struct memory_store *ms, enum memory_lane kind, size_t lane,
+                       enum memory_loss loss)
+{
+    if (kind == MEMORY_QUERY)
+        return answer_query(ms, STORE_LOST);
+    struct lane *l = lane_of(ms, kind, lane);
+    if (memory_store_in_flight(ms, kind, lane) == 0)
+        return false;
+    bool may_count = l->commit != NULL || (l->xact != NULL && l->phase == XACT_END);
+    if (loss == MEMORY_LOST_AFTER && may_count)
+        memory_store_execute(ms, kind, lane);
+    bool counts = may_count && l->ran && l->result == STORE_OK;
+    if (loss == MEMORY_LOST_BEFORE && l->commit != NULL && !counts && !l->commit->abandoned) {
+        l->ran = false;
+        return true; /* the same batch goes out again */
+    }
+    if (l->ran && l->read != NULL) {
+        for (size_t i = 0; i < l->read->n; i++) {
+            value_unref(l->read->items[i].value);
+            l->read->items[i].value = NULL;
+        }
+    }
+    if (counts && l->commit != NULL)
+        forget_versions(l->commit);
+    answer_lane(l, counts && loss != MEMORY_LOST_FENCED ? STORE_OK : STORE_LOST);
+    return true;
+}
+
+/* ---- the store's functions ---- */
+
+static struct memory_store *self(const struct store *base)
+{
+    return (struct memory_store *)base;
+}
+
+static void free_lanes(struct lane *lanes, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct lane *l = &lanes[i];
+        for (size_t k = 0; l->read != NULL && l->ran && k < l->read->n; k++)
+            value_unref(l->read->items[k].value);
+        drop_steps(l);
+    }
+    mem_free(lanes);
+}
+
+static void ms_free(struct store *base)
+{
+    struct memory_store *ms = self(base);
+    free_lanes(ms->reads, ms->nreads);
+    free_lanes(ms->commits, ms->ncommits);
+    database_release(&ms->data);
+    for (size_t i = 0; i < ms->nchanges; i++) {
+        buf_release(&ms->changes[i].key);
+        value_unref(ms->changes[i].value);
+    }
+    mem_free(ms->changes);
+    buf_release(&ms->text);
+    mem_free(ms);
+}
+
+static enum store_state ms_state(const struct store *base)
+{
+    return self(base)->state;
+}
+
+static size_t ms_read_lanes(const struct store *base)
+{
+    return self(base)->nreads;
+}
+
+static size_t ms_commit_lanes(const struct store *base)
+{
+    return self(base)->ncommits;
+}
+
+static bool lane_idle(const struct memory_store *ms, const struct lane *l)
+{
+    return ms->state == STORE_ONLINE && l->read == NULL && l->commit == NULL && l->xact == NULL;
+}
+
+static bool ms_read_lane_idle(const struct store *base, size_t lane)
+{
+    return lane_idle(self(base), lane_of(self(base), MEMORY_READ, lane));
+}
+
+static bool ms_commit_lane_idle(const struct store *base, size_t lane)
+{
+    return lane_idle(self(base), lane_of(self(base), MEMORY_COMMIT, lane));
+}
+
+static void ms_read(struct store *base, size_t lane, struct read_batch *b)
+{
+    struct memory_store *ms = self(base);
+    CHECK(ms_read_lane_idle(base, lane) && b->n > 0);
+    lane_of(ms, MEMORY_READ, lane)->read = b;
+    ms->counts.reads++;
+    ms->counts.read_items += b->n;
+}
+
+static void ms_commit(struct store *base, size_t lane, struct commit_batch *b)
+{
+    struct memory_store *ms = self(base);
+    CHECK(ms_commit_lane_idle(base, lane));
+    check_batch(b);
+    count_batch(ms, b);
+    lane_of(ms, MEMORY_COMMIT, lane)->commit = b;
+}
+
+static void xact_go(struct memory_store *ms, size_t lane, struct store_xact *x,
+                    enum xact_phase phase)
+{
+    struct lane *l = lane_of(ms, MEMORY_COMMIT, lane);
+    CHECK(!l->xact_waits && l->commit == NULL && (l->xact == x) == (phase != XACT_BEGIN));
+    l->xact = x;
+    l->phase = phase;
+    l->xact_waits = true;
+    ms->counts.writes += phase == XACT_BEGIN ? 0 : x->batch.n;
+}
+
+static void ms_xact_begin(struct store *base, size_t lane, struct store_xact *x)
+{
+    CHECK(ms_commit_lane_idle(base, lane) && x->locks.n == x->nreads);
+    xact_go(self(base), lane, x, XACT_BEGIN);
+}
+
+static void ms_xact_step(struct store *base, size_t lane, struct store_xact *x)
+{
+    CHECK(x->query != NULL);
+    xact_go(self(base), lane, x, XACT_STEP);
+}
+
+static void ms_xact_end(struct store *base, size_t lane, struct store_xact *x)
+{
+    xact_go(self(base), lane, x, XACT_END);
+}
+
+static void ms_query(struct store *base, struct store_query *q)
+{
+    struct memory_store *ms = self(base);
+    struct store_query **at = &ms->queries;
+    while (*at != NULL)
+        at = &(*at)->next;
+    q->next = NULL;
+    q->result = STORE_LOST;
+    q->count = 0;
+    q->error[0] = '\0';
+    q->keyspace_len = 0;
+    *at = q;
+    ms->counts.queries++;
+}
+
+static int64_t ms_now_us(struct store *base)
+{
+    return self(base)->now_us;
+}
+
+static void ms_info(struct store *base, struct buf *out)
+{
+    buf_printf(out, "memory_store_commits:%llu\r\n",
+               (unsigned long long)self(base)->counts.commits);
+}
+
+static void ms_reset_stats(struct store *base)
+{
+    self(base)->counts = (struct memory_counts){0};
+}
+
+static void ms_stop(struct store *base)
+{
+    self(base)->stopping = true;
+}
+
+static bool ms_stopped(const struct store *base)
+{
+    return self(base)->stopping;
+}
+
+static const struct store_ops memory_ops = {
+    .free = ms_free,
+    .state = ms_state,
+    .read_lanes = ms_read_lanes,
+    .commit_lanes = ms_commit_lanes,
+    .read_lane_idle = ms_read_lane_idle,
+    .commit_lane_idle = ms_commit_lane_idle,
+    .read = ms_read,
+    .commit = ms_commit,
+    .xact_begin = ms_xact_begin,
+    .xact_step = ms_xact_step,
+    .xact_end = ms_xact_end,
+    .query = ms_query,
+    .now_us = ms_now_us,
+    .info = ms_info,
+    .reset_stats = ms_reset_stats,
+    .stop = ms_stop,
+    .stopped = ms_stopped,
+};
+
+struct memory_store *memory_store_new(size_t read_lanes, size_t commit_lanes)
+{
+    struct memory_store *ms = mem_zalloc(sizeof(*ms));
+    ms->base.ops = &memory_ops;
+    ms->state = STORE_ONLINE;
+    ms->now_us = INT64_C(1750000000) * 1000000;
+    ms->nreads = read_lanes;
+    ms->ncommits = commit_lanes;
+    ms->reads = mem_zalloc(read_lanes * sizeof(*ms->reads));
+    ms->commits = mem_zalloc(commit_lanes * sizeof(*ms->commits));
+    ms->data.next_id = 1;
+    flush(&ms->data, 0, DATABASES - 1);
+    return ms;
+}
+
+struct store *memory_store_base(struct memory_store *ms)
+{
+    return &ms->base;
+}
+
+void memory_store_set_state(struct memory_store *ms, enum store_state state)
+{
+    ms->state = state;
+    for (size_t i = 0; state == STORE_AWAY && i < ms->nreads; i++)
+        memory_store_lose(ms, MEMORY_READ, i, MEMORY_LOST_BEFORE);
+    while (state == STORE_AWAY && answer_query(ms, STORE_LOST))
+        continue;
+}
+
+void memory_store_advance(struct memory_store *ms, int64_t us)
+{
+    ms->now_us += us;
+}
+
+int64_t memory_store_now_us(const struct memory_store *ms)
+{
+    return ms->now_us;
+}
+
+const struct memory_counts *memory_store_counts(const struct memory_store *ms)
+{
+    return &ms->counts;
+}
+
+/* ---- others' writes ---- */
+
+static int64_t foreign_stamp(const struct memory_store *ms)
+{
+    return (ms->now_us + ms->foreign_ahead_us - stamp_epoch_us) << SLOT_BITS | FOREIGN_SLOT;
+}
+
+void memory_store_write(struct memory_store *ms, int db, const char *key, const char *value)
+{
+    CHECK(!in_open_xact(ms, db, bytes_cstr(key)));
+    struct value *v = NULL;
+    if (value != NULL) {
+        v = value_string_new(bytes_cstr(value));
+        CHECK(v != NULL);
+    }
+    struct commit_item it = {.db = db, .key = bytes_cstr(key), .op = COMMIT_WRITE, .value = v};
+    ms->change_number++;
+    apply_item(ms, &ms->data, &it, foreign_stamp(ms));
+    value_unref(v);
+}
+
+void memory_store_touch(struct memory_store *ms, int db, const char *key, int64_t expires_us)
+{
+    struct expiry e = {expires_us == STORE_NEVER ? EXPIRY_NONE : EXPIRY_AT, expires_us};
+    struct commit_item it = {.db = db, .key = bytes_cstr(key), .op = COMMIT_TOUCH, .expiry = e};
+    CHECK(!in_open_xact(ms, db, it.key));
+    if (!is_live(ms, find_row(&ms->data, db, it.key)))
+        return;
+    ms->change_number++;
+    apply_item(ms, &ms->data, &it, foreign_stamp(ms));
+}
+
+void memory_store_set_foreign_ahead(struct memory_store *ms, int64_t us)
+{
+    ms->foreign_ahead_us = us;
+}
+
+void memory_store_purge(struct memory_store *ms, int db, const char *key)
+{
+    struct memory_row *r = find_row(&ms->data, db, bytes_cstr(key));
+    CHECK(!in_open_xact(ms, db, bytes_cstr(key)));
+    if (r == NULL)
+        return;
+    CHECK(!is_live(ms, r));
+    row_release(r);
+    *r = ms->data.rows[--ms->data.nrows];
+}
+
+/* ---- looking ---- */
+
+const struct memory_row *memory_store_row(const struct memory_store *ms, int db, struct bytes key)
+{
+    return find_row(&ms->data, db, key);
+}
+
+const char *memory_store_text(struct memory_store *ms, int db, const char *key)
+{
+    const struct memory_row *r = find_row(&ms->data, db, bytes_cstr(key));
+    if (!is_live(ms, r))
+        return "(nil)";
+    ms->text.len = 0;
+    buf_append_bytes(&ms->text, value_bytes(r->value));
+    return buf_cstr(&ms->text);
+}
+
+const struct memory_change *memory_store_changes(const struct memory_store *ms, size_t *n)
+{
+    *n = ms->nchanges;
+    return ms->changes;
+}
+
+uint64_t memory_store_change_number(const struct memory_store *ms)
+{
+    return ms->change_number;
+}
