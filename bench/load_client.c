@@ -84,6 +84,13 @@ static struct bytes grown_value(const struct load *load, uint64_t key, uint64_t 
     return sample_slice(&load->sample, key, len < load->size ? len : load->size);
 }
 
+/* Each key once per `keys` numbers, neighbours far apart, as sessions come back in no order. */
+static uint64_t key_in_turn(const struct load *load, uint64_t number)
+{
+    static const uint64_t stride = 7919; /* prime, so that any other number of keys will do */
+    return number % load->keys * stride % load->keys;
+}
+
 static void put_request(struct load *load, struct buf *out, struct slot *slot, uint64_t number)
 {
     slot->key = random_below(&load->random, load->keys);
@@ -108,12 +115,14 @@ static void put_request(struct load *load, struct buf *out, struct slot *slot, u
         put_key(load, out, slot->key);
         break;
     case PATTERN_FILL:
-    case PATTERN_REWRITE:
         put_setex(load, out, number % load->keys, fresh_value(load));
         break;
+    case PATTERN_REWRITE:
+        put_setex(load, out, key_in_turn(load, number), fresh_value(load));
+        break;
     case PATTERN_GROW:
-        put_setex(load, out, number % load->keys,
-                  grown_value(load, number % load->keys, number / load->keys));
+        slot->key = key_in_turn(load, number);
+        put_setex(load, out, slot->key, grown_value(load, slot->key, number / load->keys));
         break;
     }
 }

@@ -474,7 +474,10 @@ static void close_for_http(struct txn *t)
 static void abort_exec(struct txn *t)
 {
     client_discard_multi(t->client);
-    client_unwatch(t->client);
+    t->exec_abort = true;
+    t->ncommands = 0;
+    buf_append_bytes(&t->rows, buf_bytes(&t->reply));
+    queue_txn(t);
 }
 
 void client_unstall(struct client *c)
@@ -522,9 +525,11 @@ void client_submit(struct client *c, struct request *request)
     const struct command *cmd = command_lookup_or_reply(request->argc, request->argv, &r);
     if (cmd == NULL) {
         e->total_errors++;
-        if (c->multi && bytes_ieq(request->argv[0], "exec"))
+        if (bytes_ieq(request->argv[0], "exec")) {
             abort_exec(t);
-        else if (c->multi)
+            return;
+        }
+        if (c->multi)
             c->multi_failed = true;
         done_now(t);
         return;

@@ -105,6 +105,8 @@ static void begin(struct exclusive *ex, struct txn *t)
     }
     ex->xact = (struct store_xact){
         .reads = ex->reads, .nreads = n, .alters_spaces = alters_spaces(t), .done = on_xact};
+    ex->xact.spaces = ex->engine->spaces;
+    ex->xact.nspaces = (size_t)ex->engine->config->databases;
     ex->xact.locks.items = ex->lock_items;
     ex->xact.locks.n = n;
     ex->xact.batch.items = ex->writes;
@@ -155,9 +157,7 @@ static bool watches_hold(const struct exclusive *ex)
         bool live = version > 0;
         if (!k->watched)
             continue;
-        if (live != k->watched_live)
-            return false;
-        if (live ? version != k->watched_version : -version > k->watched_version)
+        if (!txn_watch_holds(k, live, live ? version : -version))
             return false;
     }
     return true;

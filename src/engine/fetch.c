@@ -12,6 +12,7 @@ static void on_batch(struct read_batch *b);
 
 void fetch_init(struct engine *e)
 {
+    e->spaces = mem_zalloc((size_t)e->config->databases * sizeof(*e->spaces));
     e->nreads = e->store->ops->read_lanes(e->store);
     e->reads = mem_zalloc(e->nreads * sizeof(*e->reads));
     for (size_t i = 0; i < e->nreads; i++) {
@@ -21,6 +22,8 @@ void fetch_init(struct engine *e)
         list_init(&lane->next);
         list_init(&lane->sent);
         lane->batch.done = on_batch;
+        lane->batch.spaces = e->spaces;
+        lane->batch.nspaces = (size_t)e->config->databases;
     }
 }
 
@@ -54,6 +57,7 @@ void fetch_release(struct engine *e)
         mem_free(e->reads[i].entries);
     }
     mem_free(e->reads);
+    mem_free(e->spaces);
 }
 
 /* A client's reads stay on one lane while some are under way, so that they keep their order. */

@@ -219,7 +219,7 @@ static void set_expectation(struct item *it, const struct txn_key *k)
     if (entry->knowledge == ENTRY_LIVE)
         it->expect = EXPECT_LIVE_AT;
     else
-        it->expect = k->watched ? EXPECT_ABSENT_AT : EXPECT_ABSENT;
+        it->expect = EXPECT_ABSENT;
 }
 
 static struct item *item_new(struct gather *g, struct group *grp, const struct txn_key *k)
@@ -284,8 +284,10 @@ static void join_key(struct gather *g, struct group *grp, struct txn_key *k)
     if (is_new && (changed || k->observed))
         it = item_new(g, grp, k);
     /* WATCH wants to know of every write, also of one that left the key absent. */
-    if (k->watched && it->op == COMMIT_CHECK && it->expect == EXPECT_ABSENT)
+    if (k->watched && it->op == COMMIT_CHECK && it->expect == EXPECT_ABSENT) {
         it->expect = EXPECT_ABSENT_AT;
+        it->expected_space = k->watched_space;
+    }
     if (changed)
         change_item(g, it, k, is_new);
 }
@@ -475,6 +477,7 @@ static void fill_commit_item(struct commit_item *c, const struct item *it)
     const struct entry *entry = it->entry;
     *c = (struct commit_item){.db = entry->db, .key = entry_key(entry), .group = it->group->number,
                               .op = it->op, .expect = it->expect, .expected = it->expected,
+                              .expected_space = it->expected_space,
                               .value = entry->value, .expiry = it->expiry};
 }
 

@@ -44,6 +44,7 @@ struct watch {
     size_t key_len;
     bool live;
     int64_t version;
+    int32_t space; /* that its database had */
 };
 
 /* One distinct key of a txn. */
@@ -56,6 +57,7 @@ struct txn_key {
     bool watched;
     bool watched_live;
     int64_t watched_version;
+    int32_t watched_space;
 };
 
 struct txn_command {
@@ -135,6 +137,7 @@ struct item {
     enum commit_op op;
     enum commit_expect expect;
     int64_t expected;
+    int32_t expected_space;
     struct expiry expiry;
     bool demotable;           /* a touch that may as well be a full blind write */
 };
@@ -222,6 +225,7 @@ struct engine {
     struct list closing;     /* clients to be freed at the end of the turn */
     struct list pumping;     /* clients whose next txn may be able to start */
     struct list wake;        /* entries whose queues are to be looked at */
+    int32_t *spaces;         /* per database, as the last read batch found them */
     struct read_lane *reads;
     size_t nreads;
     struct commit_lane *commits;
@@ -327,6 +331,8 @@ bool txn_join_now(struct txn *t);
 void txn_fetched(struct txn *t);
 /* After a rejected commit: to the place in the queues that its age gives it. */
 void txn_again(struct txn *t);
+/* Is a watched key still as WATCH found it, given what is known of it now? */
+bool txn_watch_holds(const struct txn_key *k, bool live, int64_t version);
 /* Runs one command of it over its keys as they are. */
 void txn_run_command(struct txn *t, struct txn_command *tc, struct reply *r);
 /* now_ms of its handlers: at least this, and never before an earlier one's. */

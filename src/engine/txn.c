@@ -288,6 +288,7 @@ void txn_build_keys(struct txn *t, const struct watch *watches, int nwatches)
         k->watched = true;
         k->watched_live = w->live;
         k->watched_version = w->version;
+        k->watched_space = w->space;
     }
     for (int i = 0; i < t->ncommands; i++)
         add_command_keys(t, &t->commands[i]);
@@ -315,6 +316,17 @@ static void fill_key(struct txn_key *k)
         k->key.expiry = (struct expiry){EXPIRY_AT, entry->expires_us};
 }
 
+/* Of a key that was absent and is absent, a FLUSH or SWAPDB leaves no trace but the space. */
+bool txn_watch_holds(const struct txn_key *k, bool live, int64_t version)
+{
+    if (live != k->watched_live)
+        return false;
+    if (live)
+        return version == k->watched_version;
+    return version <= k->watched_version &&
+           k->txn->engine->spaces[k->key.db] == k->watched_space;
+}
+
 /* Is every watched key exactly as WATCH found it? */
 static bool watches_hold(const struct txn *t)
 {
@@ -325,9 +337,7 @@ static bool watches_hold(const struct txn *t)
             continue;
         bool dirty = entry->work->item != NULL && entry->work->item->op != COMMIT_CHECK;
         bool live = entry->knowledge == ENTRY_LIVE;
-        if (dirty || live != k->watched_live)
-            return false;
-        if (live ? entry->version != k->watched_version : entry->version > k->watched_version)
+        if (dirty || !txn_watch_holds(k, live, entry->version))
             return false;
     }
     return true;
@@ -369,7 +379,10 @@ static bool run(struct txn *t)
     if (t->exec_abort) {
         if (t->client != NULL)
             client_unwatch(t->client);
-        reply_error(&r, "EXECABORT Transaction discarded because of previous errors.");
+        if (t->rows.len > 0) /* EXEC itself was wrong: its error is here */
+            buf_append_bytes(r.out, buf_bytes(&t->rows));
+        else
+            reply_error(&r, "EXECABORT Transaction discarded because of previous errors.");
         return false;
     }
     if (!watches_hold(t)) {
@@ -412,7 +425,8 @@ static void settle_watch(struct txn *t)
             const struct entry *entry = t->keys[i].entry;
             c->watches[c->nwatches++] = (struct watch){
                 entry->db, mem_strndup(entry->key, entry->key_len), entry->key_len,
-                entry->knowledge == ENTRY_LIVE, entry->version};
+                entry->knowledge == ENTRY_LIVE, entry->version,
+                t->engine->spaces[entry->db]};
         }
     }
     txn_done(t);

@@ -52,6 +52,8 @@ struct read_item {
 struct read_batch {
     struct read_item *items;
     size_t n;
+    int32_t *spaces; /* the caller's array, filled per database; a FLUSH or SWAPDB changes them */
+    size_t nspaces;
     void (*done)(struct read_batch *b);
     /* out: */
     enum store_result result;
@@ -66,7 +68,8 @@ enum commit_expect {
     EXPECT_LIVE_AT,   /* live at exactly version `expected` */
     EXPECT_ABSENT,    /* not live, whatever its version */
     EXPECT_VALUE_AT,  /* live, its bytes those of value_version `expected` */
-    EXPECT_ABSENT_AT, /* not live and not written since version `expected`; checked batches only */
+    EXPECT_ABSENT_AT, /* not live, not written since version `expected`, and its database still has
+                         the space `expected_space`; checked batches only */
 };
 
 enum commit_op { COMMIT_CHECK, COMMIT_TOUCH, COMMIT_WRITE };
@@ -79,6 +82,7 @@ struct commit_item {
     enum commit_op op;
     enum commit_expect expect;
     int64_t expected;
+    int32_t expected_space;
     struct value *value; /* borrowed; COMMIT_WRITE only: NULL = remove */
     struct expiry expiry;
     /* out: */
@@ -147,6 +151,8 @@ struct store_query {
 struct store_xact {
     struct read_item *reads;   /* every key, known = 0; filled anew by begin and by `reread` */
     size_t nreads;
+    int32_t *spaces;           /* as in read_batch */
+    size_t nspaces;
     struct commit_batch locks; /* the same keys as items */
     bool alters_spaces;        /* a step will FLUSH or SWAP */
     /* for a step and for the end: */

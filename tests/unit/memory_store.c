@@ -1,24 +1,14 @@
-/* Idea: a database is an array of rows and the spaces of its databases. Statements run on one; an
- * open transaction runs on a copy, and its writes are done again on the real one when it ends. */
+/* Idea: batches run on the rows. An open transaction of several steps runs on a copy, and what it
+ * did is done again on the rows when it ends. */
 #include "memory_store.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
-#include "base/list.h"
 #include "base/mem.h"
 
-enum { DATABASES = 16, OUR_SLOT = 1, FOREIGN_SLOT = 2, SLOT_BITS = 10, MAX_TROUBLES = 32 };
+enum { OUR_SLOT = 1, FOREIGN_SLOT = 2, MAX_TROUBLES = 32 };
 
 static const int64_t stamp_epoch_us = INT64_C(1735689600) * 1000000;
-
-struct database {
-    struct memory_row *rows;
-    size_t nrows;
-    int spaces[DATABASES];
-    int next_space;
-    int64_t next_id;
-};
 
 /* What an open transaction has done so far: writes, or a FLUSH or SWAP. */
 struct step {
@@ -58,7 +48,7 @@ struct memory_store {
     int64_t now_us;
     int64_t last_stamp;
     int64_t foreign_ahead_us;
-    struct database data;
+    struct memory_rows data;
     struct lane *reads;
     struct lane *commits;
     size_t nreads;
@@ -74,94 +64,15 @@ struct memory_store {
     bool stopping;
 };
 
-/* ---- databases ---- */
-
-static void row_release(struct memory_row *r)
-{
-    buf_release(&r->key);
-    value_unref(r->value);
-}
-
-static void database_release(struct database *d)
-{
-    for (size_t i = 0; i < d->nrows; i++)
-        row_release(&d->rows[i]);
-    mem_free(d->rows);
-}
-
-static void database_copy(struct database *to, const struct database *from)
-{
-    *to = *from;
-    to->rows = mem_alloc((from->nrows + 1) * sizeof(*to->rows));
-    for (size_t i = 0; i < from->nrows; i++) {
-        struct memory_row *r = &to->rows[i];
-        *r = from->rows[i];
-        buf_init(&r->key);
-        buf_append_bytes(&r->key, buf_bytes(&from->rows[i].key));
-        if (r->value != NULL)
-            value_ref(r->value);
-    }
-}
-
-static struct memory_row *find_row(const struct database *d, int db, struct bytes key)
-{
-    CHECK(db >= 0 && db < DATABASES);
-    for (size_t i = 0; i < d->nrows; i++) {
-        if (d->rows[i].space == d->spaces[db] && bytes_eq(buf_bytes(&d->rows[i].key), key))
-            return &d->rows[i];
-    }
-    return NULL;
-}
-
-/* A placeholder if there is none: absent, at version 0. */
-static struct memory_row *make_row(struct database *d, int db, struct bytes key)
-{
-    struct memory_row *r = find_row(d, db, key);
-    if (r != NULL)
-        return r;
-    d->rows = mem_realloc(d->rows, (d->nrows + 1) * sizeof(*d->rows));
-    r = &d->rows[d->nrows++];
-    *r = (struct memory_row){.space = d->spaces[db], .id = d->next_id++,
-                             .expires_us = STORE_NEVER, .active = true};
-    buf_init(&r->key);
-    buf_append_bytes(&r->key, key);
-    return r;
-}
-
-static bool is_live(const struct memory_store *ms, const struct memory_row *r)
-{
-    return r != NULL && r->value != NULL && r->active && r->expires_us > ms->now_us;
-}
-
-static void flush(struct database *d, int db, int db2)
-{
-    for (int i = db; i <= db2 && i < DATABASES; i++)
-        d->spaces[i] = d->next_space++;
-}
-
-static void swap(struct database *d, int db, int db2)
-{
-    int space = d->spaces[db];
-    d->spaces[db] = d->spaces[db2];
-    d->spaces[db2] = space;
-}
-
 /* ---- stamps and changes ---- */
 
 static int64_t mint_stamps(struct memory_store *ms, size_t n)
 {
-    int64_t stamp = (ms->now_us - stamp_epoch_us) << SLOT_BITS | OUR_SLOT;
+    int64_t stamp = (ms->now_us - stamp_epoch_us) << STAMP_SLOT_BITS | OUR_SLOT;
     if (stamp <= ms->last_stamp)
-        stamp = ((ms->last_stamp >> SLOT_BITS) + 1) << SLOT_BITS | OUR_SLOT;
-    ms->last_stamp = stamp + ((int64_t)n << SLOT_BITS);
+        stamp = ((ms->last_stamp >> STAMP_SLOT_BITS) + 1) << STAMP_SLOT_BITS | OUR_SLOT;
+    ms->last_stamp = stamp + ((int64_t)n << STAMP_SLOT_BITS);
     return stamp;
-}
-
-/* Above what it replaces, in the writer's slot. */
-static int64_t next_version(int64_t stamp, const struct memory_row *r)
-{
-    int64_t above = ((r->version >> SLOT_BITS) + 1) << SLOT_BITS | (stamp & ((1 << SLOT_BITS) - 1));
-    return stamp > above ? stamp : above;
 }
 
 static void note_change(struct memory_store *ms, int db, const struct memory_row *r, bool touch)
@@ -175,28 +86,12 @@ static void note_change(struct memory_store *ms, int db, const struct memory_row
     buf_append_bytes(&c->key, buf_bytes(&r->key));
 }
 
-static int64_t expiry_us(struct expiry e, int64_t now_us)
+/* Writes or touches a row that all see; returns its version. */
+static int64_t apply_item(struct memory_store *ms, const struct commit_item *it, int64_t stamp)
 {
-    return e.kind == EXPIRY_NONE ? STORE_NEVER : e.kind == EXPIRY_AT ? e.us : now_us + e.us;
-}
-
-/* Writes or touches one row; returns its version. */
-static int64_t apply_item(struct memory_store *ms, struct database *d, const struct commit_item *it,
-                          int64_t stamp)
-{
-    struct memory_row *r = make_row(d, it->db, it->key);
-    int64_t version = next_version(stamp, r);
-    if (it->op == COMMIT_WRITE) {
-        value_unref(r->value);
-        r->value = it->value != NULL ? value_ref(it->value) : NULL;
-        r->value_version = version;
-    }
-    r->version = version;
-    r->expires_us = expiry_us(it->expiry, ms->now_us);
-    r->active = true;
-    if (d == &ms->data)
-        note_change(ms, it->db, r, it->op == COMMIT_TOUCH);
-    return version;
+    const struct memory_row *r = memory_rows_apply(&ms->data, it, stamp, ms->now_us);
+    note_change(ms, it->db, r, it->op == COMMIT_TOUCH);
+    return r->version;
 }
 
 /* ---- trouble ---- */
@@ -282,10 +177,10 @@ static enum store_result refused_or_ok(struct memory_store *ms, const struct com
 
 /* ---- reads: STMT_READ ---- */
 
-static void run_read_item(struct memory_store *ms, const struct database *d, struct read_item *it)
+static void run_read_item(struct memory_store *ms, const struct memory_rows *d, struct read_item *it)
 {
-    const struct memory_row *r = find_row(d, it->db, it->key);
-    int64_t version = r == NULL ? 0 : is_live(ms, r) ? r->version : -r->version;
+    const struct memory_row *r = memory_rows_find(d, it->db, it->key);
+    int64_t version = r == NULL ? 0 : memory_row_is_live(r, ms->now_us) ? r->version : -r->version;
     it->changed = version != it->known;
     it->version = it->known;
     it->value = NULL;
@@ -314,8 +209,8 @@ static void run_read(struct memory_store *ms, struct read_batch *b)
 
 static bool expectation_holds(const struct memory_store *ms, const struct commit_item *it)
 {
-    const struct memory_row *r = find_row(&ms->data, it->db, it->key);
-    bool live = is_live(ms, r);
+    const struct memory_row *r = memory_rows_find(&ms->data, it->db, it->key);
+    bool live = memory_row_is_live(r, ms->now_us);
     switch (it->expect) {
     case EXPECT_ANY:
         return true;
@@ -361,11 +256,11 @@ static enum store_result run_commit(struct memory_store *ms, struct commit_batch
     for (size_t i = 0; i < b->n; i++) {
         struct commit_item *it = &b->items[i];
         if (b->checked)
-            make_row(&ms->data, it->db, it->key);
-        int64_t own = stamp + ((int64_t)i << SLOT_BITS);
+            memory_rows_make(&ms->data, it->db, it->key);
+        int64_t own = stamp + ((int64_t)i << STAMP_SLOT_BITS);
         it->version = own;
         if (it->applied && it->op != COMMIT_CHECK)
-            it->version = apply_item(ms, &ms->data, it, own);
+            it->version = apply_item(ms, it, own);
         if (it->version > ms->last_stamp)
             ms->last_stamp = it->version;
         ms->counts.rejected += !it->applied && it->op != COMMIT_CHECK;
@@ -379,7 +274,7 @@ static void check_batch(const struct commit_batch *b)
     CHECK(b->n > 0);
     for (size_t i = 0; i < b->n; i++) {
         const struct commit_item *it = &b->items[i];
-        CHECK(it->db >= 0 && it->db < DATABASES && it->group >= 0);
+        CHECK(it->db >= 0 && it->db < MEMORY_DATABASES && it->group >= 0);
         CHECK(b->checked || (it->op != COMMIT_CHECK && it->expect != EXPECT_ABSENT_AT));
         CHECK(it->op != COMMIT_CHECK || it->expect != EXPECT_ANY);
         CHECK(it->op != COMMIT_TOUCH || it->expect == EXPECT_LIVE_AT ||
@@ -406,89 +301,17 @@ static void count_batch(struct memory_store *ms, const struct commit_batch *b)
 
 /* ---- queries ---- */
 
-static int by_id(const void *a, const void *b)
+static void run_query(struct memory_store *ms, struct memory_rows *rows, struct store_query *q)
 {
-    const struct memory_row *x = *(const struct memory_row *const *)a;
-    const struct memory_row *y = *(const struct memory_row *const *)b;
-    return (x->id > y->id) - (x->id < y->id);
-}
-
-static void run_scan(struct memory_store *ms, const struct database *d, struct store_query *q)
-{
-    const struct memory_row **rows = mem_alloc((d->nrows + 1) * sizeof(struct memory_row *));
-    size_t n = 0;
-    for (size_t i = 0; i < d->nrows; i++) {
-        if (d->rows[i].space == d->spaces[q->db] && d->rows[i].id > q->cursor)
-            rows[n++] = &d->rows[i];
+    if (q->kind != QUERY_FIND_LOCKED) {
+        memory_rows_query(rows, q, ms->now_us);
+        return;
     }
-    qsort(rows, n, sizeof(struct memory_row *), by_id);
-    for (size_t i = 0; i < n && i < (size_t)q->limit; i++) {
-        bool live = is_live(ms, rows[i]);
-        q->row(q, rows[i]->id, buf_bytes(&rows[i]->key), live, live ? rows[i]->value->type : 0);
-        q->cursor = rows[i]->id;
-    }
-    if (n < (size_t)q->limit)
-        q->cursor = 0;
-    mem_free(rows);
-}
-
-static void run_count(struct memory_store *ms, const struct database *d, struct store_query *q)
-{
-    for (size_t i = 0; i < d->nrows; i++) {
-        const struct memory_row *r = &d->rows[i];
-        struct bytes key = buf_bytes(&r->key);
-        if (r->space != d->spaces[q->db] || !is_live(ms, r))
-            continue;
-        q->count++;
-        bool fits = key.len >= q->prefix.len &&
-                    bytes_eq(bytes_of(key.data, q->prefix.len), q->prefix);
-        if (q->kind == QUERY_KEYS && fits)
-            q->row(q, 0, key, true, r->value->type);
-    }
-}
-
-static void run_keyspace(struct memory_store *ms, const struct database *d, struct store_query *q)
-{
-    q->keyspace = mem_zalloc(DATABASES * sizeof(*q->keyspace));
-    for (int db = 0; db < DATABASES; db++) {
-        struct store_keyspace k = {.db = db};
-        for (size_t i = 0; i < d->nrows; i++) {
-            if (d->rows[i].space != d->spaces[db] || !is_live(ms, &d->rows[i]))
-                continue;
-            k.keys++;
-            k.expires += d->rows[i].expires_us != STORE_NEVER;
-        }
-        if (k.keys > 0)
-            q->keyspace[q->keyspace_len++] = k;
-    }
-}
-
-static void run_query(struct memory_store *ms, struct database *d, struct store_query *q)
-{
-    switch (q->kind) {
-    case QUERY_SCAN:
-        run_scan(ms, d, q);
-        break;
-    case QUERY_KEYS:
-    case QUERY_DBSIZE:
-        run_count(ms, d, q);
-        break;
-    case QUERY_KEYSPACE:
-        run_keyspace(ms, d, q);
-        break;
-    case QUERY_FLUSH:
-        flush(d, q->db, q->db2);
-        break;
-    case QUERY_SWAP:
-        swap(d, q->db, q->db2);
-        break;
-    case QUERY_FIND_LOCKED:
-        for (size_t i = 0; i < q->n; i++) {
-            const struct commit_item *it = &q->items[i];
-            if (find_row(d, it->db, it->key) != NULL && memory_store_is_locked(ms, it->db, it->key))
-                q->row(q, (int64_t)i, bytes_of("", 0), false, 0);
-        }
-        break;
+    for (size_t i = 0; i < q->n; i++) {
+        const struct commit_item *it = &q->items[i];
+        if (memory_rows_find(rows, it->db, it->key) != NULL &&
+            memory_store_is_locked(ms, it->db, it->key))
+            q->row(q, (int64_t)i, bytes_of("", 0), false, 0);
     }
 }
 
@@ -541,16 +364,20 @@ static void add_step(struct lane *l, const struct commit_batch *b, const struct 
     }
 }
 
-static void replay_steps(struct memory_store *ms, const struct lane *l, struct database *d)
+static void replay_steps(struct memory_store *ms, const struct lane *l, struct memory_rows *d)
 {
     for (size_t i = 0; i < l->nsteps; i++) {
         const struct step *s = &l->steps[i];
-        for (size_t n = 0; n < s->n; n++)
-            apply_item(ms, d, &s->items[n], mint_stamps(ms, 1));
+        for (size_t n = 0; n < s->n; n++) {
+            const struct commit_item *it = &s->items[n];
+            const struct memory_row *r = memory_rows_apply(d, it, mint_stamps(ms, 1), ms->now_us);
+            if (d == &ms->data)
+                note_change(ms, it->db, r, it->op == COMMIT_TOUCH);
+        }
         if (s->kind == QUERY_FLUSH)
-            flush(d, s->db, s->db2);
+            memory_rows_flush(d, s->db, s->db2);
         else if (s->kind == QUERY_SWAP)
-            swap(d, s->db, s->db2);
+            memory_rows_swap(d, s->db, s->db2);
     }
 }
 
@@ -565,8 +392,8 @@ static enum store_result refused_in_xact(struct memory_store *ms, struct store_x
 static void run_in_view(struct memory_store *ms, struct lane *l, bool reads)
 {
     struct store_xact *x = l->xact;
-    struct database view;
-    database_copy(&view, &ms->data);
+    struct memory_rows view;
+    memory_rows_copy(&view, &ms->data);
     replay_steps(ms, l, &view);
     if (l->phase == XACT_STEP) {
         x->query->count = 0;
@@ -577,7 +404,7 @@ static void run_in_view(struct memory_store *ms, struct lane *l, bool reads)
     for (size_t i = 0; reads && i < x->nreads; i++)
         run_read_item(ms, &view, &x->reads[i]);
     x->time_us = ms->now_us;
-    database_release(&view);
+    memory_rows_release(&view);
 }
 
 static enum store_result run_xact(struct memory_store *ms, struct lane *l)
@@ -773,7 +600,7 @@ static void ms_free(struct store *base)
     struct memory_store *ms = self(base);
     free_lanes(ms->reads, ms->nreads);
     free_lanes(ms->commits, ms->ncommits);
-    database_release(&ms->data);
+    memory_rows_release(&ms->data);
     for (size_t i = 0; i < ms->nchanges; i++) {
         buf_release(&ms->changes[i].key);
         value_unref(ms->changes[i].value);
@@ -930,8 +757,7 @@ struct memory_store *memory_store_new(size_t read_lanes, size_t commit_lanes)
     ms->ncommits = commit_lanes;
     ms->reads = mem_zalloc(read_lanes * sizeof(*ms->reads));
     ms->commits = mem_zalloc(commit_lanes * sizeof(*ms->commits));
-    ms->data.next_id = 1;
-    flush(&ms->data, 0, DATABASES - 1);
+    memory_rows_init(&ms->data);
     return ms;
 }
 
@@ -968,7 +794,7 @@ const struct memory_counts *memory_store_counts(const struct memory_store *ms)
 
 static int64_t foreign_stamp(const struct memory_store *ms)
 {
-    return (ms->now_us + ms->foreign_ahead_us - stamp_epoch_us) << SLOT_BITS | FOREIGN_SLOT;
+    return (ms->now_us + ms->foreign_ahead_us - stamp_epoch_us) << STAMP_SLOT_BITS | FOREIGN_SLOT;
 }
 
 void memory_store_write(struct memory_store *ms, int db, const char *key, const char *value)
@@ -981,7 +807,7 @@ void memory_store_write(struct memory_store *ms, int db, const char *key, const 
     }
     struct commit_item it = {.db = db, .key = bytes_cstr(key), .op = COMMIT_WRITE, .value = v};
     ms->change_number++;
-    apply_item(ms, &ms->data, &it, foreign_stamp(ms));
+    apply_item(ms, &it, foreign_stamp(ms));
     value_unref(v);
 }
 
@@ -990,10 +816,10 @@ void memory_store_touch(struct memory_store *ms, int db, const char *key, int64_
     struct expiry e = {expires_us == STORE_NEVER ? EXPIRY_NONE : EXPIRY_AT, expires_us};
     struct commit_item it = {.db = db, .key = bytes_cstr(key), .op = COMMIT_TOUCH, .expiry = e};
     CHECK(!in_open_xact(ms, db, it.key));
-    if (!is_live(ms, find_row(&ms->data, db, it.key)))
+    if (!memory_row_is_live(memory_rows_find(&ms->data, db, it.key), ms->now_us))
         return;
     ms->change_number++;
-    apply_item(ms, &ms->data, &it, foreign_stamp(ms));
+    apply_item(ms, &it, foreign_stamp(ms));
 }
 
 void memory_store_set_foreign_ahead(struct memory_store *ms, int64_t us)
@@ -1003,26 +829,25 @@ void memory_store_set_foreign_ahead(struct memory_store *ms, int64_t us)
 
 void memory_store_purge(struct memory_store *ms, int db, const char *key)
 {
-    struct memory_row *r = find_row(&ms->data, db, bytes_cstr(key));
+    struct memory_row *r = memory_rows_find(&ms->data, db, bytes_cstr(key));
     CHECK(!in_open_xact(ms, db, bytes_cstr(key)));
     if (r == NULL)
         return;
-    CHECK(!is_live(ms, r));
-    row_release(r);
-    *r = ms->data.rows[--ms->data.nrows];
+    CHECK(!memory_row_is_live(r, ms->now_us));
+    memory_rows_remove(&ms->data, r);
 }
 
 /* ---- looking ---- */
 
 const struct memory_row *memory_store_row(const struct memory_store *ms, int db, struct bytes key)
 {
-    return find_row(&ms->data, db, key);
+    return memory_rows_find(&ms->data, db, key);
 }
 
 const char *memory_store_text(struct memory_store *ms, int db, const char *key)
 {
-    const struct memory_row *r = find_row(&ms->data, db, bytes_cstr(key));
-    if (!is_live(ms, r))
+    const struct memory_row *r = memory_rows_find(&ms->data, db, bytes_cstr(key));
+    if (!memory_row_is_live(r, ms->now_us))
         return "(nil)";
     ms->text.len = 0;
     buf_append_bytes(&ms->text, value_bytes(r->value));

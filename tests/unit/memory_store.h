@@ -7,20 +7,10 @@
 #ifndef RESPGRES_TESTS_UNIT_MEMORY_STORE_H
 #define RESPGRES_TESTS_UNIT_MEMORY_STORE_H
 
+#include "memory_rows.h"
 #include "store/store.h"
 
 enum memory_lane { MEMORY_READ, MEMORY_COMMIT, MEMORY_QUERY };
-
-struct memory_row {
-    int space;
-    struct buf key;
-    struct value *value; /* NULL = tombstone or placeholder */
-    int64_t version;
-    int64_t value_version;
-    int64_t expires_us; /* since 1970, or STORE_NEVER */
-    int64_t id;
-    bool active;
-};
 
 /* One change of a row. Those of one batch have the same number. */
 struct memory_change {

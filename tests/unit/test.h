@@ -56,6 +56,7 @@ struct test {
 static inline int test_main(const struct test *tests, size_t n)
 {
     int failed = 0;
+    setvbuf(stdout, NULL, _IOLBF, 0); /* an abort must not take the lines so far along */
     for (size_t i = 0; i < n; i++) {
         test_failures = 0;
         tests[i].run();

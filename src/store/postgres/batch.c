@@ -58,12 +58,21 @@ static void end_read(struct link *k, enum store_result result)
     b->done(b);
 }
 
-/* Columns: ordinal, signed version, type, value, value_version, expires_at. */
+static void take_space(void *arg, size_t db, int64_t space)
+{
+    struct read_batch *b = arg;
+    if (db < b->nspaces)
+        b->spaces[db] = (int32_t)space;
+}
+
+/* Columns: ordinal, signed version, type, value, value_version, expires_at, spaces. */
 bool batch_take_row(struct read_batch *b, const PGresult *r, int row)
 {
     int64_t n = pg_int8(PQgetvalue(r, row, 0));
     if (n == 0) {
         b->time_us = pg_timestamp_us(PQgetvalue(r, row, 5));
+        if (b->spaces != NULL)
+            pg_each_int(PQgetvalue(r, row, 6), take_space, b);
         return true;
     }
     CHECK(n >= 1 && (size_t)n <= b->n);
@@ -228,11 +237,13 @@ static void add_checked(struct link *k, const struct commit_batch *b)
     int group = params_array(p, OID_INT4);
     int only_check = params_array(p, OID_INT4);
     int expect = params_array(p, OID_INT4);
+    int space = params_array(p, OID_INT4);
     for (size_t i = 0; i < b->n; i++) {
         const struct commit_item *it = &b->items[k->order[i]];
         params_add_int4(p, group, it->group);
         params_add_int4(p, only_check, it->op == COMMIT_CHECK);
         params_add_int4(p, expect, (int32_t)it->expect);
+        params_add_int4(p, space, it->expected_space);
     }
     lane_add(k->lane, statement_get(STMT_COMMIT_CHECKED)->name, p, true);
 }

@@ -9,7 +9,7 @@
 #include "base/buf.h"
 #include "base/bytes.h"
 
-enum { PARAMS_MAX = 17 };
+enum { PARAMS_MAX = 18 };
 
 struct params {
     int n;

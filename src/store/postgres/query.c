@@ -109,6 +109,27 @@ static struct store_query *pop(struct pg_store *s)
     return q;
 }
 
+/* A prepared statement is gone, or its result type has changed: a new connection prepares anew. */
+static bool is_about_plans(const PGresult *error)
+{
+    const char *code = lane_sqlstate(error);
+    return strcmp(code, "26000") == 0 || strcmp(code, "0A000") == 0;
+}
+
+static void lose_plans(struct link *k)
+{
+    struct pg_store *s = k->store;
+    struct store_query *queries = s->queries;
+    struct store_query **tail = s->queries_tail;
+    s->queries = NULL;
+    s->queries_tail = &s->queries;
+    link_lost(k, "prepared statements are gone");
+    if (queries != NULL) {
+        s->queries = queries;
+        s->queries_tail = tail;
+    }
+}
+
 void query_fail_all(struct pg_store *s, const char *why)
 {
     struct store_query *q = s->queries;
@@ -177,9 +198,13 @@ static void on_query(void *arg, struct lane *l, PGresult **results, int n)
 {
     struct link *k = arg;
     struct pg_store *s = k->store;
-    struct store_query *q = pop(s);
     (void)l;
     const PGresult *error = lane_first_error(results, n);
+    if (error != NULL && is_about_plans(error)) {
+        lose_plans(k); /* the query stays at the head and is sent again: it was not carried out */
+        return;
+    }
+    struct store_query *q = pop(s);
     if (error == NULL) {
         q->result = STORE_OK;
         query_take_rows(q, results[0]);
@@ -233,6 +258,10 @@ static void on_swept(void *arg, struct lane *l, PGresult **results, int n)
     struct pg_store *s = k->store;
     (void)l;
     const PGresult *error = lane_first_error(results, n);
+    if (error != NULL && is_about_plans(error)) {
+        lose_plans(k);
+        return;
+    }
     if (error != NULL) {
         char why[160];
         char quoted[LOG_QUOTE_SIZE];

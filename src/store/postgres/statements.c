@@ -73,13 +73,13 @@ static const struct statement table[STATEMENT_COUNT] = {
     /* Keys → state. Parameters: db int4[], key bytea[], known int8[], bytes int8[]. `known` is what
      * the caller holds: v = live at version v, -v = not live at v, 0 = nothing; `bytes` is the
      * value_version of the bytes it holds. A row comes back for each key whose state differs, with
-     * the bytes if they do. Row 0 is the time. */
+     * the bytes if they do. Row 0 is the time, and the space of each database. */
     [STMT_READ] = {"respgres_read",
-        "SELECT 0::int8, NULL::int8, NULL::int2, NULL::bytea, NULL::int8, clock_timestamp() "
+        "SELECT 0::int8, NULL::int8, NULL::int2, NULL::bytea, NULL::int8, clock_timestamp(), " SPACES " "
         "UNION ALL "
         "SELECT r.n, e.sv, e.type, "
         "CASE WHEN e.sv > 0 AND e.value_version <> r.bytes THEN e.value END, "
-        "e.value_version, e.expires_at "
+        "e.value_version, e.expires_at, NULL::int4[] "
         "FROM unnest($1::int4[], $2::bytea[], $3::int8[], $4::int8[]) WITH ORDINALITY "
         "AS r(db, key, known, bytes, n) "
         "LEFT JOIN LATERAL (SELECT CASE WHEN " LIVE("x") " THEN x.version ELSE -x.version END AS sv, "
@@ -126,17 +126,20 @@ static const struct statement table[STATEMENT_COUNT] = {
         "ON CONFLICT (space, key) DO UPDATE SET version = e.version WHERE false", 7},
 
     /* The third, on a fresh snapshot, checks every item and writes the groups that pass whole.
-     * $15 = group of each item, $16 = 1 for items that are only checked. */
+     * $15 = group of each item, $16 = 1 for items that are only checked, $17 = what is expected,
+     * $18 = the space in which a watched key was seen absent. */
     [STMT_COMMIT_CHECKED] = {"respgres_commit_checked",
         "WITH " GUARD ", c AS MATERIALIZED (SELECT r.*, " SPACES "[r.db + 1] AS space, "
         "CASE r.expect WHEN 0 THEN true "
         "WHEN 1 THEN coalesce(y.live AND y.version = r.expected, false) "
         "WHEN 2 THEN NOT coalesce(y.live, false) "
         "WHEN 3 THEN coalesce(y.live AND y.value_version = r.expected, false) "
-        "ELSE NOT coalesce(y.live, false) AND coalesce(y.version, 0) <= r.expected END AS ok "
+        "ELSE NOT coalesce(y.live, false) AND coalesce(y.version, 0) <= r.expected "
+        "AND r.expected_space = " SPACES "[r.db + 1] END AS ok "
         "FROM unnest($7::int4[], $8::bytea[], $9::int4[], $10::int8[], $11::int2[], $12::bytea[], "
-        "$13::interval[], $14::int4[], $15::int4[], $16::int4[], $17::int4[]) "
-        "AS r(db, key, item, expected, type, value, expiry, slot, grp, only_check, expect) "
+        "$13::interval[], $14::int4[], $15::int4[], $16::int4[], $17::int4[], $18::int4[]) "
+        "AS r(db, key, item, expected, type, value, expiry, slot, grp, only_check, expect, "
+        "expected_space) "
         "LEFT JOIN LATERAL (SELECT x.version, x.value_version, " LIVE("x") " AS live "
         "FROM @.entries x WHERE x.space = " SPACES "[r.db + 1] AND x.key = r.key OFFSET 0) y ON true "
         "WHERE (SELECT ok FROM guard)), "
@@ -147,7 +150,7 @@ static const struct statement table[STATEMENT_COUNT] = {
         "WHERE r.only_check = 0 AND r.grp <> ALL (ARRAY(SELECT c.grp FROM c WHERE NOT c.ok)) "
         ON_CONFLICT_SET
         "RETURNING e.batch_item AS item, e.version) "
-        RECORD_OUTCOME, 17},
+        RECORD_OUTCOME, 18},
 
     /* Which of these keys can be locked right now? Parameters: db int4[], key bytea[]. Returns the
      * ordinals of those that somebody else holds. */

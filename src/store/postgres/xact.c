@@ -57,7 +57,8 @@ static void fail(struct link *k, const PGresult *error)
 /* The last result of an operation that reads values is that of STMT_READ. */
 static bool take_reads(struct store_xact *x, const PGresult *r)
 {
-    struct read_batch b = {.items = x->reads, .n = x->nreads};
+    struct read_batch b = {
+        .items = x->reads, .n = x->nreads, .spaces = x->spaces, .nspaces = x->nspaces};
     for (size_t i = 0; i < b.n; i++)
         batch_reset_item(&x->reads[i]);
     for (int row = 0; row < PQntuples(r); row++) {
