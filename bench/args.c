@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static _Noreturn void usage(const char *program, const char *wrong, const struct arg *args, size_t n)
+static _Noreturn void usage(const char *program, const char *wrong, const struct arg *args,
+                            size_t n)
 {
     fprintf(stderr, "%s: cannot use '%s'. Arguments:\n", program, wrong);
     for (size_t i = 0; i < n; i++)

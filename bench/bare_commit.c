@@ -33,34 +33,31 @@ static void claim_lane(struct bare *b, const char *schema)
 {
     struct buf text;
     buf_init(&text);
-    statement_expand(&text, "INSERT INTO @.lanes (slot, incarnation, lane, epoch, pid) "
-                     "VALUES (1023, 1, 0, 1, pg_backend_pid()) ON CONFLICT (slot, incarnation, lane) "
-                     "DO UPDATE SET epoch = 1", schema);
+    statement_expand(
+        &text,
+        "INSERT INTO @.lanes (slot, incarnation, lane, epoch, pid) "
+        "VALUES (1023, 1, 0, 1, pg_backend_pid()) ON CONFLICT (slot, incarnation, lane) "
+        "DO UPDATE SET epoch = 1",
+        schema);
     PQclear(bare_exec(b->conn, buf_cstr(&text), NULL));
     buf_reset(&text, 0);
-    statement_expand(&text, "SELECT (greatest(@.stamp(), coalesce((SELECT max(version) "
-                     "FROM @.entries), 0)) >> 10) + 1", schema);
+    statement_expand(&text,
+                     "SELECT (greatest(@.stamp(), coalesce((SELECT max(version) "
+                     "FROM @.entries), 0)) >> 10) + 1",
+                     schema);
     PGresult *r = bare_exec(b->conn, buf_cstr(&text), NULL);
     b->stamp = strtoll(PQgetvalue(r, 0, 0), NULL, 10);
     PQclear(r);
     buf_release(&text);
 }
 
-static int compare(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a;
-    uint64_t y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
-/* Different keys in ascending order: each batch takes one key of each of `rows` equal ranges. */
+/* Different keys, sorted as respgres sends them: one of each of `rows` equal ranges. */
 static void choose_keys(uint64_t *keys, uint64_t rows, uint64_t of, struct random *random)
 {
     for (uint64_t i = 0; i < rows; i++) {
         uint64_t from = i * of / rows;
         keys[i] = from + random_below(random, (i + 1) * of / rows - from);
     }
-    qsort(keys, rows, sizeof(*keys), compare);
 }
 
 /* Parameters in the order of STMT_COMMIT; blind writes without an expiry. */
@@ -139,8 +136,14 @@ static void run(struct bare *b, const struct options *o)
 
 int main(int argc, char **argv)
 {
-    struct options o = {.url = "", .schema = "respgres", .prefix = "session:", .rows = 256,
-                        .keys = 10000, .size = 512, .seconds = 1, .warmup = 0.2};
+    struct options o = {.url = "",
+                        .schema = "respgres",
+                        .prefix = "session:",
+                        .rows = 256,
+                        .keys = 10000,
+                        .size = 512,
+                        .seconds = 1,
+                        .warmup = 0.2};
     const struct arg args[] = {
         {"url", ARG_TEXT, &o.url, "of the database, whose schema respgres has made"},
         {"schema", ARG_TEXT, &o.schema, "its name (respgres)"},

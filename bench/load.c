@@ -1,10 +1,10 @@
-/* bench_load: N clients of a server that speaks RESP, in one thread, with one epoll loop. Prints one
- * line of name=value: requests per second and their latency.
+/* bench_load: N clients of a server that speaks RESP, in one thread, with one epoll loop. Prints
+ * one line of name=value: requests per second and their latency.
  *
  * redis-benchmark has no pattern of two commands and no way to change the bytes of each SET; this
  * generator makes every number of bench/compare that a RESP server has a part in. A request of the
- * session pattern is a GET and the SETEX behind it. Latency is that of a round (all `depth` requests
- * are sent together), from before it is sent until its last reply. */
+ * session pattern is a GET and the SETEX behind it. Latency is that of a round (all `depth`
+ * requests are sent together), from before it is sent until its last reply. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -38,10 +38,10 @@ struct run {
     int epoll;
     size_t nclients;
     struct client *clients;
-    double rate;          /* requests per second; 0 = as fast as they are answered */
+    double rate; /* requests per second; 0 = as fast as they are answered */
     int64_t started_ns;
-    int64_t measured_ns;  /* when the warm-up was over */
-    int64_t deadline_ns;  /* INT64_MAX = when `requests` are done */
+    int64_t measured_ns; /* when the warm-up was over */
+    int64_t deadline_ns; /* INT64_MAX = when `requests` are done */
 };
 
 static const char *const pattern_names[] = {"ping",    "set",  "get",     "incr", "incr-hot",
@@ -236,9 +236,19 @@ static void report(const struct run *r)
 
 int main(int argc, char **argv)
 {
-    struct options o = {.port = 6379, .pattern = "set", .content = "text", .prefix = "session:",
-                        .clients = 50, .depth = 1, .seconds = 1, .warmup = 0.2, .keys = 10000,
-                        .size = 512, .same = 90, .ttl = 3600, .seed = 1};
+    struct options o = {.port = 6379,
+                        .pattern = "set",
+                        .content = "text",
+                        .prefix = "session:",
+                        .clients = 50,
+                        .depth = 1,
+                        .seconds = 1,
+                        .warmup = 0.2,
+                        .keys = 10000,
+                        .size = 512,
+                        .same = 90,
+                        .ttl = 3600,
+                        .seed = 1};
     const struct arg args[] = {
         {"socket", ARG_TEXT, &o.socket, "path of the server's Unix socket; without it TCP"},
         {"port", ARG_NUMBER, &o.port, "TCP port on 127.0.0.1 (6379)"},

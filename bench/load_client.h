@@ -1,5 +1,5 @@
-/* load_client: one client of the load generator. It sends a round of `depth` requests at once, waits
- * for all replies, and sends the next.
+/* load_client: one client of the load generator. It sends a round of `depth` requests at once,
+ * waits for all replies, and sends the next.
  *
  * The load owns the clients; a client's bytes go out and come in only in client_send and
  * client_receive, which never block. */
@@ -28,21 +28,21 @@ enum pattern {
 struct load {
     /* what to do: */
     enum pattern pattern;
-    const char *prefix;    /* of the keys */
+    const char *prefix; /* of the keys */
     uint64_t keys;
     int depth;
     size_t size;
     uint64_t same_percent; /* of the session pattern's writes */
     int ttl_s;
-    uint64_t requests;     /* 0 = as many as the time allows */
+    uint64_t requests; /* 0 = as many as the time allows */
     struct sample sample;
     struct random random;
     /* what was done: */
-    uint64_t issued;       /* requests, counted when they are sent */
+    uint64_t issued; /* requests, counted when they are sent */
     uint64_t completed;
-    bool measuring;        /* the warm-up is over */
+    bool measuring; /* the warm-up is over */
     uint64_t measured;
-    uint64_t missing;      /* a GET that found nothing, or a value of another size */
+    uint64_t missing; /* a GET that found nothing, or a value of another size */
     uint64_t errors;
     char first_error[200];
     struct histogram latency;
@@ -53,16 +53,16 @@ struct slot;
 struct client {
     int fd;
     bool waits_to_write;
-    bool parked;           /* has nothing to do until the load lets it go on */
+    bool parked; /* has nothing to do until the load lets it go on */
     struct buf in;
     struct buf out;
-    size_t sent;           /* of out */
+    size_t sent; /* of out */
     int depth;
-    int awaited;           /* replies of this round still to come */
-    int round;             /* requests in this round */
-    bool writing;          /* second half of the session pattern */
+    int awaited;  /* replies of this round still to come */
+    int round;    /* requests in this round */
+    bool writing; /* second half of the session pattern */
     int64_t begun_ns;
-    struct slot *slots;    /* depth of them */
+    struct slot *slots; /* depth of them */
 };
 
 void client_init(struct client *c, int fd, int depth);

@@ -23,7 +23,8 @@ PGresult *bare_exec(PGconn *conn, const char *text, struct params *p)
     if (p == NULL)
         return checked(conn, PQexec(conn, text));
     params_finish(p);
-    return checked(conn, PQexecParams(conn, text, p->n, NULL, p->values, p->lengths, p->formats, 0));
+    return checked(conn,
+                   PQexecParams(conn, text, p->n, NULL, p->values, p->lengths, p->formats, 0));
 }
 
 PGresult *bare_exec_prepared(PGconn *conn, const char *name, const struct params *p)

@@ -15,7 +15,8 @@ int main(int argc, char **argv)
         struct buf text;
         buf_init(&text);
         statement_expand(&text, s->text, schema);
-        CHECK(memchr(text.data, '\n', text.len) == NULL && memchr(text.data, '\t', text.len) == NULL);
+        CHECK(memchr(text.data, '\n', text.len) == NULL &&
+              memchr(text.data, '\t', text.len) == NULL);
         printf("%s\t%s\n", s->name, buf_cstr(&text));
         buf_release(&text);
     }

@@ -60,8 +60,9 @@ def pgbench(site, database, script, clients, transactions, size, keys):
     """Each client runs the script `transactions` times; returns scripts per second. The values it
     writes are slices of `pool`: an update to the same bytes would hardly write any WAL."""
     postgres = database.postgres
+    pool = text_value(2 * size)
     out = site.run(["pgbench", "-n", "-M", "prepared", "-c", clients, "-t", transactions,
-                    "-D", f"keys={keys}", "-D", f"size={size}", "-D", f"pool={text_value(2 * size)}",
+                    "-D", f"keys={keys}", "-D", f"size={size}", "-D", f"pool={pool}",
                     "-f", TOP / "bench" / "pgbench" / f"{script}.sql",
                     "-h", postgres.dir, "-p", postgres.port, "-U", database.role, database.name])
     return float(re.search(r"^tps = ([\d.]+)", out, re.MULTILINE).group(1))

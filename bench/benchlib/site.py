@@ -9,9 +9,9 @@ import tempfile
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "tests" / "integration"))
 
-from harness.postgres import Postgres                      # noqa: E402
-from harness.servers import RedisServer, Respgres          # noqa: E402
-from harness.util import clean_environ, remove_tree        # noqa: E402
+from harness.postgres import Postgres                             # noqa: E402
+from harness.servers import RedisServer, Respgres                 # noqa: E402
+from harness.util import children_of, clean_environ, remove_tree  # noqa: E402
 
 # Besides what the tests' cluster has: room for 500 clients of pgbench, and no checkpoint while
 # something is measured. Autovacuum is as PostgreSQL ships it.
@@ -56,6 +56,10 @@ class Cluster(Postgres):
         with open(self.data / "postgresql.conf", "a", encoding="utf8") as f:
             f.write(SETTINGS)
 
+    def backends(self):
+        """The pids of all processes but the postmaster's."""
+        return children_of(self.process.pid)
+
 
 class Site:
     """Owns every process that a benchmark starts. Use it in a with statement."""
@@ -91,7 +95,9 @@ class Site:
 
     def respgres(self, database, **options):
         """A running respgres on a database, with a Unix socket too."""
-        server = Respgres(database.url, {**self.respgres_options, **options})
+        # A second of silence from an overloaded disk must not end a run with an error reply.
+        defaults = {"pg-timeout": 20000}
+        server = Respgres(database.url, {**defaults, **self.respgres_options, **options})
         server.binary = lambda: self.build_dir / "respgres"
         server.options["unixsocket"] = server.dir / "socket"
         return self._start(server)
@@ -128,10 +134,13 @@ class Site:
 
 
 def conditions(site):
-    """One line about the machine and what else it was doing."""
+    """What the figures were measured on."""
     version = site.postgres.psql("SHOW server_version").split()[0]
     redis = site.run(["redis-server", "--version"]).split("v=")[1].split()[0]
-    kind = site.run(["stat", "-f", "-c", "%T", site.postgres.data]).strip()
-    load = ", ".join(f"{x:.1f}" for x in os.getloadavg())
-    return (f"{os.cpu_count()} cores, PostgreSQL {version}, Redis {redis}, data on {kind}; "
-            f"load average {load}")
+    kind = site.run(["findmnt", "-n", "-o", "FSTYPE", "-T", site.postgres.data]).strip()
+    return (f"{os.cpu_count()} cores for servers and generators together, PostgreSQL {version}, "
+            f"Redis {redis}, data on {kind}")
+
+
+def load_average():
+    return " ".join(f"{x:.1f}" for x in os.getloadavg())

@@ -1,5 +1,5 @@
-"""Throughput and latency under load: respgres against redis-server twice and pgbench, in interleaved
-rounds, so that whatever else the machine does falls on all of them."""
+"""Throughput and latency under load: respgres against redis-server twice and pgbench, in
+interleaved rounds, so that whatever else the machine does falls on all of them."""
 
 import collections
 import statistics

@@ -236,6 +236,8 @@ static void pump(struct client *c)
         build(t);
         if (c->active == 0) {
             list_remove(&t->work_node);
+            /* Its own wait for PostgreSQL begins here. */
+            t->arrived_us = loop_now_us(c->engine->loop);
             txn_start(t);
         } else {
             /* A txn that joins takes the node for its own list. */
@@ -244,6 +246,7 @@ static void pump(struct client *c)
                 list_push_front(&c->queue, &t->work_node);
                 return;
             }
+            t->arrived_us = loop_now_us(c->engine->loop);
         }
     }
 }
@@ -253,10 +256,12 @@ void engine_pump_clients(struct engine *e)
     if (e->pumping_now)
         return;
     e->pumping_now = true;
+    /* Clients first: a txn that has to run again is older than those that wait in the queues. */
     while (!list_empty(&e->pumping) || !list_empty(&e->wake)) {
-        engine_wake(e);
-        if (list_empty(&e->pumping))
+        if (list_empty(&e->pumping)) {
+            engine_wake(e);
             continue;
+        }
         struct client *c = LIST_ITEM(e->pumping.next, struct client, pump_node);
         list_remove(&c->pump_node);
         if (c->nheld > 0 && !c->stalled)
@@ -342,6 +347,9 @@ static void note_block(struct txn *t)
 static void start_exec(struct txn *t)
 {
     struct client *c = t->client;
+    for (int i = 0; i < c->nqueued && !c->multi_failed; i++)
+        monitor_feed(c, &c->queued[i]);
+    monitor_feed(c, &t->single);
     if (!c->multi) {
         end_with_error(t, "ERR EXEC without MULTI");
         return;
@@ -430,7 +438,8 @@ static void dispatch(struct txn *t, const struct command *cmd)
         queue_in_multi(t, cmd);
         return;
     }
-    monitor_feed(c, &t->single);
+    if (cmd->id != CMD_EXEC)
+        monitor_feed(c, &t->single);
     if (cmd->id == CMD_MULTI) {
         start_multi(t);
     } else if (cmd->id == CMD_EXEC) {
@@ -445,6 +454,7 @@ static void dispatch(struct txn *t, const struct command *cmd)
         if (cmd->id == CMD_RESET) {
             session_reset(c);
             t->proto = c->proto;
+            t->silent = false;
         }
         t->is_watch = cmd->id == CMD_WATCH;
         queue_txn(t);
@@ -465,8 +475,8 @@ static bool is_http(const struct request *r)
 static void close_for_http(struct txn *t)
 {
     log_event(LOG_WARNING, "http-request-refused", "peer=%s", t->client->info.peer);
-    t->close_after = true;
     t->silent = true;
+    client_kill(t->client);
     done_now(t);
 }
 

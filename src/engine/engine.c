@@ -47,6 +47,7 @@ struct engine *engine_new(struct loop *loop, struct config_store *config, struct
     list_init(&e->closing);
     list_init(&e->pumping);
     list_init(&e->wake);
+    list_init(&e->querying);
     list_init(&e->slowlog);
     unsigned char id[20];
     random_bytes(id, sizeof(id));
@@ -84,6 +85,8 @@ void engine_free(struct engine *e)
     free_client(LIST_ITEM(it, struct client, node));
     LIST_EACH(it, &e->clients)
     free_client(LIST_ITEM(it, struct client, node));
+    LIST_EACH(it, &e->querying) /* nobody waits for these any more */
+    txn_free(LIST_ITEM(it, struct txn, work_node));
     slowlog_release(e);
     keyspace_free(e->keyspace);
     mem_free(e);

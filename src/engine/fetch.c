@@ -152,8 +152,17 @@ void fetch_send(struct engine *e)
 
 /* ---- the answer ---- */
 
+/* The answer is about what was sent; another lane's answer may have come in between. Then the txns
+ * of this batch have to ask again. */
 static void take_item(struct engine *e, struct entry *entry, struct read_item *it)
 {
+    bool live = entry->knowledge == ENTRY_LIVE;
+    if (it->known != known_of(entry) || (live && it->known_bytes != entry->value_version)) {
+        entry->work->crossed = true;
+        value_unref(it->value);
+        it->value = NULL;
+        return;
+    }
     if (!it->changed) {
         if (entry->knowledge == ENTRY_UNKNOWN)
             entry_set_absent(e->keyspace, entry, 0);
@@ -175,6 +184,15 @@ static void take_item(struct engine *e, struct entry *entry, struct read_item *i
     entry_set_live(e->keyspace, entry, v, it->version, it->value_version, it->expires_us);
 }
 
+static bool has_crossed(const struct txn *t)
+{
+    for (int i = 0; i < t->nkeys; i++) {
+        if (t->keys[i].entry->work->crossed)
+            return true;
+    }
+    return false;
+}
+
 static void end_txn(struct txn *t, const struct read_batch *b)
 {
     leave(t);
@@ -183,7 +201,7 @@ static void end_txn(struct txn *t, const struct read_batch *b)
         for (int i = 0; i < t->nkeys; i++)
             entry_wake_later(t->engine, t->keys[i].entry);
         txn_free(t);
-    } else if (b->result == STORE_OK) {
+    } else if (b->result == STORE_OK && !has_crossed(t)) {
         if (t->now_ms < b->time_us / 1000)
             t->now_ms = b->time_us / 1000;
         txn_fetched(t);
@@ -199,6 +217,7 @@ static void on_batch(struct read_batch *b)
     struct read_lane *lane = LIST_ITEM(b, struct read_lane, batch);
     struct engine *e = lane->engine;
     for (size_t i = 0; i < b->n; i++) {
+        lane->entries[i]->work->crossed = false;
         if (b->result == STORE_OK)
             take_item(e, lane->entries[i], &b->items[i]);
         else

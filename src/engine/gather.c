@@ -299,6 +299,19 @@ static struct gather *open_gather(struct engine *e, size_t lane)
     return e->commits[lane].open;
 }
 
+/* These may yet be rejected, or wait: what their clients send next has to wait, too. */
+static void hold_back_clients(struct group *grp)
+{
+    LIST_EACH(it, &grp->txns)
+    {
+        struct txn *t = LIST_ITEM(it, struct txn, work_node);
+        if (t->client == NULL || t->sent_conditional)
+            continue;
+        t->sent_conditional = true;
+        t->client->sent_conditional++;
+    }
+}
+
 /* Client's `open_group` is good for joining only while that gather is open. */
 static void close_gather(struct gather *g)
 {
@@ -311,12 +324,9 @@ static void close_gather(struct gather *g)
             if (t->client == NULL)
                 continue;
             t->client->open_group = NULL;
-            /* From here on this one may be rejected: what its client sends next has to wait. */
-            if (grp->conditional && !t->sent_conditional) {
-                t->sent_conditional = true;
-                t->client->sent_conditional++;
-            }
         }
+        if (grp->conditional)
+            hold_back_clients(grp);
     }
     g->engine->commits[g->lane].open = NULL;
 }
@@ -343,6 +353,7 @@ void gather_join(struct txn *t, size_t lane)
     if (t->client != NULL) {
         t->client->open_group = grp;
         t->client->commit_lane = lane;
+        client_pump_later(t->client); /* what it sent next may join */
     }
     for (int i = 0; i < t->nkeys; i++)
         entry_wake_later(e, t->keys[i].entry);
@@ -434,6 +445,7 @@ static void park(struct group *grp)
     struct engine *e = grp->gather->engine;
     struct gather *g = gather_new(e, grp->gather->lane);
     g->state = GATHER_PARKED;
+    hold_back_clients(grp);
     move_group(grp, g);
     list_push_back(&e->parked, &g->node);
     if (e->nparked++ == 0)
@@ -700,6 +712,11 @@ static void probe(struct gather *g)
     e->store->ops->query(e->store, &g->probe);
 }
 
+bool gather_is_locked(const struct gather *g)
+{
+    return g->state == GATHER_PARKED || g->state == GATHER_PROBING;
+}
+
 void gather_note_abandoned(struct gather *g)
 {
     LIST_EACH(at, &g->groups)
@@ -718,6 +735,10 @@ static void on_commit(struct commit_batch *b)
     struct gather *g = LIST_ITEM(b, struct gather, batch);
     struct engine *e = g->engine;
     e->commits[g->lane].sent = NULL;
+    if (b->result == STORE_LOCKED || b->result == STORE_REFUSED) {
+        LIST_EACH(it, &g->groups)
+        hold_back_clients(LIST_ITEM(it, struct group, node));
+    }
     switch (b->result) {
     case STORE_OK:
         settle_batch(g);

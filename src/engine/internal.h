@@ -98,7 +98,7 @@ struct txn {
     bool readonly;
     bool solo;               /* runs alone: its neighbours in a group must not pay for it */
     bool close_after;        /* QUIT: close once the reply is out */
-    bool sent_conditional;   /* in a batch on the wire that may be rejected */
+    bool sent_conditional;   /* closed for joining, and it may yet be rejected or have to wait */
     int attempts;            /* commits that were rejected */
     int proto;
     int64_t now_ms;
@@ -121,9 +121,9 @@ struct entry_work {
     bool exclusive;           /* one txn fetches to write */
     struct txn *marking;      /* while a txn's keys are resolved: already its mark_at-th key */
     int mark_at;
-    bool waking;              /* in engine->wake */
     struct list wake_node;
     struct entry *entry;
+    bool crossed;             /* the answer being taken is older than what is known */
     size_t fetch_at;          /* index in the batch being built + 1, 0 = not in it */
     struct gather *gather;    /* the batch this entry is in, as written or as checked */
     struct item *item;
@@ -224,6 +224,7 @@ struct engine {
     struct list active;      /* txns that are not done, oldest first */
     struct list closing;     /* clients to be freed at the end of the turn */
     struct list pumping;     /* clients whose next txn may be able to start */
+    struct list querying;    /* txns whose query is under way */
     struct list wake;        /* entries whose queues are to be looked at */
     int32_t *spaces;         /* per database, as the last read batch found them */
     struct read_lane *reads;
@@ -329,7 +330,8 @@ void txn_start(struct txn *t);
 bool txn_join_now(struct txn *t);
 /* Its entries hold what a statement sent after its arrival found. */
 void txn_fetched(struct txn *t);
-/* After a rejected commit: to the place in the queues that its age gives it. */
+/* After a rejected commit or a lost read: back into its client's queue, in order, so that nothing its
+ * client sent later can overtake it. */
 void txn_again(struct txn *t);
 /* Is a watched key still as WATCH found it, given what is known of it now? */
 bool txn_watch_holds(const struct txn_key *k, bool live, int64_t version);
@@ -368,6 +370,8 @@ void gather_join(struct txn *t, size_t lane);
 /* A member's client has been told that it failed; if no other waits either, the batch is not to be
  * sent a second time. */
 void gather_note_abandoned(struct gather *g);
+/* It waits for rows that somebody else holds. */
+bool gather_is_locked(const struct gather *g);
 void gather_send(struct engine *e);
 bool engine_has_gathered(const struct engine *e);
 

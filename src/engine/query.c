@@ -256,6 +256,7 @@ bool query_start(struct txn *t)
         return false;
     }
     txn_set_state(t, TXN_QUERYING);
+    list_push_back(&e->querying, &t->work_node);
     e->store->ops->query(e->store, &t->query);
     return true;
 }

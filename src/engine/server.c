@@ -245,6 +245,8 @@ void monitor_feed(struct client *c, const struct txn_command *tc)
     uint32_t hidden = CF_SKIP_MONITOR | CF_ADMIN;
     if (list_empty(&e->monitors) || (tc->cmd->flags & hidden))
         return;
+    if (c->monitor && (tc->cmd->id == CMD_RESET || tc->cmd->id == CMD_QUIT))
+        return;
     struct buf line;
     buf_init(&line);
     int64_t us = clock_wall_us();

@@ -106,11 +106,18 @@ void txn_free(struct txn *t)
     if (t->state != TXN_DONE)
         list_remove(&t->age_node);
     list_remove(&t->work_node);
+    for (int i = 0; i < t->nkeys; i++)
+        list_remove(&t->keys[i].queue_node);
     release_keys(t);
     release_commands(t);
     buf_release(&t->reply);
     buf_release(&t->rows);
     mem_free(t);
+}
+
+static bool is_active(enum txn_state s)
+{
+    return s != TXN_QUEUED && s != TXN_DONE;
 }
 
 void txn_set_state(struct txn *t, enum txn_state to)
@@ -120,26 +127,28 @@ void txn_set_state(struct txn *t, enum txn_state to)
                         [TXN_EXCLUSIVE] = true, [TXN_QUERYING] = true, [TXN_DONE] = true},
         [TXN_WAITING] = {[TXN_FETCHING] = true, [TXN_GATHERED] = true, [TXN_EXCLUSIVE] = true,
                          [TXN_DONE] = true},
-        [TXN_EXCLUSIVE] = {[TXN_WAITING] = true, [TXN_DONE] = true},
-        [TXN_FETCHING] = {[TXN_GATHERED] = true, [TXN_WAITING] = true, [TXN_FETCHING] = true,
-                          [TXN_DONE] = true},
-        [TXN_GATHERED] = {[TXN_WAITING] = true, [TXN_DONE] = true},
+        [TXN_EXCLUSIVE] = {[TXN_QUEUED] = true, [TXN_DONE] = true},
+        [TXN_FETCHING] = {[TXN_GATHERED] = true, [TXN_QUEUED] = true, [TXN_DONE] = true},
+        [TXN_GATHERED] = {[TXN_QUEUED] = true, [TXN_DONE] = true},
         [TXN_QUERYING] = {[TXN_DONE] = true},
     };
     CHECK(legal[t->state][to]);
     struct client *c = t->client;
     if (c != NULL) {
-        c->active += (t->state == TXN_QUEUED && to != TXN_DONE);
-        c->active -= (t->state != TXN_QUEUED && to == TXN_DONE);
+        bool was_active = t->state != TXN_QUEUED;
+        c->active += is_active(to);
+        c->active -= was_active;
         if (t->readonly)
             c->fetching += (to == TXN_FETCHING) - (t->state == TXN_FETCHING);
         c->gathered += (to == TXN_GATHERED) - (t->state == TXN_GATHERED);
         if (t->sent_conditional)
             c->sent_conditional--;
-        if (t->state == TXN_QUEUED)
+        if (is_active(to) && !was_active)
             client_expect(c, t);
-        if (to == TXN_DONE)
+        if (!is_active(to)) {
             c->expected_bytes -= t->expected_bytes;
+            t->expected_bytes = 0;
+        }
     }
     t->sent_conditional = false;
     t->state = to;
@@ -182,6 +191,7 @@ void txn_done(struct txn *t)
     }
     if (t->stalls)
         client_unstall(c);
+    t->close_after |= t->exec && c->closing; /* CLIENT KILL of itself within the block */
     client_flush(c);
     client_pump_later(c);
 }
@@ -211,6 +221,7 @@ void txn_abandon(struct txn *t, const char *error)
     slot->proto = t->proto;
     slot->memory = sizeof(*slot);
     slot->close_after = t->close_after;
+    slot->silent = t->silent;
     list_init(&slot->age_node);
     list_init(&slot->work_node);
     list_insert_after(&t->client_node, &slot->client_node);
@@ -285,6 +296,8 @@ void txn_build_keys(struct txn *t, const struct watch *watches, int nwatches)
     for (int i = 0; i < nwatches; i++) {
         const struct watch *w = &watches[i];
         struct txn_key *k = add_key(t, w->db, bytes_of(w->key, w->key_len), true);
+        if (k->watched)
+            continue; /* a second WATCH forgives nothing */
         k->watched = true;
         k->watched_live = w->live;
         k->watched_version = w->version;
@@ -572,6 +585,14 @@ static void dequeue(struct txn *t)
     }
 }
 
+/* It may stand before younger ones with nothing in its way: somebody has to look. */
+static void wait_in_queues(struct txn *t)
+{
+    enqueue(t);
+    for (int i = 0; i < t->nkeys; i++)
+        entry_wake_later(t->engine, t->keys[i].entry);
+}
+
 void txn_start(struct txn *t)
 {
     const char *unavailable = engine_unavailable(t->engine);
@@ -579,7 +600,7 @@ void txn_start(struct txn *t)
     if ((t->nkeys > 0 || t->exclusive) && unavailable != NULL)
         txn_fail(t, unavailable);
     else if (way == WAY_BLOCKED)
-        enqueue(t);
+        wait_in_queues(t);
     else
         go(t, way);
 }
@@ -595,20 +616,22 @@ bool txn_join_now(struct txn *t)
         go(t, way);
         return true;
     }
-    if (way == WAY_RUN && c->active == c->gathered && c->sent_conditional == 0 && !t->solo &&
-        gather_lane_for(t, &lane)) {
-        go(t, way);
-        return true;
-    }
-    return false;
+    bool alone = t->solo || (c->open_group != NULL && group_runs_alone(c->open_group));
+    if (way != WAY_RUN || c->active != c->gathered || c->sent_conditional > 0 || alone ||
+        !gather_lane_for(t, &lane))
+        return false;
+    /* What changes nothing is a read, and a read waits for the writes before it. */
+    if (!run(t) && !in_gather(t))
+        return false;
+    gather_join(t, lane);
+    return true;
 }
 
 void txn_again(struct txn *t)
 {
-    struct engine *e = t->engine;
+    for (int i = 0; i < t->nkeys; i++)
+        entry_wake_later(t->engine, t->keys[i].entry);
     if (t->client == NULL) {
-        for (int i = 0; i < t->nkeys; i++)
-            entry_wake_later(e, t->keys[i].entry);
         txn_free(t);
         return;
     }
@@ -617,9 +640,13 @@ void txn_again(struct txn *t)
     t->group = NULL;
     /* Optimism has failed often enough: the next time with its rows locked. */
     t->exclusive |= t->attempts >= MAX_ATTEMPTS;
-    enqueue(t);
-    for (int i = 0; i < t->nkeys; i++)
-        entry_wake_later(e, t->keys[i].entry);
+    txn_set_state(t, TXN_QUEUED);
+    struct list *queue = &t->client->queue;
+    struct list *at = queue->prev;
+    while (at != queue && LIST_ITEM(at, struct txn, work_node)->seq > t->seq)
+        at = at->prev;
+    list_insert_after(at, &t->work_node);
+    client_pump_later(t->client);
 }
 
 static void wake_entry(struct entry_work *w)
@@ -670,6 +697,8 @@ static void time_out(struct txn *t)
     t->engine->timeouts++;
     switch (t->state) {
     case TXN_QUEUED:
+        if ((t->exec || t->exec_abort) && !t->built)
+            client_unwatch(t->client);
         txn_fail(t, error_not_done);
         break;
     case TXN_WAITING:
@@ -683,7 +712,7 @@ static void time_out(struct txn *t)
         if (t->gather->state == GATHER_SENT)
             txn_abandon(t, error_unknown);
         else
-            txn_abandon(t, t->gather->state == GATHER_PARKED ? error_locked : error_not_done);
+            txn_abandon(t, gather_is_locked(t->gather) ? error_locked : error_not_done);
         break;
     case TXN_EXCLUSIVE:
         txn_abandon(t, error_unknown);

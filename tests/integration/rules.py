@@ -192,15 +192,16 @@ def purge(database, key):
 
 
 class Holder:
-    """Somebody in psql: holds a key's row locked until the block ends."""
+    """Somebody in psql: holds the rows of keys locked until the block ends."""
 
-    def __init__(self, database, key):
+    def __init__(self, database, *keys):
         self.conn = database.connect()
         self.conn.autocommit = False
         self.cursor = self.conn.cursor()
-        self.cursor.execute(f"SELECT FROM respgres.entries WHERE {ROW} FOR UPDATE",
-                            (as_key(key),))
-        assert self.cursor.rowcount == 1
+        for key in keys:
+            self.cursor.execute(f"SELECT FROM respgres.entries WHERE {ROW} FOR UPDATE",
+                                (as_key(key),))
+            assert self.cursor.rowcount == 1, key
 
     def release(self):
         self.conn.rollback()
@@ -217,6 +218,14 @@ def waiting_for_locks(database):
     return [pid for pid, in database.postgres.execute(
         "SELECT pid FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'",
         database.name)]
+
+
+def wait_keys_locked(database):
+    """Until the lock pass of a batch that lacks its last statement is through."""
+    wait_until(lambda: database.postgres.execute(
+        "SELECT pid FROM pg_stat_activity WHERE datname = %s AND state = 'active'"
+        " AND wait_event = 'ClientRead' AND application_name LIKE '%% commit-%%'",
+        database.name), what="the keys are locked")
 
 
 def seconds(action):

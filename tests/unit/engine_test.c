@@ -113,10 +113,10 @@ static void what_waits_for_a_lane_shares_a_batch(void)
     struct world w;
     begin(&w);
     hold(&w, MEMORY_COMMIT, true);
-    peer_ask(&w.a, "SET first 1");
-    peer_ask(&w.a, "SET x 1");
-    peer_ask(&w.b, "SET y 1");
-    peer_ask(&w.c, "SET z 1;SET x 2");
+    peer_say(&w.a, "SET first 1");
+    peer_say(&w.a, "SET x 1");
+    peer_say(&w.b, "SET y 1");
+    peer_say(&w.c, "SET z 1;SET x 2");
     EXPECT_INT(in_flight(&w, MEMORY_COMMIT), 1);
     answer(&w, MEMORY_COMMIT);
     EXPECT_INT(in_flight(&w, MEMORY_COMMIT), 3);
@@ -148,22 +148,30 @@ static void increments_of_many_cost_one_write(void)
     struct world w;
     begin(&w);
     hold(&w, MEMORY_COMMIT, true);
-    peer_ask(&w.a, "SET busy 1");
-    peer_ask(&w.a, "INCR n");
-    peer_send(&w.b, "INCR n");
-    peer_send(&w.c, "INCRBY n 10");
+    peer_say(&w.c, "SET busy 1");
+    peer_send(&w.a, "INCR n");
+    peer_send(&w.b, "INCRBY n 10");
     rig_turn(&w.rig);
+    peer_say(&w.b, "INCR n");
     answer(&w, MEMORY_COMMIT);
-    peer_send(&w.b, "INCR n");
-    rig_turn(&w.rig);
+    peer_say(&w.a, "INCR n");
     EXPECT_INT(counts(&w)->writes, 2);
     EXPECT_CSTR(peer_take(&w.b), "");
     answer(&w, MEMORY_COMMIT);
     EXPECT_CSTR(memory_store_text(w.ms, 0, "n"), "12");
-    EXPECT_CSTR(peer_take(&w.a), "+OK :1");
-    EXPECT_CSTR(peer_take(&w.c), ":12");
+    EXPECT_CSTR(peer_take(&w.a), ":1");
+    EXPECT_CSTR(peer_take(&w.b), ":11 :12");
     answer(&w, MEMORY_COMMIT);
-    EXPECT_CSTR(peer_take(&w.b), ":2 :13");
+    EXPECT_CSTR(peer_take(&w.a), ":13");
+    end(&w);
+}
+
+static void a_pipelined_write_joins_the_one_before_it(void)
+{
+    struct world w;
+    begin(&w);
+    EXPECT_CSTR(peer_ask(&w.a, "INCR n;INCRBY n 10;SET other 1;INCR n"), ":1 :11 +OK :12");
+    EXPECT_INT(counts(&w)->commits, 1);
     end(&w);
 }
 
@@ -172,12 +180,12 @@ static void keys_are_served_in_order_of_arrival(void)
     struct world w;
     begin(&w);
     hold(&w, MEMORY_READ, true);
-    peer_ask(&w.a, "APPEND k a");
-    peer_ask(&w.b, "APPEND k b");
-    peer_ask(&w.c, "GET k");
-    peer_ask(&w.a, "APPEND k A");
-    peer_ask(&w.b, "SET k new");
-    peer_ask(&w.c, "APPEND k c");
+    peer_say(&w.a, "APPEND k a");
+    peer_say(&w.b, "APPEND k b");
+    peer_say(&w.c, "GET k");
+    peer_say(&w.a, "APPEND k A");
+    peer_say(&w.b, "SET k new");
+    peer_say(&w.c, "APPEND k c");
     hold(&w, MEMORY_READ, false);
     rig_turn(&w.rig);
     EXPECT_CSTR(peer_take(&w.a), ":1 :3");
@@ -193,9 +201,9 @@ static void readers_do_not_starve_a_writer(void)
     struct world w;
     begin(&w);
     hold(&w, MEMORY_READ, true);
-    peer_ask(&w.a, "GET k");
-    peer_ask(&w.b, "APPEND k b");
-    peer_ask(&w.c, "GET k");
+    peer_say(&w.a, "GET k");
+    peer_say(&w.b, "APPEND k b");
+    peer_say(&w.c, "GET k");
     answer(&w, MEMORY_READ);
     EXPECT_CSTR(peer_take(&w.a), "$-1");
     hold(&w, MEMORY_READ, false);
@@ -210,9 +218,9 @@ static void a_write_waits_for_the_read_before_it(void)
 {
     struct world w;
     begin(&w);
-    peer_ask(&w.a, "SET k old");
+    EXPECT_CSTR(peer_ask(&w.a, "SET k old"), "+OK");
     hold(&w, MEMORY_READ, true);
-    peer_ask(&w.a, "GET k;SET k new;SET other 1");
+    peer_say(&w.a, "GET k;SET k new;SET other 1");
     EXPECT_INT(in_flight(&w, MEMORY_COMMIT), 0);
     EXPECT_CSTR(memory_store_text(w.ms, 0, "other"), "(nil)");
     answer(&w, MEMORY_READ);
@@ -225,7 +233,7 @@ static void a_read_waits_for_the_write_before_it(void)
     struct world w;
     begin(&w);
     hold(&w, MEMORY_COMMIT, true);
-    peer_ask(&w.a, "SET k 1;GET other");
+    peer_say(&w.a, "SET k 1;GET other");
     EXPECT_INT(counts(&w)->reads, 0);
     memory_store_write(w.ms, 0, "other", "late");
     answer(&w, MEMORY_COMMIT);
@@ -241,7 +249,7 @@ static void an_idle_write_command_waits_like_a_read(void)
     EXPECT_CSTR(peer_ask(&w.a, "SET other 1"), "+OK");
     hold(&w, MEMORY_COMMIT, true);
     uint64_t reads = counts(&w)->reads;
-    peer_ask(&w.a, "SET k 1;SETNX other 2");
+    peer_say(&w.a, "SET k 1;SETNX other 2");
     EXPECT_INT(counts(&w)->reads, reads);
     memory_store_write(w.ms, 0, "other", NULL);
     hold(&w, MEMORY_COMMIT, false);
@@ -256,7 +264,7 @@ static void a_get_rides_on_its_own_set(void)
     struct world w;
     begin(&w);
     hold(&w, MEMORY_COMMIT, true);
-    peer_ask(&w.a, "SET k 1;GET k;INCR k;GET k;STRLEN k;TTL k");
+    peer_say(&w.a, "SET k 1;GET k;INCR k;GET k;STRLEN k;TTL k");
     EXPECT_INT(counts(&w)->reads, 0);
     EXPECT_INT(counts(&w)->commits, 1);
     EXPECT_INT(counts(&w)->writes, 1);
@@ -270,7 +278,7 @@ static void a_clients_writes_share_a_batch(void)
     struct world w;
     begin(&w);
     hold(&w, MEMORY_COMMIT, true);
-    peer_ask(&w.a, "SET x 1;SET y 2;SET x 3");
+    peer_say(&w.a, "SET x 1;SET y 2;SET x 3");
     EXPECT_INT(in_flight(&w, MEMORY_COMMIT), 2);
     answer(&w, MEMORY_COMMIT);
     EXPECT_CSTR(peer_take(&w.a), "+OK +OK +OK");
@@ -284,7 +292,7 @@ static void a_rejected_write_is_not_overtaken(void)
     begin(&w);
     EXPECT_CSTR(peer_ask(&w.a, "SET x 1;GET x"), "+OK $1 1");
     hold(&w, MEMORY_COMMIT, true);
-    peer_ask(&w.a, "INCR x;SET y after");
+    peer_say(&w.a, "INCR x;SET y after");
     memory_store_write(w.ms, 0, "x", "10");
     hold(&w, MEMORY_READ, true);
     answer(&w, MEMORY_COMMIT);
@@ -307,9 +315,9 @@ static void nothing_joins_behind_a_conditional_write_on_the_wire(void)
     begin(&w);
     EXPECT_CSTR(peer_ask(&w.a, "SET x 1;GET x"), "+OK $1 1");
     hold(&w, MEMORY_COMMIT, true);
-    peer_ask(&w.a, "INCR x");
-    peer_ask(&w.a, "SET y after");
-    peer_ask(&w.b, "SET z 1");
+    peer_say(&w.a, "INCR x");
+    peer_say(&w.a, "SET y after");
+    peer_say(&w.b, "SET z 1");
     memory_store_write(w.ms, 0, "x", "10");
     answer(&w, MEMORY_COMMIT);
     EXPECT_CSTR(peer_take(&w.a), "");
@@ -328,7 +336,7 @@ static void reads_of_one_client_share_a_fetch(void)
     struct world w;
     begin(&w);
     hold(&w, MEMORY_READ, true);
-    peer_ask(&w.a, "GET x;GET y;MGET x z;EXISTS x");
+    peer_say(&w.a, "GET x;GET y;MGET x z;EXISTS x");
     EXPECT_INT(counts(&w)->reads, 1);
     EXPECT_INT(in_flight(&w, MEMORY_READ), 3);
     answer(&w, MEMORY_READ);
@@ -411,7 +419,7 @@ static void a_group_commits_whole_or_not_at_all(void)
     begin(&w);
     EXPECT_CSTR(peer_ask(&w.a, "MGET x y"), "*2 $-1 $-1");
     hold(&w, MEMORY_COMMIT, true);
-    peer_ask(&w.a, "MSETNX x 1 y 1");
+    peer_say(&w.a, "MSETNX x 1 y 1");
     EXPECT_INT(in_flight(&w, MEMORY_COMMIT), 2);
     memory_store_write(w.ms, 0, "y", "theirs");
     EXPECT(memory_store_execute(w.ms, MEMORY_COMMIT, 0));
@@ -431,7 +439,7 @@ static void what_was_only_read_is_checked(void)
     begin(&w);
     EXPECT_CSTR(peer_ask(&w.a, "SET x 1;MGET x y"), "+OK *2 $1 1 $-1");
     hold(&w, MEMORY_COMMIT, true);
-    peer_ask(&w.a, "DEL x y");
+    peer_say(&w.a, "DEL x y");
     EXPECT_INT(counts(&w)->checks, 1);
     memory_store_write(w.ms, 0, "y", "theirs");
     hold(&w, MEMORY_COMMIT, false);
@@ -448,10 +456,10 @@ static void a_rejected_group_leaves_its_neighbours(void)
     begin(&w);
     EXPECT_CSTR(peer_ask(&w.a, "SET x 1"), "+OK");
     hold(&w, MEMORY_COMMIT, true);
-    peer_ask(&w.c, "SET busy 1");
-    peer_ask(&w.a, "INCR x");
-    peer_ask(&w.b, "INCR y");
-    peer_ask(&w.b, "SET z 1");
+    peer_say(&w.c, "SET busy 1");
+    peer_say(&w.a, "INCR x");
+    peer_say(&w.b, "INCR y");
+    peer_say(&w.b, "SET z 1");
     memory_store_write(w.ms, 0, "x", "5");
     answer(&w, MEMORY_COMMIT);
     answer(&w, MEMORY_COMMIT);
@@ -469,10 +477,10 @@ static void mget_sees_one_snapshot(void)
     begin(&w);
     EXPECT_CSTR(peer_ask(&w.a, "MSET x 1 y 1"), "+OK");
     hold(&w, MEMORY_COMMIT, true);
-    peer_ask(&w.c, "SET busy 1");
-    peer_ask(&w.a, "SET x 2");
-    peer_ask(&w.b, "MGET x y");
-    peer_ask(&w.c, "MGET y x");
+    peer_say(&w.c, "SET busy 1");
+    peer_say(&w.a, "SET x 2");
+    peer_say(&w.b, "MGET x y");
+    peer_say(&w.c, "MGET y x");
     EXPECT_CSTR(peer_take(&w.b), "");
     hold(&w, MEMORY_COMMIT, false);
     rig_turn(&w.rig);
@@ -503,10 +511,10 @@ static void a_read_is_answered_by_a_statement_sent_after_it(void)
     begin(&w);
     EXPECT_CSTR(peer_ask(&w.a, "SET k 1"), "+OK");
     hold(&w, MEMORY_READ, true);
-    peer_ask(&w.a, "GET k");
+    peer_say(&w.a, "GET k");
     EXPECT(memory_store_execute(w.ms, MEMORY_READ, 0));
     memory_store_write(w.ms, 0, "k", "2");
-    peer_ask(&w.b, "GET k");
+    peer_say(&w.b, "GET k");
     answer(&w, MEMORY_READ);
     EXPECT_CSTR(peer_take(&w.a), "$1 1");
     EXPECT_CSTR(peer_take(&w.b), "");
@@ -575,7 +583,7 @@ static void no_answer_comes_from_a_stale_entry(void)
         begin(&w);
         if (t->known != NULL)
             memory_store_write(w.ms, 0, "k", t->known);
-        peer_ask(&w.b, "GET k");
+        peer_say(&w.b, "GET k");
         memory_store_write(w.ms, 0, "k", t->stored);
         EXPECT_CSTR(peer_ask(&w.a, t->command), t->reply);
         EXPECT_CSTR(memory_store_text(w.ms, 0, "k"), t->after);
@@ -607,10 +615,10 @@ static void validation_is_not_borrowed_from_an_earlier_fetch(void)
     memory_store_write(w.ms, 0, "k", "1");
     EXPECT_CSTR(peer_ask(&w.a, "GET k"), "$1 1");
     hold(&w, MEMORY_READ, true);
-    peer_ask(&w.a, "GET k");
+    peer_say(&w.a, "GET k");
     EXPECT(memory_store_execute(w.ms, MEMORY_READ, 0));
     memory_store_write(w.ms, 0, "k", NULL);
-    peer_ask(&w.b, "SETNX k new");
+    peer_say(&w.b, "SETNX k new");
     answer(&w, MEMORY_READ);
     EXPECT_CSTR(peer_take(&w.a), "$1 1");
     EXPECT_CSTR(peer_take(&w.b), "");
@@ -630,7 +638,7 @@ static void a_conflict_runs_again_on_what_is_stored(void)
     memory_store_write(w.ms, 0, "n", "10");
     EXPECT_CSTR(peer_ask(&w.a, "INCR n"), ":11");
     hold(&w, MEMORY_COMMIT, true);
-    peer_ask(&w.a, "INCR n");
+    peer_say(&w.a, "INCR n");
     peer_send(&w.b, "INCR n");
     rig_turn(&w.rig);
     memory_store_write(w.ms, 0, "n", NULL);
@@ -649,7 +657,7 @@ static void a_txn_that_always_loses_finishes(void)
     begin(&w);
     EXPECT_CSTR(peer_ask(&w.a, "SET n 0"), "+OK");
     hold(&w, MEMORY_COMMIT, true);
-    peer_ask(&w.a, "INCR n");
+    peer_say(&w.a, "INCR n");
     int rounds = 0;
     for (; rounds < 50 && in_flight(&w, MEMORY_COMMIT) > 0; rounds++) {
         char text[16];
@@ -713,7 +721,7 @@ static void what_expires_on_the_way_is_not_revived(void)
     begin(&w);
     EXPECT_CSTR(peer_ask(&w.a, "SET k v PX 100;GET k"), "+OK $1 v");
     hold(&w, MEMORY_COMMIT, true);
-    peer_ask(&w.a, "PERSIST k");
+    peer_say(&w.a, "PERSIST k");
     EXPECT_INT(in_flight(&w, MEMORY_COMMIT), 1);
     memory_store_advance(w.ms, 200000);
     hold(&w, MEMORY_COMMIT, false);
@@ -733,12 +741,12 @@ static void reads_on_two_lanes_may_cross(void)
     EXPECT_CSTR(peer_ask(&w.a, "GET k"), "$1 1");
     for (size_t i = 0; i < 2; i++)
         memory_store_hold(w.ms, MEMORY_READ, i, true);
-    peer_ask(&w.a, "GET k");
+    peer_say(&w.a, "GET k");
     EXPECT_INT(memory_store_in_flight(w.ms, MEMORY_READ, 0), 1);
     memory_store_touch(w.ms, 0, "k", memory_store_now_us(w.ms) + 1000000);
     EXPECT(memory_store_execute(w.ms, MEMORY_READ, 0)); /* as known, but for the expiry */
     memory_store_write(w.ms, 0, "k", NULL);
-    peer_ask(&w.b, "GET k");
+    peer_say(&w.b, "GET k");
     EXPECT(memory_store_answer(w.ms, MEMORY_READ, 1));
     rig_turn(&w.rig);
     EXPECT_CSTR(peer_take(&w.b), "$-1");
@@ -757,14 +765,14 @@ static void a_client_stays_on_its_commit_lane(void)
     begin_lanes(&w, 1, 2);
     for (size_t i = 0; i < 2; i++)
         memory_store_hold(w.ms, MEMORY_COMMIT, i, true);
-    peer_ask(&w.a, "SET x 1");
-    peer_ask(&w.b, "SET y 1");
+    peer_say(&w.a, "SET x 1");
+    peer_say(&w.b, "SET y 1");
     EXPECT_INT(memory_store_in_flight(w.ms, MEMORY_COMMIT, 0), 1);
     EXPECT_INT(memory_store_in_flight(w.ms, MEMORY_COMMIT, 1), 1);
     EXPECT(memory_store_answer(w.ms, MEMORY_COMMIT, 1));
     rig_turn(&w.rig);
     EXPECT_CSTR(peer_take(&w.b), "+OK");
-    peer_ask(&w.a, "SET z 1");
+    peer_say(&w.a, "SET z 1");
     EXPECT_INT(memory_store_in_flight(w.ms, MEMORY_COMMIT, 1), 0);
     for (size_t i = 0; i < 2; i++)
         memory_store_hold(w.ms, MEMORY_COMMIT, i, false);
@@ -780,8 +788,8 @@ static void a_key_is_in_one_batch_at_a_time(void)
     begin_lanes(&w, 1, 2);
     for (size_t i = 0; i < 2; i++)
         memory_store_hold(w.ms, MEMORY_COMMIT, i, true);
-    peer_ask(&w.a, "SET k a");
-    peer_ask(&w.b, "SET k b");
+    peer_say(&w.a, "SET k a");
+    peer_say(&w.b, "SET k b");
     EXPECT_INT(memory_store_in_flight(w.ms, MEMORY_COMMIT, 1), 0);
     EXPECT(memory_store_answer(w.ms, MEMORY_COMMIT, 0));
     rig_turn(&w.rig);
@@ -796,6 +804,7 @@ static void a_key_is_in_one_batch_at_a_time(void)
 TEST_MAIN(TEST(replies_come_in_order), TEST(ok_is_held_until_the_commit),
           TEST(one_clients_wait_is_not_anothers), TEST(what_waits_for_a_lane_shares_a_batch),
           TEST(a_plain_set_needs_no_fetch), TEST(increments_of_many_cost_one_write),
+          TEST(a_pipelined_write_joins_the_one_before_it),
           TEST(keys_are_served_in_order_of_arrival), TEST(readers_do_not_starve_a_writer),
           TEST(a_write_waits_for_the_read_before_it), TEST(a_read_waits_for_the_write_before_it),
           TEST(an_idle_write_command_waits_like_a_read), TEST(a_get_rides_on_its_own_set),

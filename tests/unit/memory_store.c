@@ -30,6 +30,7 @@ struct lane {
     bool xact_waits;         /* an operation of it is under way */
     enum xact_phase phase;
     enum store_result result;
+    int spaces[MEMORY_DATABASES]; /* as the read, or the transaction's last one, found them */
     struct step *steps;
     size_t nsteps;
 };
@@ -198,11 +199,19 @@ static void run_read_item(struct memory_store *ms, const struct memory_rows *d, 
     }
 }
 
-static void run_read(struct memory_store *ms, struct read_batch *b)
+static void run_read(struct memory_store *ms, struct lane *l)
 {
+    struct read_batch *b = l->read;
     b->time_us = ms->now_us;
+    memcpy(l->spaces, ms->data.spaces, sizeof(l->spaces));
     for (size_t i = 0; i < b->n; i++)
         run_read_item(ms, &ms->data, &b->items[i]);
+}
+
+static void give_spaces(const struct lane *l, int32_t *spaces, size_t n)
+{
+    for (size_t db = 0; spaces != NULL && db < n && db < MEMORY_DATABASES; db++)
+        spaces[db] = l->spaces[db];
 }
 
 /* ---- commits: STMT_COMMIT, or STMT_LOCK_KEYS and STMT_COMMIT_CHECKED ---- */
@@ -221,7 +230,8 @@ static bool expectation_holds(const struct memory_store *ms, const struct commit
     case EXPECT_VALUE_AT:
         return live && r->value_version == it->expected;
     case EXPECT_ABSENT_AT:
-        return !live && (r == NULL ? 0 : r->version) <= it->expected;
+        return !live && (r == NULL ? 0 : r->version) <= it->expected &&
+               ms->data.spaces[it->db] == it->expected_space;
     }
     check_failed("expectation", __FILE__, __LINE__);
 }
@@ -403,6 +413,7 @@ static void run_in_view(struct memory_store *ms, struct lane *l, bool reads)
     }
     for (size_t i = 0; reads && i < x->nreads; i++)
         run_read_item(ms, &view, &x->reads[i]);
+    memcpy(l->spaces, view.spaces, sizeof(l->spaces));
     x->time_us = ms->now_us;
     memory_rows_release(&view);
 }
@@ -442,6 +453,8 @@ static void answer_xact(struct lane *l, enum store_result result)
     bool keyspace = l->phase == XACT_STEP && result == STORE_OK && x->query->kind == QUERY_KEYSPACE;
     struct store_keyspace *release = keyspace ? x->query->keyspace : NULL;
     x->result = result;
+    if (result == STORE_OK && l->phase != XACT_END)
+        give_spaces(l, x->spaces, x->nspaces);
     l->xact_waits = false;
     if (l->phase == XACT_END || result != STORE_OK) {
         l->xact = NULL;
@@ -485,14 +498,14 @@ bool memory_store_execute(struct memory_store *ms, enum memory_lane kind, size_t
         return false;
     if (l->ran)
         return true;
-    l->ran = true;
     l->result = STORE_OK;
     if (l->read != NULL)
-        run_read(ms, l->read);
+        run_read(ms, l);
     else if (l->commit != NULL)
         l->result = run_commit(ms, l->commit);
     else
         l->result = run_xact(ms, l);
+    l->ran = true;
     return true;
 }
 
@@ -505,6 +518,8 @@ static void answer_lane(struct lane *l, enum store_result result)
     l->commit = NULL;
     if (read != NULL) {
         read->result = result;
+        if (result == STORE_OK)
+            give_spaces(l, read->spaces, read->nspaces);
         read->done(read);
     } else if (commit != NULL) {
         commit->result = result;

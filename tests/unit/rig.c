@@ -170,8 +170,8 @@ void peer_send(struct peer *p, const char *commands)
     }
 }
 
-/* Moves the output over, as net does. */
-static void collect(struct peer *p)
+/* As net does. */
+void peer_collect(struct peer *p)
 {
     struct buf *out = p->client != NULL ? client_out(p->client) : NULL;
     if (out == NULL || out->len == 0)
@@ -185,7 +185,7 @@ static void collect(struct peer *p)
 
 const char *peer_take(struct peer *p)
 {
-    collect(p);
+    peer_collect(p);
     p->text.len = 0;
     for (size_t i = 0; i < p->in.len; i++) {
         bool crlf = p->in.data[i] == '\r' && i + 1 < p->in.len && p->in.data[i + 1] == '\n';
@@ -199,9 +199,14 @@ const char *peer_take(struct peer *p)
     return buf_cstr(&p->text);
 }
 
-const char *peer_ask(struct peer *p, const char *commands)
+void peer_say(struct peer *p, const char *commands)
 {
     peer_send(p, commands);
     rig_turn(p->rig);
+}
+
+const char *peer_ask(struct peer *p, const char *commands)
+{
+    peer_say(p, commands);
     return peer_take(p);
 }

@@ -50,8 +50,12 @@ void peer_release(struct peer *p);
 /* Commands, one per ';', arguments split at blanks (`~` = an empty one). Nothing is turned. */
 void peer_send(struct peer *p, const char *commands);
 void peer_send_argv(struct peer *p, int argc, const struct bytes *argv);
+/* Moves what has come to `in`. */
+void peer_collect(struct peer *p);
 /* What has come since the last time, on one line: every CRLF but the last is a blank. */
 const char *peer_take(struct peer *p);
+/* Sends and turns. */
+void peer_say(struct peer *p, const char *commands);
 /* Sends, turns and takes. */
 const char *peer_ask(struct peer *p, const char *commands);
 

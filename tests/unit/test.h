@@ -1,5 +1,6 @@
 /* test: the smallest unit-test frame. A test is a function; EXPECT* record failures and go on.
- * A test program ends with a line "N passed, N failed" and exits 1 on failure. */
+ * A test program ends with a line "N passed, N failed" and exits 1 on failure. With an argument it
+ * runs only the tests whose names contain it. */
 #ifndef RESPGRES_TESTS_UNIT_TEST_H
 #define RESPGRES_TESTS_UNIT_TEST_H
 
@@ -53,25 +54,29 @@ struct test {
 
 #define TEST(f) {#f, f}
 
-static inline int test_main(const struct test *tests, size_t n)
+static inline int test_main(const struct test *tests, size_t n, const char *only)
 {
     int failed = 0;
+    int ran = 0;
     setvbuf(stdout, NULL, _IOLBF, 0); /* an abort must not take the lines so far along */
     for (size_t i = 0; i < n; i++) {
+        if (only != NULL && strstr(tests[i].name, only) == NULL)
+            continue;
         test_failures = 0;
         tests[i].run();
+        ran++;
         printf("%s %s\n", test_failures ? "FAIL" : "ok  ", tests[i].name);
         failed += test_failures != 0;
     }
-    printf("%d passed, %d failed\n", (int)n - failed, failed);
+    printf("%d passed, %d failed\n", ran - failed, failed);
     return failed != 0;
 }
 
 #define TEST_MAIN(...)                                                                             \
-    int main(void)                                                                                 \
+    int main(int argc, char **argv)                                                                \
     {                                                                                              \
         const struct test tests[] = {__VA_ARGS__};                                                 \
-        return test_main(tests, sizeof(tests) / sizeof(tests[0]));                                 \
+        return test_main(tests, sizeof(tests) / sizeof(tests[0]), argc > 1 ? argv[1] : NULL);      \
     }
 
 #endif

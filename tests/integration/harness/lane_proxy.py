@@ -8,6 +8,7 @@ import collections
 import socket
 import struct
 import threading
+import time
 
 from .proxy import _reset
 from .util import wait_until
@@ -63,6 +64,7 @@ class LaneProxy:
     def __init__(self, target):
         self.target = target
         self.requests = []
+        self.request_delay_s = 0.0  # what respgres sends arrives so much later, answers do not
         self._gates = []
         self._connections = []
         self._lock = threading.Lock()
@@ -202,6 +204,8 @@ class _Connection:
         statements, sent = [], 0
         while True:
             kind, message = _message(self.client)
+            if sent == 0 and self.proxy.request_delay_s:
+                time.sleep(self.proxy.request_delay_s)
             sent += len(message)
             gate = None
             if kind == b"B":

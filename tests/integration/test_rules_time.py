@@ -1,0 +1,372 @@
+"""STORE.md 10 and 32 to 34, and "time is PostgreSQL's clock, everywhere; expired = absent in every
+read and write path": expiry, tombstones and the sweeper."""
+
+import glob
+import time
+
+import pytest
+import redis
+
+from harness import wait_until
+from rules import (NIL, OK, Holder, Threads, as_key, behind, bulk, lanes, number,  # noqa: F401
+                   pair, row, send, stat, update, waiting_for_locks)
+
+pytestmark = pytest.mark.rows
+
+
+# --- 10: expiry is decided in SQL -------------------------------------------------------------------
+
+def test_a10_a_write_that_waited_for_a_lock_revives_nothing(lab, database):
+    """PERSIST and others come in time, wait for somebody's lock, and go on after the key has expired
+    and was read as gone: it is back."""
+    server, other = (lab.respgres(database, pg_timeout=8000) for _ in range(2))  # lock_timeout 1 s
+    client = server.client()
+    commands = {
+        # key: command, reply, what the key is afterwards
+        "persist": (["PERSIST", "persist"], number(0), None),
+        "expire": (["EXPIRE", "expire", "100"], number(0), None),
+        "getex": (["GETEX", "getex", "PERSIST"], NIL, None),
+        "xx": (["SET", "xx", "w", "XX"], NIL, None),
+        "incr": (["INCRBY", "incr", "7"], number(7), b"7"),
+        "append": (["APPEND", "append", "x"], number(1), b"x"),
+        "keepttl": (["SET", "keepttl", "w", "KEEPTTL"], OK, b"w"),
+        "getdel": (["GETDEL", "getdel"], NIL, None),
+    }
+    for key in commands:
+        client.set(key, "5", px=600)
+    with Holder(database, *commands) as holder:
+        clients = {key: send(server, *command) for key, (command, _, _) in commands.items()}
+        wait_until(lambda: waiting_for_locks(database), what="the batch waits for the lock")
+        wait_until(lambda: other.client().mget(list(commands)) == [None] * len(commands), 3,
+                   "the keys have expired")
+        assert waiting_for_locks(database), "it did not wait long enough"
+        holder.release()
+        for key, raw in clients.items():
+            assert raw.reply() == commands[key][1], key
+    for reader in (client, other.client()):
+        for key, (_, _, value) in commands.items():
+            assert reader.get(key) == value, key
+            assert reader.ttl(key) == (-2 if value is None else -1), key
+
+
+def test_a10_gone_for_one_is_gone_for_all(lab, database, lanes):
+    """An instance with a bad idea of PostgreSQL's clock (its requests take long, the answers do not)
+    tells a key as expired that others still read."""
+    lanes.request_delay_s = 0.15
+    early, other = behind(lab, database, lanes).client(), lab.respgres(database).client()
+    for gone in (lambda: early.get("k") is None, lambda: early.exists("k") == 0,
+                 lambda: early.set("k", "x", nx=True)):
+        other.set("k", "v", px=700)
+        assert not gone()
+        wait_until(gone)
+        assert other.get("k") in (None, b"x")
+    other.set("k", "v", px=400)
+    assert early.get("k") == b"v"
+    wait_until(lambda: other.get("k") is None)
+    assert early.get("k") is None
+
+
+def test_a10_time_does_not_go_back(pair):
+    """Each command takes the time from wherever: PTTL rises, or a key that was gone is there again."""
+    clients = [server.client() for server in pair]
+    clients[0].set("k", "v", px=100_000)
+    last = {client: 100_000 for client in clients}
+    clients[0].set("short", "v", px=300)
+    gone = {client: False for client in clients}
+    for _ in range(150):
+        for client in clients:
+            left = client.pttl("k")
+            assert left <= last[client]
+            last[client] = left
+            there = client.get("short") is not None
+            assert not (there and any(gone.values()))
+            gone[client] = not there
+    assert last[clients[0]] < 100_000
+
+
+def test_a10_expired_is_absent_in_every_path(pair, database):
+    """A key that has just expired, not swept, in both memories: some command still finds it."""
+    a, b = (server.client() for server in pair)
+    raw = pair[0].raw()
+    expected = [
+        (["GET", "k"], NIL), (["MGET", "k"], b"*1\r\n" + NIL), (["EXISTS", "k"], number(0)),
+        (["TTL", "k"], number(-2)), (["PTTL", "k"], number(-2)), (["EXPIRETIME", "k"], number(-2)),
+        (["TYPE", "k"], b"+none\r\n"), (["STRLEN", "k"], number(0)), (["TOUCH", "k"], number(0)),
+        (["GETRANGE", "k", "0", "-1"], bulk("")), (["KEYS", "*"], b"*0\r\n"), (["DBSIZE"], number(0)),
+        (["SCAN", "0"], b"*2\r\n$1\r\n0\r\n*0\r\n"), (["PERSIST", "k"], number(0)),
+        (["EXPIRE", "k", "9"], number(0)), (["DEL", "k"], number(0)), (["UNLINK", "k"], number(0)),
+        (["GETDEL", "k"], NIL), (["GETEX", "k"], NIL), (["SET", "k", "w", "XX"], NIL),
+    ]
+    makes = [
+        (["SETNX", "k", "w"], number(1), b"w"), (["SET", "k", "w", "NX"], OK, b"w"),
+        (["SET", "k", "w", "GET"], NIL, b"w"), (["SET", "k", "w", "KEEPTTL"], OK, b"w"),
+        (["GETSET", "k", "w"], NIL, b"w"), (["INCR", "k"], number(1), b"1"),
+        (["APPEND", "k", "w"], number(1), b"w"), (["SETRANGE", "k", "1", "w"], number(2), b"\0w"),
+        (["MSETNX", "k", "w"], number(1), b"w"), (["INCRBYFLOAT", "k", "0.5"], bulk("0.5"), b"0.5"),
+    ]
+
+    def expire():
+        a.set("k", "5", px=25)
+        b.get("k")
+        wait_until(lambda: row(database, "k", "expires_at < clock_timestamp()")[0], interval=0.005)
+
+    expire()
+    for command, reply in expected:
+        assert raw.command(*command) == reply, command
+    assert "db0" not in a.info("keyspace")
+    assert database.execute("SELECT count(*) FROM respgres.keys") == [(0,)]
+    for command, reply, value in makes:
+        expire()
+        assert raw.command(*command) == reply, command
+        assert b.get("k") == value, command
+        assert b.ttl("k") == -1, command
+        a.delete("k")
+
+
+def test_a10_a_watched_key_that_expires_ends_the_txn(pair):
+    """As in Redis 7; unless it had expired before WATCH."""
+    a, b = (server.client() for server in pair)
+    a.set("k", "v", px=500)
+    pipe = a.pipeline()
+    pipe.watch("k")
+    assert pipe.get("k") == b"v"
+    wait_until(lambda: b.get("k") is None)
+    pipe.multi()
+    pipe.set("j", "v")
+    with pytest.raises(redis.WatchError):
+        pipe.execute()
+    pipe.watch("k")
+    pipe.multi()
+    pipe.set("j", "v")
+    assert pipe.execute() == [True]
+
+
+# --- PostgreSQL's clock --------------------------------------------------------------------------------
+
+def faketime(server, path):
+    """Its clock is what the file at `path` says."""
+    library = next(iter(glob.glob("/usr/lib/*/faketime/libfaketime.so.1")), None)
+    assert library, "libfaketime is missing: install faketime"
+    original = server.command_line
+    server.command_line = lambda: [
+        "env", f"LD_PRELOAD={library}", f"FAKETIME_TIMESTAMP_FILE={path}", "FAKETIME_NO_CACHE=1",
+        "FAKETIME_DONT_FAKE_MONOTONIC=1", "DONT_FAKE_MONOTONIC=1",
+        "ASAN_OPTIONS=detect_leaks=0:exitcode=99:verify_asan_link_order=0", *original()]
+    return server.start()
+
+
+@pytest.mark.parametrize("shift", ["+3600", "-3600"])
+def test_time_is_postgresqls(lab, database, tmp_path, shift):
+    """The host's clock is wrong by an hour: keys live an hour longer or shorter, or are gone at once,
+    and versions lose against those of others."""
+    clock = tmp_path / "clock"
+    clock.write_text(shift + "\n")
+    wrong = faketime(lab.respgres(database, start=False), clock)
+    assert abs(int(wrong.client().info("server")["server_time_usec"]) / 1e6
+               - time.time() - float(shift)) < 60, "its clock is not shifted"
+    right = lab.respgres(database).client()
+    client = wrong.client()
+
+    def check():
+        now, = database.execute("SELECT extract(epoch FROM clock_timestamp())::float8")[0]
+        client.setex("setex", 100, "v")
+        client.set("px", "v", px=100_000)
+        client.set("exat", "v", exat=int(now) + 100)
+        client.set("expireat", "v")
+        assert client.expireat("expireat", int(now) + 100)
+        assert client.set("expire", "v") and client.expire("expire", 100)
+        right.setex("theirs", 100, "v")
+        for key in ("setex", "px", "exat", "expireat", "expire", "theirs"):
+            for reader in (client, right):
+                assert reader.get(key) == b"v", key
+                assert 97 <= reader.ttl(key) <= 101, (key, reader.ttl(key))
+                assert abs(reader.expiretime(key) - now - 100) < 3, key
+            left, = row(database, key, "extract(epoch FROM expires_at - clock_timestamp())")
+            assert 97 < left < 101, key
+        client.set("short", "v", px=80)
+        assert client.get("short") == b"v"
+        wait_until(lambda: client.get("short") is None, 2)
+        assert client.set("past", "v", exat=int(now) - 10)
+        assert client.get("past") is None and right.exists("past") == 0
+        version, = row(database, "setex", "(respgres.stamp() - version) >> 10")
+        assert 0 <= version < 30_000_000, "microseconds behind PostgreSQL's clock"
+        assert client.incr("n") == right.incr("n") - 1
+        assert right.get("n") == client.get("n")
+
+    check()
+    clock.write_text("+0\n")  # somebody sets the clock right
+    check()
+    assert client.set("last", "v")
+
+
+def test_the_wall_clock_jumps(lab, database, tmp_path):
+    """While it runs: what it had computed from the wall clock is wrong from then on."""
+    clock = tmp_path / "clock"
+    clock.write_text("+0\n")
+    server = faketime(lab.respgres(database, start=False), clock)
+    client = server.client()
+    client.setex("k", 100, "v")
+    for shift in ("+7200", "-7200", "+86400"):
+        clock.write_text(shift + "\n")
+        assert client.get("k") == b"v"
+        assert 90 <= client.ttl("k") <= 100
+        client.setex("j", 100, "v")
+        assert 98 < row(database, "j", "extract(epoch FROM expires_at - clock_timestamp())")[0] < 101
+        assert client.incr("n")
+
+
+# --- tombstones ------------------------------------------------------------------------------------------
+
+def test_a_deleted_key_leaves_a_tombstone(pair, database):
+    """DEL and the like remove the row: a write that is still under way somewhere brings it back."""
+    a = pair[0].client()
+    for command in (["DEL", "k"], ["UNLINK", "k"], ["GETDEL", "k"], ["EXPIRE", "k", "-1"],
+                    ["PEXPIREAT", "k", "1"], ["GETEX", "k", "EXAT", "1"]):
+        a.setex("k", 100, "v")
+        before = row(database, "k")[0]
+        a.execute_command(*command)
+        version, _, value, expires_at, expire_slot = row(database, "k")
+        assert value is None and expires_at is None, command
+        assert version > before, command
+        assert expire_slot is not None, "the sweeper will never find it"
+    a.delete("never", "there")
+    assert row(database, "never") is None
+
+
+def age(database, key, by, slot=0):
+    """As if the key had been written, and had expired, so long ago."""
+    update(database, key, "expires_at = expires_at - %s::interval, updated_at = updated_at - %s::interval,"
+           " created_at = created_at - %s::interval, expire_slot = %s", by, by, by, slot)
+
+
+def wait_swept(database, *keys):
+    wait_until(lambda: all(row(database, key) is None for key in keys), 5, f"{keys} are swept")
+
+
+def test_the_sweeper_takes_what_is_due_and_nothing_else(lab, database):
+    """It takes too much, too early, or leaves something for ever."""
+    server = lab.respgres(database, sweep_interval=20, tombstone_retention="1h")
+    client = server.client()
+    for key in ("expired long ago", "expired just now", "alive"):
+        client.setex(key, 100, "v")
+    client.mset({"for ever": "v", "deleted long ago": "v", "deleted just now": "v"})
+    client.delete("deleted long ago", "deleted just now")
+    with client.pipeline() as pipe:  # leaves a placeholder
+        pipe.watch("old placeholder", "placeholder")
+        pipe.multi()
+        pipe.set("x", 1)
+        pipe.execute()
+    for key, by in (("deleted long ago", "2 h"), ("deleted just now", "10 min"),
+                    ("old placeholder", "2 min"), ("placeholder", "0 s"), ("alive", "0 s"),
+                    ("for ever", "0 s"), ("expired just now", "110 s"), ("expired long ago", "5 min")):
+        age(database, key, by)
+    wait_swept(database, "expired long ago", "deleted long ago", "old placeholder")
+    for key in ("expired just now", "deleted just now", "placeholder", "alive", "for ever"):
+        assert row(database, key) is not None, key
+    assert client.mget("alive", "for ever", "expired just now") == [b"v", b"v", None]
+    # 34: their slots have been moved on to where they are due, and none beyond
+    wait_until(lambda: database.execute(
+        "SELECT count(*) FROM respgres.entries WHERE expire_slot = 0") == [(0,)])
+    assert row(database, "for ever")[4] is None
+    early = database.execute(
+        "SELECT key FROM respgres.entries WHERE expires_at IS NOT NULL AND value IS NOT NULL"
+        " AND expire_slot > respgres.slot_of(expires_at + interval '60 s') + 1")
+    assert early == []
+    assert stat(server, "postgres_swept_rows") == 3
+
+
+def test_a13_the_sweeper_leaves_no_tombstones(lab, database):
+    """The trigger that keeps a person's DELETE takes the sweeper for a person: each expired key leaves
+    a row for a week."""
+    server = lab.respgres(database, sweep_interval=20)
+    client = server.client()
+    with client.pipeline(transaction=False) as pipe:
+        for i in range(200):
+            pipe.setex(f"k{i}", 100, "v")
+        pipe.execute()
+    database.execute("UPDATE respgres.entries SET expires_at = now() - interval '5 min', expire_slot = 0")
+    wait_until(lambda: database.execute("SELECT count(*) FROM respgres.entries") == [(0,)], 5)
+
+
+def test_the_sweeper_leaves_what_somebody_holds(lab, database):
+    """One locked row among those that are due: nothing is swept, or clients wait for the sweeper."""
+    server = lab.respgres(database, sweep_interval=20)
+    client = server.client()
+    for key in "abc":
+        client.setex(key, 100, "v")
+        age(database, key, "1 h")
+    for key in "abc":
+        client.setex(key, 100, "v")
+    with Holder(database, "b"):
+        for key in "ac":
+            age(database, key, "1 h")
+        database.execute("SELECT 1")
+        wait_swept(database, "a", "c")
+        assert client.set("d", "v")
+    age(database, "b", "1 h")
+    wait_swept(database, "b")
+
+
+def test_d32_one_instance_sweeps(lab, database):
+    """The sweeper is elected by a lock that ends with the transaction: with one of the session's a
+    pooler gives it to somebody else, and nobody sweeps, or all do."""
+    conn = database.connect()
+    with conn.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(hashtext('respgres.sweeper'), hashtext('respgres'))")
+    servers = [lab.respgres(database, sweep_interval=20) for _ in range(2)]
+    client = servers[0].client()
+    for i in range(50):
+        client.setex(f"k{i}", 100, "v")
+    database.execute("UPDATE respgres.entries SET expires_at = now() - interval '5 min', expire_slot = 0")
+    time.sleep(0.3)
+    assert [stat(server, "postgres_swept_rows") for server in servers] == [0, 0]
+    conn.close()
+    wait_until(lambda: database.execute("SELECT count(*) FROM respgres.entries") == [(0,)], 5)
+    wait_until(lambda: sum(stat(server, "postgres_swept_rows") for server in servers) == 50)
+    assert database.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+                            " AND database = (SELECT oid FROM pg_database"
+                            " WHERE datname = current_database())")[0][0] <= 1
+
+
+def test_the_sweeper_does_not_take_what_is_written_meanwhile(lab, database):
+    """A key that expired long ago is set again just when the sweeper comes: an acknowledged SET is
+    gone."""
+    servers = [lab.respgres(database, sweep_interval=10) for _ in range(2)]
+
+    def write(number_):
+        def run(ending):
+            clients, i = [server.client() for server in servers], 0
+            conn = database.connect()
+            with conn.cursor() as cursor:
+                while not ending.is_set():
+                    i += 1
+                    cursor.execute("UPDATE respgres.entries SET expire_slot = 0,"
+                                   " expires_at = now() - interval '1 h' WHERE key = %s",
+                                   (as_key(f"k{number_}"),))
+                    time.sleep(0.001 * (i % 12))
+                    clients[i % 2].setex(f"k{number_}", 1000, i)
+                    assert clients[1 - i % 2].get(f"k{number_}") == b"%d" % i
+            conn.close()
+        return run
+
+    with Threads(*map(write, range(4))) as threads:
+        threads.run_for(1.5)
+    assert sum(stat(server, "postgres_swept_rows") for server in servers) > 3
+
+
+def test_many_due_rows_are_swept_in_small_batches(lab, database):
+    """A backlog is swept in one statement, or never: other clients wait, or the table grows."""
+    server = lab.respgres(database, sweep_interval=100)
+    client = server.client()
+    database.execute(
+        "INSERT INTO respgres.entries (key, value, expires_at, expire_slot)"
+        " SELECT ('k' || g)::bytea, 'v', now() - interval '1 h', 0 FROM generate_series(1, 5000) g")
+    slowest = 0.0
+    deadline = time.monotonic() + 10
+    while database.execute("SELECT count(*) FROM respgres.entries WHERE key LIKE 'k%'") != [(0,)]:
+        before = time.monotonic()
+        client.set("other", "v")
+        slowest = max(slowest, time.monotonic() - before)
+        assert before < deadline, "the backlog stays"
+    assert slowest < 0.5
+    assert stat(server, "postgres_swept_rows") == 5000
