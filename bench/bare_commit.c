@@ -23,7 +23,8 @@ struct options {
 
 struct bare {
     PGconn *conn;
-    int64_t stamp;
+    int64_t rows;
+    int64_t stamp; /* of the next batch; each row takes one */
     struct params batches[VARIANTS];
     uint64_t sent;
 };
@@ -104,7 +105,8 @@ static void send_batch(struct bare *b)
 {
     enum { STAMP = 4 };
     struct params *p = &b->batches[b->sent++ % VARIANTS];
-    int64_t stamp = b->stamp++ << 10 | SLOT;
+    int64_t stamp = b->stamp << 10 | SLOT;
+    b->stamp += b->rows;
     buf_put_be32_at(&p->data[STAMP], 0, (uint32_t)(stamp >> 32));
     buf_put_be32_at(&p->data[STAMP], 4, (uint32_t)stamp);
     PGresult *r = bare_exec_prepared(b->conn, statement_get(STMT_COMMIT)->name, p);
@@ -157,7 +159,7 @@ int main(int argc, char **argv)
     args_parse(argc, argv, args, sizeof(args) / sizeof(args[0]));
     if (o.rows < 1 || o.rows > o.keys)
         die("a batch has at least one row and at most as many as there are keys");
-    struct bare b = {.conn = bare_connect(o.url)};
+    struct bare b = {.conn = bare_connect(o.url), .rows = (int64_t)o.rows};
     struct sample sample;
     sample_init(&sample, true, 1);
     struct random random = random_from(2);

@@ -85,7 +85,8 @@ class Contest:
         if key not in self._pgbench:
             # About as long as a round. By number, because -T counts the time to connect, which
             # with 500 clients is longer than a round.
-            transactions = max(20, round(5000 * self.seconds / case.clients))
+            total = (2000 if case.clients == 1 else 5000) * self.seconds
+            transactions = max(20, round(total / case.clients))
             self._pgbench[key] = generators.pgbench(
                 self.site, self.hand_made, case.pattern, case.clients, transactions, case.size,
                 self.keys)

@@ -276,6 +276,5 @@ static void on_xact(struct store_xact *x)
         take_answer(ex);
     else
         start_running(ex);
-    engine_wake(e);
     engine_pump_clients(e);
 }

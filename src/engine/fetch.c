@@ -202,8 +202,7 @@ static void end_txn(struct txn *t, const struct read_batch *b)
             entry_wake_later(t->engine, t->keys[i].entry);
         txn_free(t);
     } else if (b->result == STORE_OK && !has_crossed(t)) {
-        if (t->now_ms < b->time_us / 1000)
-            t->now_ms = b->time_us / 1000;
+        txn_set_now(t, b->time_us / 1000);
         txn_fetched(t);
     } else if (b->result == STORE_REFUSED) {
         txn_fail(t, "ERR out of memory");
@@ -228,6 +227,5 @@ static void on_batch(struct read_batch *b)
     list_append_all(&txns, &lane->sent);
     while (!list_empty(&txns))
         end_txn(LIST_ITEM(txns.next, struct txn, work_node), b);
-    engine_wake(e);
     engine_pump_clients(e);
 }

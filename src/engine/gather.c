@@ -755,7 +755,6 @@ static void on_commit(struct commit_batch *b)
         give_up(g);
         break;
     }
-    engine_wake(e);
     engine_pump_clients(e);
 }
 
@@ -809,7 +808,6 @@ static void on_probe(struct store_query *q)
         ready_again(g);
     if (e->nparked > 0)
         timer_set(e->parked_timer, PROBE_INTERVAL_US);
-    engine_wake(e);
     engine_pump_clients(e);
 }
 
@@ -833,6 +831,5 @@ static void on_parked_timer(void *arg)
     }
     if (e->nparked > 0)
         timer_set(e->parked_timer, PROBE_INTERVAL_US);
-    engine_wake(e);
     engine_pump_clients(e);
 }

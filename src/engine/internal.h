@@ -295,6 +295,7 @@ struct client {
     bool authenticated;
     bool closed;              /* net has let go */
     bool closing;             /* QUIT or killed: takes no more */
+    bool killed_itself;       /* closes behind the reply of what did it */
     bool monitor;
     char *name;               /* owned, "" if unset */
     char *lib_name;

@@ -142,7 +142,7 @@ static int64_t kill_matching(struct client *c, const struct kill_filter *f)
             continue;
         n++;
         if (other == c)
-            c->closing = true; /* after the reply: see session_client */
+            c->closing = c->killed_itself = true;
         else
             client_kill(other);
     }

@@ -191,7 +191,7 @@ void txn_done(struct txn *t)
     }
     if (t->stalls)
         client_unstall(c);
-    t->close_after |= t->exec && c->closing; /* CLIENT KILL of itself within the block */
+    t->close_after |= t->exec && c->killed_itself;
     client_flush(c);
     client_pump_later(c);
 }
@@ -378,17 +378,22 @@ void txn_set_now(struct txn *t, int64_t now_ms)
     struct engine *e = t->engine;
     if (now_ms > e->now_floor_ms)
         e->now_floor_ms = now_ms;
-    if (e->now_floor_ms > t->now_ms)
-        t->now_ms = e->now_floor_ms;
-    e->now_floor_ms = t->now_ms;
+    t->now_ms = e->now_floor_ms;
 }
 
-/* Runs all commands over the entries as they are; true if a key changed. May be called again. */
+/* Good enough where PostgreSQL judges afterwards; never the time of an answer to a read. */
+static int64_t estimated_now_ms(const struct engine *e)
+{
+    int64_t now_ms = e->store->ops->now_us(e->store) / 1000;
+    return now_ms > e->now_floor_ms ? now_ms : e->now_floor_ms;
+}
+
+/* Runs all commands over the entries as they are, at t->now_ms; true if a key changed. May be called
+ * again. */
 static bool run(struct txn *t)
 {
     struct reply r;
     txn_reply_init(t, &r);
-    txn_set_now(t, t->engine->store->ops->now_us(t->engine->store) / 1000);
     if (t->exec_abort) {
         if (t->client != NULL)
             client_unwatch(t->client);
@@ -479,14 +484,14 @@ void txn_fetched(struct txn *t)
 /* Would running now see values that are certainly not the stored ones? */
 static bool needs_fetch(const struct txn *t)
 {
-    int64_t now_us = t->engine->store->ops->now_us(t->engine->store);
+    int64_t now_ms = estimated_now_ms(t->engine);
     for (int i = 0; i < t->nkeys; i++) {
         const struct txn_key *k = &t->keys[i];
         const struct entry *entry = k->entry;
         if (!k->observed || entry->work->gather != NULL)
             continue;
         if (entry->knowledge == ENTRY_UNKNOWN ||
-            (entry->knowledge == ENTRY_LIVE && entry->expires_us <= now_us))
+            (entry->knowledge == ENTRY_LIVE && entry->expires_us / 1000 <= now_ms))
             return true;
     }
     return false;
@@ -537,6 +542,7 @@ static enum way find_way(const struct txn *t)
 
 static void run_unvalidated(struct txn *t)
 {
+    t->now_ms = estimated_now_ms(t->engine);
     bool changed = run(t);
     size_t lane;
     if (!changed && t->nkeys == 0) {
@@ -621,6 +627,7 @@ bool txn_join_now(struct txn *t)
         !gather_lane_for(t, &lane))
         return false;
     /* What changes nothing is a read, and a read waits for the writes before it. */
+    t->now_ms = estimated_now_ms(t->engine);
     if (!run(t) && !in_gather(t))
         return false;
     gather_join(t, lane);

@@ -10,7 +10,7 @@
 #include "rig.h"
 #include "test.h"
 
-enum { ROUNDS = 150, STEPS = 500, CLIENTS = 4, WAITING = 64, LANES = 2, KEY_NAME = 32 };
+enum { ROUNDS = 120, STEPS = 1000, CLIENTS = 4, WAITING = 64, LANES = 2, KEY_NAME = 32 };
 
 /* Keys by number: counters, registers, a pair that is always equal, and each connection's own. */
 enum { COUNTERS = 3, REGISTERS = 3, PAIR = 2, OWN = 2, CONNECTIONS = 3 /* per client */ };
@@ -30,6 +30,8 @@ enum kind {
     SET, /* a register: a value of its own */
     SET_SAME,
     SETNX,
+    EXPIRE,
+    PERSIST,
     GETSET,
     DEL,
     GETDEL,
@@ -83,7 +85,30 @@ struct past {
     size_t n;
 };
 
+/* How often what happens, in a hundred steps. The rest of the steps use lanes. */
+struct temper {
+    uint64_t send;
+    uint64_t foreign; /* writes */
+    uint64_t time;
+    uint64_t time_ms; /* at most, at a time */
+    uint64_t trouble; /* locked rows, refused writes */
+    uint64_t state;
+    uint64_t connection;
+    uint64_t lose; /* in a hundred uses of a lane */
+    bool harmless; /* nobody gets an error */
+};
+
+static const struct temper tempers[] = {
+    {.send = 45, .foreign = 12, .time = 1, .time_ms = 5, .harmless = true},
+    {.send = 35, .foreign = 4, .time = 4, .time_ms = 60, .trouble = 3},
+    {.send = 40, .foreign = 5, .time = 3, .time_ms = 400, .lose = 2},
+    {.send = 35, .foreign = 5, .time = 2, .time_ms = 60, .state = 1, .lose = 10},
+    {.send = 40, .foreign = 8, .time = 3, .time_ms = 100, .trouble = 1, .state = 1,
+     .connection = 1, .lose = 3},
+};
+
 struct round {
+    const struct temper *temper;
     struct rig rig;
     struct memory_store *ms;
     size_t reads;
@@ -166,6 +191,8 @@ static void send_counter_op(struct round *r, struct op *op)
 
 static void send_register_op(struct round *r, struct op *op)
 {
+    static const char *const names[] = {"SET", "SET",    "SETNX", "EXPIRE", "PERSIST", "GETSET",
+                                        "DEL", "GETDEL", "GET",   "MGET reg:0 reg:1 reg:2"};
     char text[160];
     char a[KEY_NAME];
     bool writes = op->kind == SET || op->kind == SETNX || op->kind == GETSET;
@@ -173,16 +200,9 @@ static void send_register_op(struct round *r, struct op *op)
     if (writes)
         snprintf(op->value, sizeof(op->value), "v%zu", r->nops);
     if (op->kind == SET_SAME)
-        snprintf(op->value, sizeof(op->value), "same%d", (int)roll(r, 2));
-    if (op->kind == MGET)
-        snprintf(text, sizeof(text), "MGET reg:0 reg:1 reg:2");
-    else if (op->kind == DEL || op->kind == GETDEL || op->kind == GET)
-        snprintf(text, sizeof(text), "%s %s",
-                 op->kind == DEL ? "DEL" : op->kind == GET ? "GET" : "GETDEL", a);
-    else
-        snprintf(text, sizeof(text), "%.6s %s %s%s",
-                 op->kind == SETNX ? "SETNX" : op->kind == GETSET ? "GETSET" : "SET", a, op->value,
-                 op->kind == SET_SAME ? " EX 1000" : "");
+        snprintf(op->value, sizeof(op->value), "same");
+    snprintf(text, sizeof(text), "%s %s %s", names[op->kind - SET], op->kind == MGET ? "" : a,
+             op->kind == EXPIRE ? "1000" : op->value);
     send_text(r, op, 1, text);
 }
 
@@ -407,7 +427,7 @@ static void change_trouble(struct round *r)
 
 static void change_state(struct round *r)
 {
-    r->is_away = !r->is_away && roll(r, 4) == 0;
+    r->is_away = !r->is_away;
     for (size_t i = 0; r->is_away && i < r->commits; i++) {
         if (roll(r, 2) == 0)
             memory_store_lose(r->ms, MEMORY_COMMIT, i, (enum memory_loss)roll(r, 3));
@@ -422,36 +442,48 @@ static void use_lane(struct round *r)
                                             ? roll(r, r->commits) : 0;
     if (r->is_away)
         return;
-    uint64_t what = roll(r, 40);
-    if (what == 0)
+    if (roll(r, 100) < r->temper->lose)
         memory_store_lose(r->ms, kind, lane, (enum memory_loss)roll(r, 3));
-    else if (what < 10 && kind != MEMORY_QUERY)
+    else if (kind != MEMORY_QUERY && roll(r, 4) == 0)
         memory_store_execute(r->ms, kind, lane);
     else
         memory_store_answer(r->ms, kind, lane);
 }
 
+static void pass_time(struct round *r)
+{
+    int64_t us = (int64_t)roll(r, r->temper->time_ms * 1000);
+    memory_store_advance(r->ms, us);
+    fake_time_advance(r->rig.loop, us);
+}
+
+static void send_some(struct round *r)
+{
+    int client = (int)roll(r, CLIENTS);
+    for (uint64_t n = roll(r, 3) == 0 ? 5 : 1; n > 0; n--)
+        send_something(r, client);
+}
+
 static void step(struct round *r)
 {
+    const struct temper *t = r->temper;
     uint64_t what = roll(r, 100);
-    if (what < 45)
-        for (uint64_t n = roll(r, 3) == 0 ? 4 : 1, client = roll(r, CLIENTS); n > 0; n--)
-            send_something(r, (int)client);
-    else if (what < 85)
-        use_lane(r);
-    else if (what < 92)
-        write_as_another(r);
-    else if (what < 94)
-        change_trouble(r);
-    else if (what < 95)
+    if (r->is_away && roll(r, 8) == 0)
         change_state(r);
-    else if (what < 96)
+    else if (what < t->send)
+        send_some(r);
+    else if ((what -= t->send) < t->foreign)
+        write_as_another(r);
+    else if ((what -= t->foreign) < t->time)
+        pass_time(r);
+    else if ((what -= t->time) < t->trouble)
+        change_trouble(r);
+    else if ((what -= t->trouble) < t->state)
+        change_state(r);
+    else if ((what -= t->state) < t->connection)
         change_connection(r, (int)roll(r, CLIENTS));
-    else {
-        int64_t us = (int64_t)roll(r, 60000);
-        memory_store_advance(r->ms, us);
-        fake_time_advance(r->rig.loop, us);
-    }
+    else
+        use_lane(r);
     rig_submit(&r->rig);
     take_replies(r);
 }
@@ -559,6 +591,28 @@ static bool was_seen(const struct round *r, const struct op *op, int key, const 
     return false;
 }
 
+/* Was there any value at all? */
+static bool was_there(const struct round *r, const struct op *op)
+{
+    const struct past *p = &r->past[op->key];
+    if (state_at(p, op->from) != NULL)
+        return true;
+    for (size_t i = 1; i < p->n; i++) {
+        bool in_time = p->states[i].number > op->from && p->states[i].number <= op->until;
+        if (in_time && p->states[i].value != NULL)
+            return true;
+    }
+    for (size_t i = 0; i < r->nops; i++) {
+        const struct op *w = &r->ops[i];
+        uint64_t from = w->from > op->from ? w->from : op->from;
+        uint64_t until = w->until < op->until ? w->until : op->until;
+        if (w != op && w->key == op->key && w->value[0] != '\0' && from < until &&
+            changed_within(p, from, until))
+            return true;
+    }
+    return false;
+}
+
 /* The text of a bulk reply; NULL = nil. */
 static const char *bulk_text(const char *reply)
 {
@@ -575,26 +629,45 @@ static void report(const struct op *op, bool ok, const char *what)
                op->until);
 }
 
+static void check_register_op(const struct round *r, const struct op *op)
+{
+    const char *text = bulk_text(op->reply);
+    bool one = strcmp(op->reply, ":1") == 0;
+    bool zero = strcmp(op->reply, ":0") == 0;
+    bool wrote = false;
+    switch (op->kind) {
+    case GETSET:
+    case GETDEL:
+    case GET:
+        report(op, was_seen(r, op, op->key, text), "a value that was not there");
+        wrote = op->kind == GETSET || (op->kind == GETDEL && text != NULL);
+        break;
+    case SETNX:
+        report(op, one ? was_seen(r, op, op->key, NULL) : was_there(r, op), "not so");
+        wrote = one;
+        break;
+    case DEL:
+    case EXPIRE:
+        report(op, zero ? was_seen(r, op, op->key, NULL) : was_there(r, op), "not so");
+        wrote = one;
+        break;
+    default:
+        wrote = op->kind == SET || op->kind == SET_SAME || (op->kind == PERSIST && one);
+    }
+    if (wrote)
+        report(op, changed_within(&r->past[op->key], op->from, op->until),
+               "acknowledged and not written");
+}
+
 static void check_registers(const struct round *r)
 {
     for (size_t i = 0; i < r->nops; i++) {
         const struct op *op = &r->ops[i];
-        if (op->outcome != DONE)
-            continue;
-        const char *text = bulk_text(op->reply);
-        if (op->kind == GET || op->kind == GETDEL || op->kind == GETSET)
-            report(op, was_seen(r, op, op->key, text), "a value that was not there");
-        bool removed = (op->kind == DEL && strcmp(op->reply, ":1") == 0) ||
-                       (op->kind == GETDEL && text != NULL);
-        bool wrote = op->kind == SET || op->kind == SET_SAME || op->kind == GETSET || removed ||
-                     (op->kind == SETNX && strcmp(op->reply, ":1") == 0);
-        if (wrote)
-            report(op, changed_within(&r->past[op->key], op->from, op->until),
-                   "acknowledged and not written");
-        bool found_none = (op->kind == DEL && strcmp(op->reply, ":0") == 0) ||
-                          (op->kind == SETNX && strcmp(op->reply, ":1") == 0);
-        if (found_none)
-            report(op, was_seen(r, op, op->key, NULL), "it was never absent");
+        if (op->kind >= SET && op->kind <= GET && op->outcome == DONE)
+            check_register_op(r, op);
+        bool nil = op->kind == WATCHED_SET && op->outcome == NOTHING;
+        if (r->temper->harmless)
+            report(op, op->outcome == DONE || nil, "an error without a reason");
     }
 }
 
@@ -760,6 +833,7 @@ static void round_begin(struct round *r, uint64_t seed)
     r->ms = r->rig.ms;
     if (roll(r, 2) == 0)
         memory_store_set_foreign_ahead(r->ms, 2000000);
+    r->temper = &tempers[roll(r, sizeof(tempers) / sizeof(tempers[0]))];
     hold_all(r, true);
     for (int i = 0; i < CLIENTS; i++)
         peer_open(&r->rig, &r->people[i].peer);
