@@ -440,11 +440,12 @@ static bool has_suspect(const struct group *grp)
     return false;
 }
 
-static void park(struct group *grp)
+static void park(struct group *grp, bool unseen)
 {
     struct engine *e = grp->gather->engine;
     struct gather *g = gather_new(e, grp->gather->lane);
     g->state = GATHER_PARKED;
+    g->unseen = unseen;
     hold_back_clients(grp);
     move_group(grp, g);
     list_push_back(&e->parked, &g->node);
@@ -461,7 +462,7 @@ static bool sift(struct gather *g)
         if (has_given_up_member(grp))
             run_group_again(grp, false);
         else if (has_suspect(grp))
-            park(grp);
+            park(grp, false);
     }
     return !list_empty(&g->groups);
 }
@@ -701,14 +702,15 @@ static void give_up(struct gather *g)
     gather_free(g);
 }
 
-static void probe(struct gather *g)
+/* Which rows are locked? Or, where none of them can be seen to be: is anything? */
+static void probe(struct gather *g, enum store_query_kind kind)
 {
     struct engine *e = g->engine;
     set_state(g, GATHER_PROBING);
     g->locked = mem_realloc(g->locked, g->nitems + 1);
     memset(g->locked, 0, g->nitems + 1);
-    g->probe = (struct store_query){.kind = QUERY_FIND_LOCKED, .items = g->commit_items,
-                                    .n = g->batch.n, .row = on_probe_row, .done = on_probe};
+    g->probe = (struct store_query){.kind = kind, .items = g->commit_items, .n = g->batch.n,
+                                    .row = on_probe_row, .done = on_probe};
     e->store->ops->query(e->store, &g->probe);
 }
 
@@ -746,7 +748,7 @@ static void on_commit(struct commit_batch *b)
     case STORE_LOCKED:
         list_push_back(&e->parked, &g->node);
         e->nparked++;
-        probe(g);
+        probe(g, QUERY_FIND_LOCKED);
         break;
     case STORE_REFUSED:
         isolate(g);
@@ -787,10 +789,47 @@ static bool park_locked(struct gather *g)
             locked |= g->locked[i++];
         }
         if (locked)
-            park(grp);
+            park(grp, false);
         any |= locked;
     }
     return any;
+}
+
+/* No row of it can be seen to be locked, and yet it could not be written: somebody's INSERT of a key
+ * is under way. Halves are tried, off the commit lane, down to the group that waits. */
+static void corner(struct gather *g)
+{
+    struct engine *e = g->engine;
+    size_t half = count_groups(g) / 2;
+    if (half == 0) {
+        struct group *only = LIST_ITEM(g->groups.next, struct group, node);
+        LIST_EACH(it, &only->items)
+        LIST_ITEM(it, struct item, node)->entry->suspect = true;
+        park(only, true);
+        gather_free(g);
+        return;
+    }
+    struct gather *other = gather_new(e, g->lane);
+    other->state = GATHER_PARKED;
+    for (size_t i = 0; i < half; i++)
+        move_group(LIST_ITEM(g->groups.next, struct group, node), other);
+    g->state = GATHER_PARKED;
+    struct gather *both[] = {g, other};
+    for (size_t i = 0; i < 2; i++) {
+        list_push_back(&e->parked, &both[i]->node);
+        e->nparked++;
+        fill_batch(both[i]);
+        probe(both[i], QUERY_TRY_LOCK);
+    }
+}
+
+static void clear_suspicion(struct gather *g)
+{
+    LIST_EACH(at, &g->groups)
+    {
+        LIST_EACH(it, &LIST_ITEM(at, struct group, node)->items)
+        LIST_ITEM(it, struct item, node)->entry->suspect = false;
+    }
 }
 
 static void on_probe(struct store_query *q)
@@ -799,21 +838,30 @@ static void on_probe(struct store_query *q)
     struct engine *e = g->engine;
     list_remove(&g->node);
     e->nparked--;
-    bool any = q->result == STORE_OK && park_locked(g);
-    if (list_empty(&g->groups))
+    if (q->kind == QUERY_TRY_LOCK && q->result == STORE_LOCKED) {
+        corner(g);
+    } else if (q->kind == QUERY_FIND_LOCKED && q->result == STORE_OK && !park_locked(g)) {
+        list_push_back(&e->parked, &g->node);
+        e->nparked++;
+        g->state = GATHER_PARKED;
+        probe(g, QUERY_TRY_LOCK);
+    } else if (list_empty(&g->groups)) {
         gather_free(g);
-    else if (!any && q->result == STORE_OK && count_groups(g) > 1)
-        split(g); /* not a row that can be seen: an insert under way, say */
-    else
+    } else {
+        if (q->kind == QUERY_TRY_LOCK)
+            clear_suspicion(g);
         ready_again(g);
+    }
     if (e->nparked > 0)
         timer_set(e->parked_timer, PROBE_INTERVAL_US);
     engine_pump_clients(e);
 }
 
+/* All that wait for rows that can be seen ask together. */
 static void on_parked_timer(void *arg)
 {
     struct engine *e = arg;
+    struct gather *all = NULL;
     LIST_EACH(it, &e->parked)
     {
         struct gather *g = LIST_ITEM(it, struct gather, node);
@@ -824,10 +872,24 @@ static void on_parked_timer(void *arg)
             run_group_again(grp, false);
             e->nparked--;
             gather_free(g);
-            continue;
+        } else if (g->unseen) {
+            fill_batch(g);
+            probe(g, QUERY_TRY_LOCK);
+        } else if (all == NULL || all->lane != g->lane || all->nitems > MAX_GATHER_ITEMS) {
+            if (all != NULL) {
+                fill_batch(all);
+                probe(all, QUERY_FIND_LOCKED);
+            }
+            all = g;
+        } else {
+            move_group(grp, all);
+            e->nparked--;
+            gather_free(g);
         }
-        fill_batch(g);
-        probe(g);
+    }
+    if (all != NULL) {
+        fill_batch(all);
+        probe(all, QUERY_FIND_LOCKED);
     }
     if (e->nparked > 0)
         timer_set(e->parked_timer, PROBE_INTERVAL_US);

@@ -174,6 +174,8 @@ struct gather {
     struct commit_item *commit_items;
     struct store_query probe;
     bool *locked;             /* per item of the batch, while probing */
+    bool unseen;              /* parked for a lock that no row shows: a key's INSERT under way, or a
+                                 row that was locked a moment ago */
 };
 
 struct commit_lane {

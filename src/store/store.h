@@ -113,6 +113,8 @@ enum store_query_kind {
     QUERY_FLUSH,       /* db .. db2 */
     QUERY_SWAP,        /* db, db2 */
     QUERY_FIND_LOCKED, /* items → row(index) for each that somebody else holds */
+    QUERY_TRY_LOCK,    /* items → STORE_OK if all could be locked for a moment, else STORE_LOCKED: also
+                          sees keys whose INSERT is under way elsewhere */
 };
 
 struct store_keyspace {

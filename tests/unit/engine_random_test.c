@@ -10,7 +10,7 @@
 #include "rig.h"
 #include "test.h"
 
-enum { ROUNDS = 120, STEPS = 1000, CLIENTS = 4, WAITING = 64, LANES = 2, KEY_NAME = 32 };
+enum { ROUNDS = 300, STEPS = 1000, CLIENTS = 4, WAITING = 64, LANES = 2, KEY_NAME = 32 };
 
 /* Keys by number: counters, registers, a pair that is always equal, and each connection's own. */
 enum { COUNTERS = 3, REGISTERS = 3, PAIR = 2, OWN = 2, CONNECTIONS = 3 /* per client */ };

@@ -212,14 +212,15 @@ static void a_lock_that_cannot_be_seen(void)
     peer_say(&w.c, "SET busy 1");
     peer_say(&w.a, "SET k 2");
     peer_say(&w.b, "SET other 2");
-    answer(&w, MEMORY_COMMIT);
-    for (int i = 0; i < 20; i++)
-        answer(&w, MEMORY_COMMIT);
+    hold(&w, MEMORY_COMMIT, false);
+    rig_advance_ms(&w.rig, 300);
     EXPECT_CSTR(peer_take(&w.b), "+OK");
     EXPECT_CSTR(peer_take(&w.a), "");
+    EXPECT_CSTR(peer_ask(&w.b, "SET more 1"), "+OK");
     memory_store_lock(w.ms, 0, "k", false);
-    hold_none(&w);
+    rig_advance_ms(&w.rig, 100);
     EXPECT_CSTR(peer_take(&w.a), "+OK");
+    EXPECT_CSTR(peer_ask(&w.b, "SET k 3"), "+OK");
     end(&w);
 }
 
@@ -382,6 +383,67 @@ static void a_late_exec_forgets_its_watches(void)
     EXPECT_CSTR(peer_take(&w.a), want);
     memory_store_write(w.ms, 0, "k", "v");
     EXPECT_CSTR(peer_ask(&w.a, "MULTI;SET done 2;EXEC"), "+OK +QUEUED *1 +OK");
+    end(&w);
+}
+
+/* A block with a query runs with its rows locked. Each attempt on a row that somebody else holds
+ * takes PostgreSQL's lock_timeout; all of them together take no longer than any other txn. */
+static void a_block_with_a_query_does_not_wait_for_ever(void)
+{
+    struct world w;
+    begin(&w);
+    memory_store_write(w.ms, 0, "k", "1");
+    memory_store_lock(w.ms, 0, "k", true);
+    hold(&w, MEMORY_COMMIT, true);
+    EXPECT_CSTR(peer_ask(&w.a, "MULTI;INCR k;DBSIZE;EXEC"), "+OK +QUEUED +QUEUED");
+    for (int ms = 0; ms < 3 * RIG_TIMEOUT_MS; ms += RIG_TIMEOUT_MS / 4) {
+        rig_advance_ms(&w.rig, RIG_TIMEOUT_MS / 4);
+        if (memory_store_in_flight(w.ms, MEMORY_COMMIT, 0) > 0)
+            answer(&w, MEMORY_COMMIT);
+    }
+    EXPECT(peer_take(&w.a)[0] == '-');
+    memory_store_lock(w.ms, 0, "k", false);
+    hold_none(&w);
+    EXPECT_CSTR(peer_ask(&w.b, "INCR k"), ":2");
+    end(&w);
+}
+
+static void a_block_with_a_query_is_refused(void)
+{
+    struct world w;
+    begin(&w);
+    memory_store_refuse(w.ms, 0, "bad", "no thanks");
+    EXPECT_CSTR(peer_ask(&w.a, "MULTI;SET x 1;DBSIZE;SET bad 1;EXEC"),
+                "+OK +QUEUED +QUEUED +QUEUED -ERR PostgreSQL refused: no thanks");
+    EXPECT_CSTR(peer_ask(&w.a, "MULTI;SET bad 1;DBSIZE;SET x 1;EXEC"),
+                "+OK +QUEUED +QUEUED +QUEUED -ERR PostgreSQL refused: no thanks");
+    EXPECT_CSTR(memory_store_text(w.ms, 0, "x"), "(nil)");
+    EXPECT_CSTR(peer_ask(&w.a, "MULTI;SET x 1;DBSIZE;EXEC"), "+OK +QUEUED +QUEUED *2 +OK :1");
+    end(&w);
+}
+
+static void a_block_with_a_query_in_an_outage(void)
+{
+    struct world w;
+    begin(&w);
+    hold(&w, MEMORY_COMMIT, true);
+    peer_say(&w.a, "MULTI;INCR n;DBSIZE;EXEC");
+    peer_say(&w.b, "MULTI;INCR n;DBSIZE;EXEC");
+    peer_say(&w.c, "MULTI;DBSIZE;INCR m;EXEC");
+    peer_close(&w.c);
+    answer(&w, MEMORY_COMMIT);
+    memory_store_set_state(w.ms, STORE_AWAY);
+    EXPECT(memory_store_lose(w.ms, MEMORY_COMMIT, 0, MEMORY_LOST_BEFORE));
+    rig_turn(&w.rig);
+    char want[200];
+    snprintf(want, sizeof(want), "+OK +QUEUED +QUEUED %s", away);
+    EXPECT_CSTR(peer_take(&w.a), want);
+    rig_advance_ms(&w.rig, 2 * RIG_TIMEOUT_MS);
+    EXPECT(strstr(peer_take(&w.b), "+OK +QUEUED +QUEUED -") != NULL);
+    memory_store_set_state(w.ms, STORE_ONLINE);
+    hold_none(&w);
+    EXPECT_CSTR(memory_store_text(w.ms, 0, "n"), "(nil)");
+    EXPECT_CSTR(peer_ask(&w.a, "INCR n"), ":1");
     end(&w);
 }
 
@@ -664,7 +726,8 @@ TEST_MAIN(TEST(only_the_guilty_one_is_refused), TEST(neighbours_on_the_key_are_n
           TEST(what_waited_for_a_key_is_never_applied),
           TEST(a_block_in_doubt_is_not_sent_a_second_time), TEST(silent_clients_stay_silent),
           TEST(timeouts_do_not_break_a_locked_group_apart), TEST(a_late_exec_forgets_its_watches),
-          TEST(the_timeout_is_settable), TEST(a_lost_read_is_read_again),
+          TEST(a_block_with_a_query_does_not_wait_for_ever), TEST(a_block_with_a_query_is_refused),
+          TEST(a_block_with_a_query_in_an_outage), TEST(the_timeout_is_settable), TEST(a_lost_read_is_read_again),
           TEST(the_outcome_of_a_lost_commit_is_found_out), TEST(what_cannot_be_found_out_is_said),
           TEST(before_the_first_contact), TEST(while_postgresql_is_away),
           TEST(an_outage_that_lasts), TEST(what_was_sent_before_leaving_is_done),

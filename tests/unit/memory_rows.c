@@ -192,6 +192,7 @@ void memory_rows_query(struct memory_rows *m, struct store_query *q, int64_t now
         memory_rows_swap(m, q->db, q->db2);
         break;
     case QUERY_FIND_LOCKED:
+    case QUERY_TRY_LOCK:
         check_failed("a query of the rows alone", __FILE__, __LINE__);
     }
 }

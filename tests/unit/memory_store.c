@@ -313,6 +313,13 @@ static void count_batch(struct memory_store *ms, const struct commit_batch *b)
 
 static void run_query(struct memory_store *ms, struct memory_rows *rows, struct store_query *q)
 {
+    if (q->kind == QUERY_TRY_LOCK) {
+        for (size_t i = 0; i < q->n; i++) {
+            if (memory_store_is_locked(ms, q->items[i].db, q->items[i].key))
+                q->result = STORE_LOCKED;
+        }
+        return;
+    }
     if (q->kind != QUERY_FIND_LOCKED) {
         memory_rows_query(rows, q, ms->now_us);
         return;
@@ -323,6 +330,7 @@ static void run_query(struct memory_store *ms, struct memory_rows *rows, struct 
             memory_store_is_locked(ms, it->db, it->key))
             q->row(q, (int64_t)i, bytes_of("", 0), false, 0);
     }
+    return STORE_OK;
 }
 
 static bool answer_query(struct memory_store *ms, enum store_result result)
@@ -331,9 +339,7 @@ static bool answer_query(struct memory_store *ms, enum store_result result)
     if (q == NULL)
         return false;
     ms->queries = q->next;
-    q->result = result;
-    if (result == STORE_OK)
-        run_query(ms, &ms->data, q);
+    q->result = result == STORE_OK ? run_query(ms, &ms->data, q) : result;
     struct store_keyspace *keyspace = q->kind == QUERY_KEYSPACE ? q->keyspace : NULL;
     q->done(q);
     mem_free(keyspace);

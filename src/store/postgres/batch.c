@@ -394,6 +394,14 @@ static bool is_about_data(const char *code)
     return false;
 }
 
+/* Rows were put back without the sequence that numbers them. */
+static bool is_behind_sequence(const PGresult *error)
+{
+    const char *constraint = PQresultErrorField(error, PG_DIAG_CONSTRAINT_NAME);
+    return strcmp(lane_sqlstate(error), "23505") == 0 && constraint != NULL &&
+           strcmp(constraint, "entries_space_id") == 0;
+}
+
 static void commit_failed(struct link *k, const PGresult *error)
 {
     struct commit_batch *b = k->committing;
@@ -401,6 +409,9 @@ static void commit_failed(struct link *k, const PGresult *error)
     lane_error_text(error, b->error, sizeof(b->error));
     if (strcmp(code, "0A000") == 0 || strcmp(code, "26000") == 0) {
         link_lost(k, b->error); /* a new connection prepares anew, then the batch goes again */
+    } else if (is_behind_sequence(error)) {
+        k->store->sequence_due = true; /* goes before the query that looks for locked rows */
+        end_commit(k, STORE_LOCKED);
     } else if (is_transient(code) && !b->abandoned) {
         send_batch(k);
     } else if (is_lock_or_time(code)) {

@@ -62,6 +62,13 @@ static void prepare(struct link *k, const enum statement_id *ids, size_t n)
         lane_add_prepare(k->lane, statement_get(ids[i])->name, store_text(k->store, ids[i]));
 }
 
+/* Far below pg-timeout: whoever shares a batch with a locked row waits so long, once. */
+static int64_t lock_timeout_ms(const struct config *c)
+{
+    int64_t ms = c->pg_timeout_ms / 16;
+    return ms < 20 ? 20 : ms;
+}
+
 static void add_session(struct link *k)
 {
     const struct config *c = k->store->config;
@@ -71,7 +78,7 @@ static void add_session(struct link *k)
     char statement_ms[NUM_TEXT];
     /* Below pg-timeout, so that PostgreSQL gives up before we do: then it is known that nothing
      * was applied. */
-    snprintf(lock_ms, sizeof(lock_ms), "%" PRId64, lane ? c->pg_timeout_ms / 8 + 1 : c->pg_timeout_ms);
+    snprintf(lock_ms, sizeof(lock_ms), "%" PRId64, lane ? lock_timeout_ms(c) : c->pg_timeout_ms);
     snprintf(statement_ms, sizeof(statement_ms), "%" PRId64, lane ? c->pg_timeout_ms * 4 / 5 : 60000);
     params_text(p, lane ? "1" : "0");
     params_text(p, lock_ms);
@@ -228,7 +235,8 @@ static void prepare_queries(struct link *k)
 {
     static const enum statement_id ids[] = {
         STMT_SCAN,  STMT_KEYS,  STMT_DBSIZE,          STMT_KEYSPACE, STMT_FLUSH,       STMT_SWAP,
-        STMT_SWEEP, STMT_SWEEP_ABANDONED, STMT_HEARTBEAT, STMT_RELEASE_SLOT, STMT_FIND_LOCKED};
+        STMT_SWEEP, STMT_SWEEP_ABANDONED, STMT_HEARTBEAT, STMT_RELEASE_SLOT, STMT_FIND_LOCKED,
+        STMT_SHORT_WAIT, STMT_TRY_LOCK, STMT_ADVANCE_SEQUENCE};
     lane_begin(k->lane);
     prepare(k, ids, sizeof(ids) / sizeof(ids[0]));
     lane_submit(k->lane, BOOT_TIMEOUT_US, on_query_prepared);

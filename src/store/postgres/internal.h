@@ -83,6 +83,7 @@ struct pg_store {
     struct store_query **queries_tail;
     struct timer *housekeeping;
     bool sweep_due;
+    bool sequence_due;       /* ids of new rows collide with those there are */
     bool heartbeat_due;
     int64_t next_heartbeat_us;
     /* statistics */

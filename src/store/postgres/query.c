@@ -48,7 +48,7 @@ static enum statement_id add_keys(struct params *p, const struct store_query *q)
     return STMT_KEYS;
 }
 
-static enum statement_id add_find_locked(struct params *p, const struct store_query *q)
+static void add_keys_of_items(struct params *p, const struct store_query *q)
 {
     int db = params_array(p, OID_INT4);
     int key = params_array(p, OID_BYTEA);
@@ -56,7 +56,6 @@ static enum statement_id add_find_locked(struct params *p, const struct store_qu
         params_add_int4(p, db, q->items[i].db);
         params_add_bytea(p, key, q->items[i].key);
     }
-    return STMT_FIND_LOCKED;
 }
 
 enum statement_id query_add_params(struct pg_store *s, struct params *p,
@@ -82,7 +81,11 @@ enum statement_id query_add_params(struct pg_store *s, struct params *p,
         params_int4(p, q->db2);
         return q->kind == QUERY_FLUSH ? STMT_FLUSH : STMT_SWAP;
     case QUERY_FIND_LOCKED:
-        return add_find_locked(p, q);
+        add_keys_of_items(p, q);
+        return STMT_FIND_LOCKED;
+    case QUERY_TRY_LOCK:
+        add_keys_of_items(p, q);
+        return STMT_TRY_LOCK;
     }
     check_failed("query kind", __FILE__, __LINE__);
 }
@@ -186,6 +189,8 @@ void query_take_rows(struct store_query *q, const PGresult *r)
         for (int i = 0; i < PQntuples(r); i++)
             q->row(q, pg_int8(PQgetvalue(r, i, 0)) - 1, bytes_of("", 0), false, 0);
         break;
+    case QUERY_TRY_LOCK:
+        break;
     case QUERY_DBSIZE:
     case QUERY_FLUSH:
     case QUERY_SWAP:
@@ -207,7 +212,7 @@ static void on_query(void *arg, struct lane *l, PGresult **results, int n)
     struct store_query *q = pop(s);
     if (error == NULL) {
         q->result = STORE_OK;
-        query_take_rows(q, results[0]);
+        query_take_rows(q, results[n - 1]);
     } else {
         const char *code = lane_sqlstate(error);
         q->result = strcmp(code, "55P03") == 0 ? STORE_LOCKED : STORE_REFUSED;
@@ -281,6 +286,30 @@ static void on_swept(void *arg, struct lane *l, PGresult **results, int n)
     query_pump(s);
 }
 
+static void on_sequence(void *arg, struct lane *l, PGresult **results, int n)
+{
+    struct link *k = arg;
+    (void)l;
+    const PGresult *error = lane_first_error(results, n);
+    char why[160] = "";
+    char quoted[LOG_QUOTE_SIZE];
+    if (error != NULL)
+        lane_error_text(error, why, sizeof(why));
+    log_event(LOG_WARNING, "sequence-advanced", "error=%s", log_quote(why, quoted));
+    query_pump(k->store);
+}
+
+static void send_query(struct link *k, enum statement_id id)
+{
+    struct params none;
+    params_init(&none);
+    lane_begin(k->lane);
+    if (id == STMT_TRY_LOCK)
+        lane_add(k->lane, statement_get(STMT_SHORT_WAIT)->name, &none, true);
+    lane_add(k->lane, statement_get(id)->name, &k->params, true);
+    lane_submit(k->lane, QUERY_TIMEOUT_US, on_query);
+}
+
 static void send_sweep(struct pg_store *s, struct link *k)
 {
     char number[24];
@@ -316,15 +345,19 @@ void query_pump(struct pg_store *s)
     struct link *k = &s->links[0];
     if (!k->usable || lane_state(k->lane) != LANE_READY)
         return;
-    if (s->heartbeat_due && !s->stopping) {
+    if (s->sequence_due) {
+        s->sequence_due = false;
+        lane_begin(k->lane);
+        params_reset(&k->params);
+        lane_add(k->lane, statement_get(STMT_ADVANCE_SEQUENCE)->name, &k->params, true);
+        lane_submit(k->lane, QUERY_TIMEOUT_US, on_sequence);
+    } else if (s->heartbeat_due && !s->stopping) {
         s->heartbeat_due = false;
         send_identity(s, k, STMT_HEARTBEAT, on_heartbeat);
     } else if (s->queries != NULL) {
         params_reset(&k->params);
         enum statement_id id = query_add_params(s, &k->params, s->queries);
-        lane_begin(k->lane);
-        lane_add(k->lane, statement_get(id)->name, &k->params, true);
-        lane_submit(k->lane, QUERY_TIMEOUT_US, on_query);
+        send_query(k, id);
     } else if (s->stopping && !s->slot_released) {
         send_identity(s, k, STMT_RELEASE_SLOT, on_released);
     } else if (s->sweep_due && !s->stopping) {

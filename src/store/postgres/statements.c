@@ -160,6 +160,20 @@ static const struct statement table[STATEMENT_COUNT] = {
         "OFFSET 0) AND NOT EXISTS (SELECT FROM @.entries x WHERE x.space = " SPACES "[r.db + 1] "
         "AND x.key = r.key FOR UPDATE SKIP LOCKED)", 2},
 
+    /* Can all these keys be locked, rows that are only being inserted included? Gives up soon. */
+    [STMT_SHORT_WAIT] = {"respgres_short_wait",
+        "SELECT set_config('lock_timeout', '20ms', true)", 0},
+    [STMT_TRY_LOCK] = {"respgres_try_lock",
+        "INSERT INTO @.entries AS e (space, key, value, version, value_version) "
+        "SELECT " SPACES "[r.db + 1], r.key, NULL, 0, 0 "
+        "FROM unnest($1::int4[], $2::bytea[]) AS r(db, key) "
+        "ON CONFLICT (space, key) DO UPDATE SET version = e.version WHERE false", 2},
+
+    /* After a restore that left the sequence behind the rows. */
+    [STMT_ADVANCE_SEQUENCE] = {"respgres_advance_sequence",
+        "SELECT setval(pg_get_serial_sequence('@.entries', 'id'), m) "
+        "FROM (SELECT max(id) AS m FROM @.entries) x WHERE m IS NOT NULL", 0},
+
     /* What became of the last batch of a lane whose connection was lost? Waits for a batch that is
      * still under way there, and fences one that has not begun. */
     [STMT_SETTLE_LANE] = {"respgres_settle_lane",
