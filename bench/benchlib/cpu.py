@@ -37,7 +37,7 @@ def per_request(site, server, groups, pattern, depth, seconds):
 
 
 def measure(site, rounds, seconds):
-    respgres = site.respgres(site.postgres.create_database())
+    respgres = site.respgres(site.database())
     rivals = {"redis": site.redis(), "aof": site.redis_aof()}
     for server in (respgres, *rivals.values()):
         generators.fill(site, server, KEYS, 512, "session:")
@@ -54,6 +54,7 @@ def measure(site, rounds, seconds):
         rows.append(_row(pattern, depth, rounds_done))
     for server in (respgres, *rivals.values()):
         site.end(server)
+    site.drop_databases()
     return rows
 
 

@@ -9,7 +9,7 @@ from .site import say
 
 def measure(site, sessions, connections):
     say("memory")
-    respgres = site.respgres(site.postgres.create_database())
+    respgres = site.respgres(site.database())
     redis = site.redis()
     rows = []
     # First, because later connections could live in what the sessions' batches have freed.
@@ -22,6 +22,7 @@ def measure(site, sessions, connections):
                         f"{ours:,.0f} B", {"redis": [ours / theirs]}))
     site.end(respgres)
     site.end(redis)
+    site.drop_databases()
     return rows
 
 

@@ -15,15 +15,16 @@ class Pair:
 
     def __init__(self, site):
         self.site = site
-        self.database = site.postgres.create_database()
+        self.database = site.database()
         self.respgres = site.respgres(self.database)
-        self.bare = site.postgres.create_database()
+        self.bare = site.database()
         generators.make_hand_made_tables(self.bare)
         site.end(site.respgres(self.bare))  # makes the schema
         generators.fill(site, self.respgres, KEYS, 512, PREFIX)
 
     def close(self):
         self.site.end(self.respgres)
+        self.site.drop_databases()
 
 
 def quiet_client(pair, rounds, seconds):

@@ -70,6 +70,7 @@ class Site:
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="respgres-bench-"))
         self.postgres = None
         self._servers = []
+        self._databases = []
 
     def __enter__(self):
         try:
@@ -91,7 +92,18 @@ class Site:
             self.postgres.remove()
         remove_tree(self.dir)
 
-    # --- servers -----------------------------------------------------------------------------
+    # --- servers and databases ---------------------------------------------------------------
+
+    def database(self):
+        """A new database in the cluster."""
+        database = self.postgres.create_database()
+        self._databases.append(database)
+        return database
+
+    def drop_databases(self):
+        """Between measurements, so that autovacuum does not work on what an earlier one left."""
+        while self._databases:
+            self._databases.pop().drop()
 
     def respgres(self, database, **options):
         """A running respgres on a database, with a Unix socket too."""

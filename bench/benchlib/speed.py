@@ -49,8 +49,8 @@ class Contest:
         self.site = site
         self.keys = keys
         self.seconds = seconds
-        self.database = site.postgres.create_database()
-        self.hand_made = site.postgres.create_database()
+        self.database = site.database()
+        self.hand_made = site.database()
         generators.make_hand_made_tables(self.hand_made)
         self.servers = {"respgres": site.respgres(self.database), "redis": site.redis(),
                         "aof": site.redis_aof()}
@@ -95,6 +95,7 @@ class Contest:
     def close(self):
         for server in self.servers.values():
             self.site.end(server)
+        self.site.drop_databases()
 
 
 def describe(case):

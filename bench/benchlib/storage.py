@@ -42,7 +42,7 @@ class Table:
 
     def __init__(self, site):
         self.site = site
-        self.database = site.postgres.create_database()
+        self.database = site.database()
         self.respgres = site.respgres(self.database)
 
     def wal(self):
@@ -75,7 +75,7 @@ def rewrite(site, kind, rate):
     time.sleep(0.2)
     stats = table.statistics()
     fresh = table.fresh_copy()
-    site.postgres.execute(f"DROP DATABASE {table.database.name}")
+    site.drop_databases()
     return {"wal_per_write": wal / REWRITES, "hot": stats["hot"] / max(1, stats["updates"]),
             "growth": stats["table"] / fresh["table"], "seconds": took,
             "vacuums": stats["vacuums"], "index_growth": stats["indexes"] / fresh["indexes"]}
@@ -83,13 +83,15 @@ def rewrite(site, kind, rate):
 
 def upsert_wal(site, size):
     """Bytes of WAL per upsert of pgbench."""
-    database = site.postgres.create_database()
+    database = site.database()
     generators.make_hand_made_tables(database)
     generators.fill_hand_made(database, SESSIONS, size)
     before = float(database.psql("SELECT pg_current_wal_lsn() - '0/0'"))
     clients, each = 10, 500
     generators.pgbench(site, database, "set", clients, each, size, SESSIONS)
-    return (float(database.psql("SELECT pg_current_wal_lsn() - '0/0'")) - before) / (clients * each)
+    after = float(database.psql("SELECT pg_current_wal_lsn() - '0/0'"))
+    site.drop_databases()
+    return (after - before) / (clients * each)
 
 
 def row_of(kind, result, hand_made_wal):

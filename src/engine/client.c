@@ -220,6 +220,15 @@ static void build(struct txn *t)
 
 static void take_held(struct client *c);
 
+/* Its own wait for PostgreSQL begins where its client's earlier commands have ended; running again
+ * does not begin it anew. */
+static void begin_wait(struct txn *t)
+{
+    if (!t->begun)
+        t->arrived_us = loop_now_us(t->engine->loop);
+    t->begun = true;
+}
+
 /* Starts as many queued txns as may start now. */
 static void pump(struct client *c)
 {
@@ -236,8 +245,7 @@ static void pump(struct client *c)
         build(t);
         if (c->active == 0) {
             list_remove(&t->work_node);
-            /* Its own wait for PostgreSQL begins here. */
-            t->arrived_us = loop_now_us(c->engine->loop);
+            begin_wait(t);
             txn_start(t);
         } else {
             /* A txn that joins takes the node for its own list. */
@@ -246,7 +254,7 @@ static void pump(struct client *c)
                 list_push_front(&c->queue, &t->work_node);
                 return;
             }
-            t->arrived_us = loop_now_us(c->engine->loop);
+            begin_wait(t);
         }
     }
 }

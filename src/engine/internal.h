@@ -93,6 +93,7 @@ struct txn {
     bool is_watch;           /* WATCH: remembers what it read */
     bool exclusive;          /* needs a PostgreSQL transaction of its own */
     bool stalls;             /* may change how what follows it is to be read */
+    bool begun;              /* has been started once */
     bool built;              /* keys are resolved */
     bool is_query;           /* over the whole keyspace */
     bool readonly;

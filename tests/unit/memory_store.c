@@ -330,7 +330,6 @@ static void run_query(struct memory_store *ms, struct memory_rows *rows, struct 
             memory_store_is_locked(ms, it->db, it->key))
             q->row(q, (int64_t)i, bytes_of("", 0), false, 0);
     }
-    return STORE_OK;
 }
 
 static bool answer_query(struct memory_store *ms, enum store_result result)
@@ -339,7 +338,9 @@ static bool answer_query(struct memory_store *ms, enum store_result result)
     if (q == NULL)
         return false;
     ms->queries = q->next;
-    q->result = result == STORE_OK ? run_query(ms, &ms->data, q) : result;
+    q->result = result;
+    if (result == STORE_OK)
+        run_query(ms, &ms->data, q);
     struct store_keyspace *keyspace = q->kind == QUERY_KEYSPACE ? q->keyspace : NULL;
     q->done(q);
     mem_free(keyspace);

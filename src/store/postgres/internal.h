@@ -93,6 +93,7 @@ struct pg_store {
     uint64_t settled_applied;
     uint64_t settled_not_applied;
     uint64_t swept;
+    int64_t oldest_xmin_age;
     uint64_t lost_connections;
 };
 

@@ -362,6 +362,7 @@ static void pg_info(struct store *base, struct buf *out)
                (unsigned long long)s->settled_applied,
                (unsigned long long)s->settled_not_applied);
     buf_printf(out, "postgres_swept_rows:%llu\r\n", (unsigned long long)s->swept);
+    buf_printf(out, "postgres_oldest_xmin_age:%lld\r\n", (long long)s->oldest_xmin_age);
     buf_printf(out, "postgres_clock_offset_us:%lld\r\npostgres_clock_error_us:%lld\r\n",
                (long long)(clock_mono_us() + s->clock_offset_us - clock_wall_us()),
                (long long)s->clock_rtt_us / 2);

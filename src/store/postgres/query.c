@@ -278,6 +278,7 @@ static void on_swept(void *arg, struct lane *l, PGresult **results, int n)
         int64_t rows = pg_int8(PQgetvalue(due, 0, 1));
         int64_t gone = pg_int8(PQgetvalue(due, 0, 2)) + pg_int8(PQgetvalue(abandoned, 0, 1));
         s->swept += (uint64_t)gone;
+        s->oldest_xmin_age = pg_int8(PQgetvalue(results[2], 0, 0));
         /* More is waiting: go on soon, but leave room for the others in between. */
         if ((rows == SWEEP_ROWS || pg_int8(PQgetvalue(abandoned, 0, 1)) == SWEEP_ROWS) &&
             !s->stopping)
@@ -328,6 +329,8 @@ static void send_sweep(struct pg_store *s, struct link *k)
     params_text(p, s->config->pg_schema);
     params_text(p, number);
     lane_add(k->lane, statement_get(STMT_SWEEP_ABANDONED)->name, p, true);
+    params_reset(p);
+    lane_add(k->lane, statement_get(STMT_OLDEST_XMIN)->name, p, true);
     lane_submit(k->lane, QUERY_TIMEOUT_US, on_swept);
 }
 

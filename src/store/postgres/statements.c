@@ -335,6 +335,12 @@ static const struct statement table[STATEMENT_COUNT] = {
         "SELECT (SELECT ok FROM elected), (SELECT count(*) FROM due), (SELECT count(*) FROM purged), "
         "(SELECT count(*) FROM moved)", 4},
 
+    /* How far back the oldest snapshot in sight reaches, in transactions: while one is held, old row
+     * versions stay and updates are no longer HOT. */
+    [STMT_OLDEST_XMIN] = {"respgres_oldest_xmin",
+        "SELECT coalesce(max(age(a.backend_xmin)), 0)::int8 FROM pg_stat_activity a "
+        "WHERE a.pid <> pg_backend_pid()", 0},
+
     /* One small batch of the rows of flushed spaces; a space is forgotten when it has been empty
      * for ten minutes, longer than any statement that may still write into it. */
     [STMT_SWEEP_ABANDONED] = {"respgres_sweep_abandoned",

@@ -37,6 +37,7 @@ enum statement_id {
     STMT_SWAP,
     STMT_SWEEP,
     STMT_SWEEP_ABANDONED,
+    STMT_OLDEST_XMIN,
     STATEMENT_COUNT
 };
 
