@@ -139,15 +139,27 @@ static bool lane_busy(const struct engine *e, size_t i)
     return e->commits[i].sent != NULL || !list_empty(&e->commits[i].ready);
 }
 
+/* Does it write a value so large that its neighbours in a batch would wait for it? */
+static bool is_bulk(const struct txn *t)
+{
+    for (int i = 0; i < t->nkeys; i++) {
+        const struct key *k = &t->keys[i].key;
+        if (k->change == KEY_WRITTEN && k->value != NULL && k->value->len > STORE_BULK_BYTES)
+            return true;
+    }
+    return false;
+}
+
 /* An idle lane if there is one, else a fixed one per client. */
 static size_t any_lane(const struct txn *t)
 {
     const struct engine *e = t->engine;
-    for (size_t i = 0; i < e->ncommits; i++) {
+    size_t normal = e->ncommits - 1;
+    for (size_t i = 0; i < normal; i++) {
         if (!lane_busy(e, i))
             return i;
     }
-    return t->client != NULL ? t->client->id % e->ncommits : 0;
+    return t->client != NULL ? t->client->id % normal : 0;
 }
 
 bool gather_lane_for(struct txn *t, size_t *lane)
@@ -161,10 +173,14 @@ bool gather_lane_for(struct txn *t, size_t *lane)
             return false;
         g = other;
     }
+    size_t bulk_lane = t->engine->ncommits - 1;
     bool bound = t->client != NULL && t->client->gathered > 0;
-    if (g != NULL && bound && g->lane != t->client->commit_lane)
+    size_t bound_to = bound ? t->client->commit_lane : 0;
+    if (g != NULL && bound && g->lane != bound_to)
         return false;
-    *lane = g != NULL ? g->lane : bound ? t->client->commit_lane : any_lane(t);
+    if (is_bulk(t) && ((g != NULL && g->lane != bulk_lane) || (bound && bound_to != bulk_lane)))
+        return false;
+    *lane = g != NULL ? g->lane : bound ? bound_to : is_bulk(t) ? bulk_lane : any_lane(t);
     return true;
 }
 
@@ -357,7 +373,8 @@ void gather_join(struct txn *t, size_t lane)
     }
     for (int i = 0; i < t->nkeys; i++)
         entry_wake_later(e, t->keys[i].entry);
-    if (g->nitems >= MAX_GATHER_ITEMS || g->bytes >= MAX_GATHER_BYTES) {
+    bool alone = lane == e->ncommits - 1; /* a large value has its batch to itself */
+    if (alone || g->nitems >= MAX_GATHER_ITEMS || g->bytes >= MAX_GATHER_BYTES) {
         close_gather(g);
         set_state(g, GATHER_READY);
         list_push_back(&e->commits[lane].ready, &g->node);
@@ -535,10 +552,9 @@ static struct gather *next_gather(struct commit_lane *lane)
 static void send_lane(struct engine *e, size_t i)
 {
     struct commit_lane *lane = &e->commits[i];
-    while (lane->sent == NULL && e->store->ops->commit_lane_idle(e->store, i)) {
+    while (lane->sent == NULL && (lane->open != NULL || !list_empty(&lane->ready)) &&
+           e->store->ops->commit_lane_idle(e->store, i)) {
         struct gather *g = next_gather(lane);
-        if (g == NULL)
-            return;
         if (g->state == GATHER_OPEN)
             set_state(g, GATHER_READY);
         if (!sift(g)) {

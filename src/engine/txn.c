@@ -732,10 +732,15 @@ static void time_out(struct txn *t)
     }
 }
 
-/* Whole-keyspace queries may take their time while PostgreSQL answers others. */
-static bool has_own_limit(const struct txn *t)
+/* Whole-keyspace queries and large values may take their time while PostgreSQL answers others. */
+static bool has_own_limit(const struct txn *t, int64_t now_us)
 {
-    return t->state == TXN_QUERYING && store_state(t->engine->store) == STORE_ONLINE;
+    const struct engine *e = t->engine;
+    if (store_state(e->store) != STORE_ONLINE)
+        return false;
+    if (t->state == TXN_GATHERED && t->gather->lane == e->ncommits - 1)
+        return now_us - t->arrived_us < STORE_BULK_TIMEOUT_MS * 1000;
+    return t->state == TXN_QUERYING;
 }
 
 void engine_check_deadlines(struct engine *e)
@@ -744,7 +749,7 @@ void engine_check_deadlines(struct engine *e)
     LIST_EACH(it, &e->active)
     {
         struct txn *t = LIST_ITEM(it, struct txn, age_node);
-        if (t->arrived_us > limit || has_own_limit(t))
+        if (t->arrived_us > limit || has_own_limit(t, loop_now_us(e->loop)))
             continue;
         /* Behind a query of its own client, or behind replies that it does not read. */
         if (t->state == TXN_QUEUED && (t->client->active > 0 || t->client->output_full))

@@ -29,6 +29,10 @@ enum store_result {
     STORE_LOST,    /* not applied, or not known to be: connection lost, fenced, out of time */
 };
 
+/* Values longer than this are written on the bulk lane, where a batch may take this long. */
+#define STORE_BULK_BYTES ((size_t)256 * 1024)
+#define STORE_BULK_TIMEOUT_MS ((int64_t)60000)
+
 #define STORE_NEVER INT64_MAX /* an expiry that never comes */
 
 /* ---- reads ---- */
@@ -176,6 +180,7 @@ struct store_ops {
     void (*free)(struct store *s);
     enum store_state (*state)(const struct store *s);
     size_t (*read_lanes)(const struct store *s);
+    /* The last one is the bulk lane, for large values: connected when it is first asked for. */
     size_t (*commit_lanes)(const struct store *s);
     bool (*read_lane_idle)(const struct store *s, size_t lane);
     bool (*commit_lane_idle)(const struct store *s, size_t lane);

@@ -94,15 +94,24 @@ def test_the_tests_named_in_consistency_exist():
     assert named - found == set()
 
 
+def anchors(page):
+    """What the headings of a page can be linked by."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_links_lead_somewhere():
     pages = [TOP / "README.md", TOP / "CHANGELOG.md", *TOP.glob("docs/*.md"),
              *TOP.glob("*/README.md"), *TOP.glob("examples/*/README.md")]
     dead = []
     for page in pages:
-        for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf8")):
-            path = page.parent / target.partition("#")[0]
-            if not re.match(r"https?:", target) and not path.exists():
-                dead.append(f"{page.relative_to(TOP)}: {target}")
+        for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf8")):
+            name, _, anchor = link.partition("#")
+            target = page.parent / name if name else page
+            if re.match(r"https?:", link):
+                continue
+            if not target.exists() or (anchor and anchor not in anchors(target)):
+                dead.append(f"{page.relative_to(TOP)}: {link}")
     assert dead == []
 
 

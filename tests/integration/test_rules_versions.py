@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from harness import encode, wait_until
-from rules import (HOUR_OF_VERSIONS, NIL, OK, Threads, behind, bulk, grown, lanes,  # noqa: F401
+from rules import (HOUR_OF_VERSIONS, NIL, OK, behind, bulk, grown, lanes,  # noqa: F401
                    number, pair, purge, row, run_ahead, send, stat, update, wait_arrived)
 
 pytestmark = pytest.mark.rows
@@ -401,7 +401,7 @@ def test_a12_a_touch_does_not_make_others_fetch_the_bytes(lab, database, lanes):
     assert sum(r.answered for r in lanes.requests if r.lane == "read-0") > 500_000
 
 
-# --- 29, and strict consistency -----------------------------------------------------------------------
+# --- 29 -------------------------------------------------------------------------------------------------
 
 def test_a29_a_row_that_vanished_is_noticed(pair, database):
     """Revalidation by an inner join says nothing about a row that is not there: the key lives on in
@@ -413,32 +413,3 @@ def test_a29_a_row_that_vanished_is_noticed(pair, database):
     assert a.get("k") is None
     assert a.exists("k") == 0
     assert a.mget("k", "stays") == [None, b"v"]
-
-
-@pytest.mark.parametrize("rounds", [600, pytest.param(40000, marks=[
-    pytest.mark.long, pytest.mark.timeout(600)])])
-def test_a_write_is_seen_by_the_next_read_on_another_instance(pair, rounds):
-    """While others read the same keys all the time, so that they are in every memory: an acknowledged
-    write is not seen by the next read elsewhere."""
-    def reader(server):
-        def run(ending):
-            client = server.client()
-            while not ending.is_set():
-                client.mget("k0", "k1", "k2")
-                client.get("k0")
-        return run
-
-    clients = [server.client() for server in pair]
-    with Threads(*map(reader, pair)):
-        for i in range(rounds):
-            writer, other = clients[i % 2], clients[1 - i % 2]
-            key = f"k{i % 3}"
-            if i % 7 == 6:
-                writer.delete(key)
-                assert other.get(key) is None, i
-            elif i % 7 == 5:
-                writer.append(key, "+")
-                assert other.get(key).endswith(b"+"), i
-            else:
-                writer.setex(key, 100, i)
-                assert other.get(key) == b"%d" % i, i

@@ -385,11 +385,19 @@ static void change_connection(struct round *r, int client)
     peer_open(&r->rig, &p->peer);
 }
 
+/* One that is in use. */
+static int some_key(struct round *r)
+{
+    if (roll(r, 2) == 0)
+        return (int)roll(r, FIRST_OWN);
+    return own_key(r, (int)roll(r, CLIENTS), (int)roll(r, OWN));
+}
+
 static void write_as_another(struct round *r)
 {
     char a[KEY_NAME];
     char text[32];
-    int key = (int)roll(r, KEYS);
+    int key = some_key(r);
     key_name(key, a);
     if (memory_store_is_locked(r->ms, 0, bytes_cstr(a)))
         return;
@@ -409,7 +417,7 @@ static void write_as_another(struct round *r)
 static void change_trouble(struct round *r)
 {
     char a[KEY_NAME];
-    key_name((int)roll(r, KEYS), a);
+    key_name(some_key(r), a);
     switch (roll(r, 4)) {
     case 0:
         memory_store_lock(r->ms, 0, a, true);
@@ -568,11 +576,20 @@ static bool writes_value(const struct op *op, const char *text)
     return text == NULL ? removes : !removes && strcmp(op->value, text) == 0;
 }
 
+/* Did the key change while both waited? What is in doubt may be done after the reply. */
+static bool met(const struct past *p, const struct op *op, const struct op *writer)
+{
+    uint64_t end = writer->outcome == UNKNOWN ? UINT64_MAX : writer->until;
+    uint64_t from = writer->from > op->from ? writer->from : op->from;
+    uint64_t until = end < op->until ? end : op->until;
+    return writer != op && writer->key == op->key && from < until && changed_within(p, from, until);
+}
+
 /* Was the key's value `text` (NULL = absent) at some moment while `op` waited? It may also have been
  * so within a batch, after a write that waited at the same time. */
-static bool was_seen(const struct round *r, const struct op *op, int key, const char *text)
+static bool was_seen(const struct round *r, const struct op *op, const char *text)
 {
-    const struct past *p = &r->past[key];
+    const struct past *p = &r->past[op->key];
     if (value_is(state_at(p, op->from), text))
         return true;
     for (size_t i = 1; i < p->n; i++) {
@@ -581,11 +598,7 @@ static bool was_seen(const struct round *r, const struct op *op, int key, const 
             return true;
     }
     for (size_t i = 0; i < r->nops; i++) {
-        const struct op *w = &r->ops[i];
-        uint64_t from = w->from > op->from ? w->from : op->from;
-        uint64_t until = w->until < op->until ? w->until : op->until;
-        if (w != op && w->key == key && writes_value(w, text) && from < until &&
-            changed_within(p, from, until))
+        if (writes_value(&r->ops[i], text) && met(p, op, &r->ops[i]))
             return true;
     }
     return false;
@@ -603,11 +616,7 @@ static bool was_there(const struct round *r, const struct op *op)
             return true;
     }
     for (size_t i = 0; i < r->nops; i++) {
-        const struct op *w = &r->ops[i];
-        uint64_t from = w->from > op->from ? w->from : op->from;
-        uint64_t until = w->until < op->until ? w->until : op->until;
-        if (w != op && w->key == op->key && w->value[0] != '\0' && from < until &&
-            changed_within(p, from, until))
+        if (r->ops[i].value[0] != '\0' && met(p, op, &r->ops[i]))
             return true;
     }
     return false;
@@ -639,16 +648,16 @@ static void check_register_op(const struct round *r, const struct op *op)
     case GETSET:
     case GETDEL:
     case GET:
-        report(op, was_seen(r, op, op->key, text), "a value that was not there");
+        report(op, was_seen(r, op, text), "a value that was not there");
         wrote = op->kind == GETSET || (op->kind == GETDEL && text != NULL);
         break;
     case SETNX:
-        report(op, one ? was_seen(r, op, op->key, NULL) : was_there(r, op), "not so");
+        report(op, one ? was_seen(r, op, NULL) : was_there(r, op), "not so");
         wrote = one;
         break;
     case DEL:
     case EXPIRE:
-        report(op, zero ? was_seen(r, op, op->key, NULL) : was_there(r, op), "not so");
+        report(op, zero ? was_seen(r, op, NULL) : was_there(r, op), "not so");
         wrote = one;
         break;
     default:

@@ -776,9 +776,9 @@ struct memory_store *memory_store_new(size_t read_lanes, size_t commit_lanes)
     ms->state = STORE_ONLINE;
     ms->now_us = INT64_C(1750000000) * 1000000;
     ms->nreads = read_lanes;
-    ms->ncommits = commit_lanes;
+    ms->ncommits = commit_lanes + 1; /* the last is the bulk lane */
     ms->reads = mem_zalloc(read_lanes * sizeof(*ms->reads));
-    ms->commits = mem_zalloc(commit_lanes * sizeof(*ms->commits));
+    ms->commits = mem_zalloc(ms->ncommits * sizeof(*ms->commits));
     memory_rows_init(&ms->data);
     return ms;
 }

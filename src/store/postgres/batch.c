@@ -269,7 +269,7 @@ static void send_batch(struct link *k)
 {
     lane_begin(k->lane);
     batch_add_commit(k, k->committing);
-    lane_submit(k->lane, store_timeout_us(k->store), on_commit);
+    lane_submit(k->lane, link_timeout_us(k), on_commit);
 }
 
 void batch_commit(struct link *k, struct commit_batch *b)

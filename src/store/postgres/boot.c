@@ -79,7 +79,7 @@ static void add_session(struct link *k)
     /* Below pg-timeout, so that PostgreSQL gives up before we do: then it is known that nothing
      * was applied. */
     snprintf(lock_ms, sizeof(lock_ms), "%" PRId64, lane ? lock_timeout_ms(c) : c->pg_timeout_ms);
-    snprintf(statement_ms, sizeof(statement_ms), "%" PRId64, lane ? c->pg_timeout_ms * 4 / 5 : 60000);
+    snprintf(statement_ms, sizeof(statement_ms), "%" PRId64, !lane || k->bulk ? STORE_BULK_TIMEOUT_MS : c->pg_timeout_ms * 4 / 5);
     params_text(p, lane ? "1" : "0");
     params_text(p, lock_ms);
     params_text(p, statement_ms);

@@ -19,6 +19,8 @@ struct link {
     struct lane *lane;
     enum link_kind kind;
     int number;              /* within its kind, from 0 */
+    bool bulk;               /* the commit link for large values: made when it is first needed */
+    bool wanted;             /* ... which it has been */
     bool usable;             /* set up: batches may be sent */
     int failures;            /* attempts since it was last usable */
     int quick_losses;        /* losses in a row within a second of becoming usable */
@@ -114,6 +116,8 @@ static inline int64_t stamp_at(int64_t first, size_t i)
     return first + ((int64_t)i << 10);
 }
 int64_t store_timeout_us(const struct pg_store *s);
+/* How long a batch on this link may stay without a sign of life. */
+int64_t link_timeout_us(const struct link *k);
 void op_stats_add(struct op_stats *st, size_t items, int64_t us);
 
 /* ---- boot.c: from connected to usable ---- */

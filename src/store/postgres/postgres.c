@@ -23,6 +23,11 @@ int64_t store_timeout_us(const struct pg_store *s)
     return s->config->pg_timeout_ms * 1000;
 }
 
+int64_t link_timeout_us(const struct link *k)
+{
+    return k->bulk ? STORE_BULK_TIMEOUT_MS * 1000 : store_timeout_us(k->store);
+}
+
 const char *store_text(const struct pg_store *s, enum statement_id id)
 {
     return s->texts[id].data;
@@ -79,7 +84,7 @@ int64_t store_mint_stamps(struct pg_store *s, size_t n)
 static bool kind_usable(const struct pg_store *s, enum link_kind kind)
 {
     for (size_t i = 0; i < s->nlinks; i++) {
-        if (s->links[i].kind == kind && s->links[i].usable)
+        if (s->links[i].kind == kind && s->links[i].usable && !s->links[i].bulk)
             return true;
     }
     return false;
@@ -90,7 +95,7 @@ static bool kind_failed(const struct pg_store *s, enum link_kind kind)
     bool failed = false;
     for (size_t i = 0; i < s->nlinks; i++) {
         const struct link *k = &s->links[i];
-        if (k->kind != kind)
+        if (k->kind != kind || k->bulk)
             continue;
         if (k->usable)
             return false;
@@ -132,7 +137,7 @@ static void link_connect(struct link *k)
     struct pg_store *s = k->store;
     if (s->stopping || lane_state(k->lane) != LANE_DOWN)
         return;
-    if (k->kind != LINK_QUERY && !s->booted)
+    if ((k->kind != LINK_QUERY && !s->booted) || (k->bulk && !k->wanted))
         return;
     lane_connect(k->lane, s->conninfo, k->application_name, store_timeout_us(s));
 }
@@ -290,7 +295,11 @@ static bool pg_read_lane_idle(const struct store *base, size_t lane)
 
 static bool pg_commit_lane_idle(const struct store *base, size_t lane)
 {
-    const struct link *k = commit_link(base, lane);
+    struct link *k = commit_link(base, lane);
+    if (k->bulk && !k->wanted) {
+        k->wanted = true;
+        timer_set(k->retry, 0);
+    }
     return k->usable && k->committing == NULL && k->xact == NULL && lane_state(k->lane) == LANE_READY;
 }
 
@@ -420,7 +429,7 @@ struct store *postgres_store_new(struct loop *loop, const struct config *config,
                          config->pg_schema);
     }
     s->nread = (size_t)config->pg_read_lanes;
-    s->ncommit = (size_t)config->pg_commit_lanes;
+    s->ncommit = (size_t)config->pg_commit_lanes + 1;
     s->nlinks = 1 + s->nread + s->ncommit;
     s->links = mem_zalloc(s->nlinks * sizeof(*s->links));
     link_init(&s->links[0], s, LINK_QUERY, 0);
@@ -428,6 +437,7 @@ struct store *postgres_store_new(struct loop *loop, const struct config *config,
         link_init(&s->links[1 + i], s, LINK_READ, (int)i);
     for (size_t i = 0; i < s->ncommit; i++)
         link_init(&s->links[1 + s->nread + i], s, LINK_COMMIT, (int)i);
+    s->links[s->nlinks - 1].bulk = true;
     housekeeping_start(s);
     link_connect(&s->links[0]);
     return &s->base;
