@@ -1,9 +1,10 @@
 /* bench_commit: respgres' commit statement with nothing around it. One connection sends one batch
- * of `rows` upserts after the other and waits for each: what the commit path of respgres could
+ * of `rows` plain SETs after the other and waits for each: what the commit path of respgres could
  * reach at most with one lane. The text of the statement and the settings of the connection are
  * respgres' own; the batches are encoded before the clock starts, except for their stamps. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "args.h"
 #include "base/mem.h"
@@ -18,11 +19,13 @@ struct options {
     const char *url;
     const char *schema;
     const char *prefix;
+    const char *statement;
     double rows, keys, size, seconds, warmup;
 };
 
 struct bare {
     PGconn *conn;
+    enum statement_id statement;
     int64_t rows;
     int64_t stamp; /* of the next batch; each row takes one */
     struct params batches[VARIANTS];
@@ -61,7 +64,7 @@ static void choose_keys(uint64_t *keys, uint64_t rows, uint64_t of, struct rando
     }
 }
 
-/* Parameters in the order of STMT_COMMIT; blind writes without an expiry. */
+/* Parameters in the order of either commit statement; blind writes without an expiry. */
 static void encode(struct params *p, const struct options *o, const struct sample *sample,
                    struct random *random)
 {
@@ -97,8 +100,15 @@ static void encode(struct params *p, const struct options *o, const struct sampl
     }
     params_finish(p);
     mem_free(keys);
-    if (p->n != statement_get(STMT_COMMIT)->nparams)
-        die("the commit statement has other parameters now: bring %s up to date", __FILE__);
+}
+
+static enum statement_id statement_of(const char *name)
+{
+    for (int id = 0; id < STATEMENT_COUNT; id++) {
+        if (strcmp(statement_get((enum statement_id)id)->name, name) == 0)
+            return (enum statement_id)id;
+    }
+    die("respgres has no statement %s", name);
 }
 
 static void send_batch(struct bare *b)
@@ -109,8 +119,8 @@ static void send_batch(struct bare *b)
     b->stamp += b->rows;
     buf_put_be32_at(&p->data[STAMP], 0, (uint32_t)(stamp >> 32));
     buf_put_be32_at(&p->data[STAMP], 4, (uint32_t)stamp);
-    PGresult *r = bare_exec_prepared(b->conn, statement_get(STMT_COMMIT)->name, p);
-    if (PQntuples(r) != 1 || !PQgetisnull(r, 0, 1))
+    PGresult *r = bare_exec_prepared(b->conn, statement_get(b->statement)->name, p);
+    if (PQntuples(r) != 1 || PQgetisnull(r, 0, 0) || !PQgetisnull(r, 0, 1))
         die("a batch was not applied whole");
     PQclear(r);
 }
@@ -141,6 +151,7 @@ int main(int argc, char **argv)
     struct options o = {.url = "",
                         .schema = "respgres",
                         .prefix = "session:",
+                        .statement = "respgres_commit_blind",
                         .rows = 256,
                         .keys = 10000,
                         .size = 512,
@@ -150,6 +161,7 @@ int main(int argc, char **argv)
         {"url", ARG_TEXT, &o.url, "of the database, whose schema respgres has made"},
         {"schema", ARG_TEXT, &o.schema, "its name (respgres)"},
         {"prefix", ARG_TEXT, &o.prefix, "what keys begin with (session:)"},
+        {"statement", ARG_TEXT, &o.statement, "respgres_commit or respgres_commit_blind (this)"},
         {"rows", ARG_NUMBER, &o.rows, "in a batch (256)"},
         {"keys", ARG_NUMBER, &o.keys, "different keys (10000)"},
         {"size", ARG_NUMBER, &o.size, "bytes of a value (512)"},
@@ -159,15 +171,19 @@ int main(int argc, char **argv)
     args_parse(argc, argv, args, sizeof(args) / sizeof(args[0]));
     if (o.rows < 1 || o.rows > o.keys)
         die("a batch has at least one row and at most as many as there are keys");
-    struct bare b = {.conn = bare_connect(o.url), .rows = (int64_t)o.rows};
+    struct bare b = {.conn = bare_connect(o.url),
+                     .statement = statement_of(o.statement),
+                     .rows = (int64_t)o.rows};
     struct sample sample;
     sample_init(&sample, true, 1);
     struct random random = random_from(2);
     bare_lane_session(b.conn);
-    bare_prepare(b.conn, STMT_COMMIT, o.schema);
+    bare_prepare(b.conn, b.statement, o.schema);
     claim_lane(&b, o.schema);
     for (int i = 0; i < VARIANTS; i++)
         encode(&b.batches[i], &o, &sample, &random);
+    if (b.batches[0].n != statement_get(b.statement)->nparams)
+        die("%s has other parameters now: bring %s up to date", o.statement, __FILE__);
     run(&b, &o);
     for (int i = 0; i < VARIANTS; i++)
         params_release(&b.batches[i]);

@@ -51,6 +51,7 @@ struct config {
     int durability;  /* enum durability */
     int64_t tombstone_retention_s;
     int64_t sweep_interval_ms;
+    bool vacuum;
 };
 
 enum config_source { CONFIG_DEFAULT, CONFIG_FILE, CONFIG_ENV, CONFIG_FLAG, CONFIG_SET };

@@ -540,6 +540,28 @@ static enum way find_way(const struct txn *t)
     return gathered ? WAY_BLOCKED : WAY_FETCH;
 }
 
+/* Into the queues of all its entries, behind the older ones. */
+static void enqueue(struct txn *t)
+{
+    if (t->state != TXN_WAITING)
+        txn_set_state(t, TXN_WAITING);
+    for (int i = 0; i < t->nkeys; i++) {
+        struct list *queue = &t->keys[i].entry->work->queue;
+        struct list *at = queue->prev;
+        while (at != queue && LIST_ITEM(at, struct txn_key, queue_node)->txn->seq > t->seq)
+            at = at->prev;
+        list_insert_after(at, &t->keys[i].queue_node);
+    }
+}
+
+/* It may stand before younger ones with nothing in its way: somebody has to look. */
+static void wait_in_queues(struct txn *t)
+{
+    enqueue(t);
+    for (int i = 0; i < t->nkeys; i++)
+        entry_wake_later(t->engine, t->keys[i].entry);
+}
+
 static void run_unvalidated(struct txn *t)
 {
     t->now_ms = estimated_now_ms(t->engine);
@@ -552,7 +574,7 @@ static void run_unvalidated(struct txn *t)
     } else if (gather_lane_for(t, &lane)) {
         gather_join(t, lane);
     } else {
-        txn_again(t);
+        wait_in_queues(t); /* only now known: it writes a large value, and the key is on another lane */
     }
 }
 
@@ -570,33 +592,12 @@ static void go(struct txn *t, enum way way)
         run_unvalidated(t);
 }
 
-/* Into the queues of all its entries, behind the older ones. */
-static void enqueue(struct txn *t)
-{
-    txn_set_state(t, TXN_WAITING);
-    for (int i = 0; i < t->nkeys; i++) {
-        struct list *queue = &t->keys[i].entry->work->queue;
-        struct list *at = queue->prev;
-        while (at != queue && LIST_ITEM(at, struct txn_key, queue_node)->txn->seq > t->seq)
-            at = at->prev;
-        list_insert_after(at, &t->keys[i].queue_node);
-    }
-}
-
 static void dequeue(struct txn *t)
 {
     for (int i = 0; i < t->nkeys; i++) {
         list_remove(&t->keys[i].queue_node);
         entry_wake_later(t->engine, t->keys[i].entry);
     }
-}
-
-/* It may stand before younger ones with nothing in its way: somebody has to look. */
-static void wait_in_queues(struct txn *t)
-{
-    enqueue(t);
-    for (int i = 0; i < t->nkeys; i++)
-        entry_wake_later(t->engine, t->keys[i].entry);
 }
 
 void txn_start(struct txn *t)
@@ -628,7 +629,7 @@ bool txn_join_now(struct txn *t)
         return false;
     /* What changes nothing is a read, and a read waits for the writes before it. */
     t->now_ms = estimated_now_ms(t->engine);
-    if (!run(t) && !in_gather(t))
+    if ((!run(t) && !in_gather(t)) || !gather_lane_for(t, &lane))
         return false;
     gather_join(t, lane);
     return true;

@@ -3,7 +3,9 @@
  * returns what was there while it waited, and what was said not to have been done never was.
  *
  * RESPGRES_SEED=N repeats the rounds from N on. */
+#include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/hash.h"
 #include "base/mem.h"
@@ -27,7 +29,7 @@ enum kind {
     WATCH_COUNT, /* WATCH and GET, then WATCHED_SET */
     WATCHED_SET, /* a block that sets the counter one higher */
     COUNT,
-    SET, /* a register: a value of its own */
+    SET, /* a register: a value of its own, now and then a large one */
     SET_SAME,
     SETNX,
     EXPIRE,
@@ -84,6 +86,9 @@ struct past {
     } *states;
     size_t n;
 };
+
+/* What is behind a value on the bulk lane: x's, which nobody looks at. */
+enum { LARGE = 257 * 1024 };
 
 /* How often what happens, in a hundred steps. The rest of the steps use lanes. */
 struct temper {
@@ -189,6 +194,18 @@ static void send_counter_op(struct round *r, struct op *op)
     send_text(r, op, op->kind == INCR_TWO ? 4 : op->kind == WATCH_COUNT ? 2 : 1, text);
 }
 
+static void send_large_set(struct round *r, const struct op *op, const char *key)
+{
+    struct buf value;
+    buf_init(&value);
+    buf_append_cstr(&value, op->value);
+    memset(buf_reserve(&value, LARGE), 'x', LARGE);
+    value.len += LARGE;
+    struct bytes argv[] = {BYTES_LIT("SET"), bytes_cstr(key), buf_bytes(&value)};
+    peer_send_argv(&r->people[op->client].peer, 3, argv);
+    buf_release(&value);
+}
+
 static void send_register_op(struct round *r, struct op *op)
 {
     static const char *const names[] = {"SET", "SET",    "SETNX", "EXPIRE", "PERSIST", "GETSET",
@@ -201,6 +218,10 @@ static void send_register_op(struct round *r, struct op *op)
         snprintf(op->value, sizeof(op->value), "v%zu", r->nops);
     if (op->kind == SET_SAME)
         snprintf(op->value, sizeof(op->value), "same");
+    if (op->kind == SET && roll(r, 6) == 0) {
+        send_large_set(r, op, a);
+        return;
+    }
     snprintf(text, sizeof(text), "%s %s %s", names[op->kind - SET], op->kind == MGET ? "" : a,
              op->kind == EXPIRE ? "1000" : op->value);
     send_text(r, op, 1, text);
@@ -304,12 +325,12 @@ static size_t reply_length(struct bytes in)
     return at;
 }
 
-/* On one line, as peer_take does. */
+/* On one line, as peer_take does, and without x's. */
 static void keep_reply(struct op *op, struct bytes reply)
 {
     size_t n = 0;
     for (size_t i = 0; i + 2 < reply.len && n + 1 < sizeof(op->reply); i++) {
-        if (reply.data[i] != '\r')
+        if (reply.data[i] != '\r' && reply.data[i] != 'x')
             op->reply[n++] = reply.data[i] == '\n' ? ' ' : reply.data[i];
     }
     op->reply[n] = '\0';
@@ -549,7 +570,8 @@ static bool value_is(const struct value *v, const char *text)
 {
     if (v == NULL || text == NULL)
         return v == NULL && text == NULL;
-    return bytes_eq(value_bytes(v), bytes_cstr(text));
+    size_t n = strlen(text);
+    return v->len >= n && memcmp(v->data, text, n) == 0 && (v->len == n || v->data[n] == 'x');
 }
 
 /* The state after the change of this number. */
@@ -687,12 +709,13 @@ static bool snapshot_fits(const struct round *r, const struct op *op, int first,
     const char *at = strchr(op->reply, ' ') + 1;
     char text[64];
     for (int i = 0; i < n; i++) {
-        int len = atoi(at + 1);
-        at = at[1] == '-' ? at + 3 : strchr(at, ' ') + 1;
-        snprintf(text, sizeof(text), "%.*s", len < 0 ? 0 : len, at);
-        if (!value_is(state_at(&r->past[first + i], number), len < 0 ? NULL : text))
+        bool nil = at[1] == '-';
+        at = nil ? at + 3 : strchr(at, ' ') + 1;
+        int len = nil ? 0 : (int)strcspn(at, " ");
+        snprintf(text, sizeof(text), "%.*s", len, at);
+        if (!value_is(state_at(&r->past[first + i], number), nil ? NULL : text))
             return false;
-        at += len < 0 ? 0 : len;
+        at += len;
         at += *at == ' ';
     }
     return true;
@@ -839,6 +862,7 @@ static void round_begin(struct round *r, uint64_t seed)
     r->reads = 1 + roll(r, LANES);
     r->commits = 1 + roll(r, LANES);
     rig_init(&r->rig, r->reads, r->commits, roll(r, 2) == 0 ? no_memory : NULL);
+    r->commits++; /* the bulk lane */
     r->ms = r->rig.ms;
     if (roll(r, 2) == 0)
         memory_store_set_foreign_ahead(r->ms, 2000000);
@@ -858,10 +882,21 @@ static void round_end(struct round *r)
     rig_release(&r->rig);
 }
 
+/* The seed of the round under way, for when it ends in an assertion. */
+static char seed_text[64];
+
+static void on_abort(int signo)
+{
+    (void)signo;
+    ssize_t n = write(STDOUT_FILENO, seed_text, strlen(seed_text));
+    (void)n;
+}
+
 static void run_round(uint64_t seed)
 {
     static struct round r;
     int before = test_failures;
+    snprintf(seed_text, sizeof(seed_text), "  RESPGRES_SEED=%" PRIu64 "\n", seed);
     round_begin(&r, seed);
     for (int i = 0; i < STEPS; i++)
         step(&r);
@@ -875,7 +910,7 @@ static void run_round(uint64_t seed)
     check_undone(&r);
     round_end(&r);
     if (test_failures != before)
-        printf("  RESPGRES_SEED=%" PRIu64 "\n", seed);
+        printf("%s", seed_text);
 }
 
 static void whatever_happens(void)
@@ -885,6 +920,7 @@ static void whatever_happens(void)
     random_bytes(&seed, sizeof(seed));
     uint64_t first = given != NULL ? strtoull(given, NULL, 10) : seed;
     printf("RESPGRES_SEED=%" PRIu64 "\n", first);
+    signal(SIGABRT, on_abort);
     for (uint64_t i = 0; i < ROUNDS && test_failures == 0; i++)
         run_round(first + i);
 }

@@ -1,4 +1,5 @@
 /* The engine's order and batches: who waits for whom, what shares a commit, what a read may see. */
+#include "base/mem.h"
 #include "rig.h"
 #include "test.h"
 
@@ -798,6 +799,126 @@ static void a_key_is_in_one_batch_at_a_time(void)
     end(&w);
 }
 
+/* ---- the bulk lane, which is lane 1 here ---- */
+
+enum { LARGE = 300 * 1000, BULK_LANE = 1 };
+
+static void send_large(struct peer *p, const char *key)
+{
+    char *value = mem_alloc(LARGE);
+    memset(value, 'x', LARGE);
+    struct bytes argv[] = {BYTES_LIT("SET"), bytes_cstr(key), bytes_of(value, LARGE)};
+    peer_send_argv(p, 3, argv);
+    mem_free(value);
+}
+
+static size_t stored_length(const struct world *w, const char *key)
+{
+    const struct memory_row *row = memory_store_row(w->ms, 0, bytes_cstr(key));
+    return row == NULL || row->value == NULL ? 0 : row->value->len;
+}
+
+static void hold_both(struct world *w, bool on)
+{
+    hold(w, MEMORY_COMMIT, on);
+    memory_store_hold(w->ms, MEMORY_COMMIT, BULK_LANE, on);
+    rig_turn(&w->rig);
+}
+
+static void a_large_value_does_not_hold_up_the_others(void)
+{
+    struct world w;
+    begin(&w);
+    memory_store_hold(w.ms, MEMORY_COMMIT, BULK_LANE, true);
+    send_large(&w.a, "large");
+    send_large(&w.c, "larger");
+    rig_turn(&w.rig);
+    EXPECT_INT(memory_store_in_flight(w.ms, MEMORY_COMMIT, BULK_LANE), 1);
+    EXPECT_CSTR(peer_ask(&w.b, "SET small 1;GET small"), "+OK $1 1");
+    rig_advance_ms(&w.rig, 10 * RIG_TIMEOUT_MS);
+    EXPECT_CSTR(peer_take(&w.a), "");
+    hold_both(&w, false);
+    EXPECT_CSTR(peer_take(&w.a), "+OK");
+    EXPECT_CSTR(peer_take(&w.c), "+OK");
+    EXPECT_CSTR(peer_ask(&w.b, "STRLEN large;SETRANGE larger 300000 y"), ":300000 :300001");
+    end(&w);
+}
+
+/* It is sent behind the small one that is gathered for its key already. */
+static void a_large_value_behind_a_small_one(void)
+{
+    struct world w;
+    begin(&w);
+    hold_both(&w, true);
+    peer_say(&w.c, "SET busy 1");
+    peer_say(&w.a, "SET k 1");
+    send_large(&w.b, "k");
+    rig_turn(&w.rig);
+    peer_say(&w.c, "STRLEN k");
+    hold_both(&w, false);
+    EXPECT_CSTR(peer_take(&w.a), "+OK");
+    EXPECT_CSTR(peer_take(&w.b), "+OK");
+    EXPECT_CSTR(peer_take(&w.c), "+OK :300000");
+    end(&w);
+}
+
+static void a_large_value_that_waits_for_its_key(void)
+{
+    struct world w;
+    begin(&w);
+    hold_both(&w, true);
+    peer_say(&w.a, "SET k 1");
+    peer_say(&w.b, "APPEND k 2");
+    send_large(&w.c, "k");
+    rig_turn(&w.rig);
+    peer_say(&w.a, "APPEND k 3");
+    hold_both(&w, false);
+    EXPECT_CSTR(peer_take(&w.a), "+OK :300001");
+    EXPECT_CSTR(peer_take(&w.b), ":2");
+    EXPECT_CSTR(peer_take(&w.c), "+OK");
+    end(&w);
+}
+
+/* What is large may only come out when it runs. */
+static void a_value_that_grows_large(void)
+{
+    struct world w;
+    begin(&w);
+    hold_both(&w, true);
+    peer_say(&w.c, "SET busy 1");
+    peer_say(&w.a, "SETRANGE k 10 x");
+    peer_say(&w.b, "SETRANGE k 299999 y");
+    peer_say(&w.a, "STRLEN k");
+    hold_both(&w, false);
+    EXPECT_CSTR(peer_take(&w.a), ":11 :300000");
+    EXPECT_CSTR(peer_take(&w.b), ":300000");
+    memory_store_write(w.ms, 0, "k", "short");
+    EXPECT_CSTR(peer_ask(&w.b, "SETRANGE k 299999 z;SETRANGE k 299998 z"), ":300000 :300000");
+    end(&w);
+}
+
+static void a_large_value_keeps_its_place_in_a_pipeline(void)
+{
+    struct world w;
+    begin(&w);
+    hold_both(&w, true);
+    peer_send(&w.a, "SET before 1");
+    send_large(&w.a, "large");
+    peer_send(&w.a, "SET after 1;STRLEN large");
+    rig_turn(&w.rig);
+    for (int i = 0; i < 10; i++) {
+        bool large = stored_length(&w, "large") > 0;
+        EXPECT(!large || stored_length(&w, "before") > 0);
+        EXPECT(stored_length(&w, "after") == 0 || large);
+        if (!memory_store_answer(w.ms, MEMORY_COMMIT, 0))
+            memory_store_answer(w.ms, MEMORY_COMMIT, BULK_LANE);
+        rig_turn(&w.rig);
+    }
+    hold_both(&w, false);
+    EXPECT_CSTR(peer_take(&w.a), "+OK +OK +OK :300000");
+    end(&w);
+}
+
 TEST_MAIN(TEST(replies_come_in_order), TEST(ok_is_held_until_the_commit),
           TEST(one_clients_wait_is_not_anothers), TEST(what_waits_for_a_lane_shares_a_batch),
           TEST(a_plain_set_needs_no_fetch), TEST(increments_of_many_cost_one_write),
@@ -820,4 +941,7 @@ TEST_MAIN(TEST(replies_come_in_order), TEST(ok_is_held_until_the_commit),
           TEST(a_conflict_runs_again_on_what_is_stored), TEST(a_txn_that_always_loses_finishes),
           TEST(versions_rise_above_a_clock_that_is_ahead), TEST(what_has_expired_is_absent),
           TEST(what_expires_on_the_way_is_not_revived), TEST(reads_on_two_lanes_may_cross),
-          TEST(a_client_stays_on_its_commit_lane), TEST(a_key_is_in_one_batch_at_a_time))
+          TEST(a_client_stays_on_its_commit_lane), TEST(a_key_is_in_one_batch_at_a_time),
+          TEST(a_large_value_does_not_hold_up_the_others), TEST(a_large_value_behind_a_small_one),
+          TEST(a_large_value_that_waits_for_its_key), TEST(a_value_that_grows_large),
+          TEST(a_large_value_keeps_its_place_in_a_pipeline))

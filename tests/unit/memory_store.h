@@ -36,7 +36,7 @@ struct memory_counts {
 
 struct memory_store;
 
-/* Freed through its ops. */
+/* Freed through its ops. The bulk lane comes behind the commit lanes: its number is commit_lanes. */
 struct memory_store *memory_store_new(size_t read_lanes, size_t commit_lanes);
 struct store *memory_store_base(struct memory_store *ms);
 

@@ -250,6 +250,15 @@ static void add_checked(struct link *k, const struct commit_batch *b)
 
 static void on_commit(void *arg, struct lane *l, PGresult **results, int n);
 
+static bool expects_nothing(const struct commit_batch *b)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        if (b->items[i].expect != EXPECT_ANY || b->items[i].op == COMMIT_CHECK)
+            return false;
+    }
+    return true;
+}
+
 void batch_add_commit(struct link *k, const struct commit_batch *b)
 {
     CHECK(b->n <= ITEM_POSITION_MASK);
@@ -262,7 +271,8 @@ void batch_add_commit(struct link *k, const struct commit_batch *b)
     params_reset(&k->params);
     add_guard(k, &k->params);
     add_items(k, b);
-    lane_add(k->lane, statement_get(STMT_COMMIT)->name, &k->params, true);
+    enum statement_id id = expects_nothing(b) ? STMT_COMMIT_BLIND : STMT_COMMIT;
+    lane_add(k->lane, statement_get(id)->name, &k->params, true);
 }
 
 static void send_batch(struct link *k)
@@ -433,7 +443,7 @@ static void on_commit(void *arg, struct lane *l, PGresult **results, int n)
         return;
     }
     const PGresult *r = results[n - 1];
-    if (PQntuples(r) == 0) {
+    if (PQntuples(r) == 0 || PQgetisnull(r, 0, 0)) {
         link_lost(k, "the lane was fenced");
         return;
     }
@@ -446,7 +456,9 @@ static void on_commit(void *arg, struct lane *l, PGresult **results, int n)
     take_versions(k, r);
     store_clock_sample(k->store, b->time_us, lane_sent_us(l));
     op_stats_add(&k->store->commits, b->n, clock_mono_us() - lane_sent_us(l));
+    vacuum_note(k->store, b);
     end_commit(k, STORE_OK);
+    vacuum_pump(k->store);
 }
 
 /* ---- after a lost connection ---- */

@@ -85,6 +85,12 @@ struct pg_store {
     struct store_query **queries_tail;
     struct timer *housekeeping;
     bool sweep_due;
+    /* Large values rewritten since the last VACUUM, in bytes as PostgreSQL may store them; and the
+     * size of the table with TOAST and indexes, as of the last sweep. */
+    int64_t rewritten_bytes;
+    int64_t table_bytes;
+    bool vacuuming;
+    uint64_t vacuums;
     bool sequence_due;       /* ids of new rows collide with those there are */
     bool heartbeat_due;
     int64_t next_heartbeat_us;
@@ -160,5 +166,8 @@ void query_release_rows(struct store_query *q);
 void query_pump(struct pg_store *s);
 void query_fail_all(struct pg_store *s, const char *why);
 void housekeeping_start(struct pg_store *s);
+/* Notes what a commit has left behind for VACUUM, and starts one on the bulk lane when it is due. */
+void vacuum_note(struct pg_store *s, const struct commit_batch *b);
+void vacuum_pump(struct pg_store *s);
 
 #endif

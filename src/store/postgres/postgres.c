@@ -154,6 +154,7 @@ void link_became_usable(struct link *k)
     k->usable_since_us = clock_mono_us();
     log_event(LOG_VERBOSE, "lane-ready", "lane=%s", k->name);
     store_update_state(k->store);
+    vacuum_pump(k->store);
 }
 
 /* The first attempt after a loss comes at once; then 50 ms, doubling to 2 s, with jitter. */
@@ -179,6 +180,8 @@ void link_lost(struct link *k, const char *why)
     if (lane_state(k->lane) != LANE_DOWN)
         lane_close(k->lane);
     k->usable = false;
+    if (k->bulk)
+        s->vacuuming = false;
     if (was_usable)
         s->lost_connections++;
     /* Losing a connection is no failure yet; not getting it back is. */
@@ -371,6 +374,8 @@ static void pg_info(struct store *base, struct buf *out)
                (unsigned long long)s->settled_applied,
                (unsigned long long)s->settled_not_applied);
     buf_printf(out, "postgres_swept_rows:%llu\r\n", (unsigned long long)s->swept);
+    buf_printf(out, "postgres_table_bytes:%lld\r\npostgres_vacuums:%llu\r\n",
+               (long long)s->table_bytes, (unsigned long long)s->vacuums);
     buf_printf(out, "postgres_oldest_xmin_age:%lld\r\n", (long long)s->oldest_xmin_age);
     buf_printf(out, "postgres_clock_offset_us:%lld\r\npostgres_clock_error_us:%lld\r\n",
                (long long)(clock_mono_us() + s->clock_offset_us - clock_wall_us()),

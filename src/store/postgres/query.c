@@ -279,6 +279,7 @@ static void on_swept(void *arg, struct lane *l, PGresult **results, int n)
         int64_t gone = pg_int8(PQgetvalue(due, 0, 2)) + pg_int8(PQgetvalue(abandoned, 0, 1));
         s->swept += (uint64_t)gone;
         s->oldest_xmin_age = pg_int8(PQgetvalue(results[2], 0, 0));
+        s->table_bytes = pg_int8(PQgetvalue(results[3], 0, 0));
         /* More is waiting: go on soon, but leave room for the others in between. */
         if ((rows == SWEEP_ROWS || pg_int8(PQgetvalue(abandoned, 0, 1)) == SWEEP_ROWS) &&
             !s->stopping)
@@ -331,6 +332,7 @@ static void send_sweep(struct pg_store *s, struct link *k)
     lane_add(k->lane, statement_get(STMT_SWEEP_ABANDONED)->name, p, true);
     params_reset(p);
     lane_add(k->lane, statement_get(STMT_OLDEST_XMIN)->name, p, true);
+    lane_add(k->lane, statement_get(STMT_TABLE_SIZE)->name, p, true);
     lane_submit(k->lane, QUERY_TIMEOUT_US, on_swept);
 }
 

@@ -107,6 +107,23 @@ static const struct statement table[STATEMENT_COUNT] = {
         "RETURNING e.batch_item AS item, e.version) "
         RECORD_OUTCOME, 14},
 
+    /* A batch that expects nothing of any row (plain SET, SETEX, MSET): nothing in it can be refused,
+     * so the outcome is known before the rows are written, and the lane's row is written first. */
+    [STMT_COMMIT_BLIND] = {"respgres_commit_blind",
+        "WITH lane AS (UPDATE @.lanes SET stamp = $5::int8, batch_time = statement_timestamp(), "
+        "accepted = NULL WHERE slot = $1 AND incarnation = $2 AND lane = $3 AND epoch = $4 "
+        "AND $6::int4 IS NOT NULL RETURNING batch_time), "
+        "w AS (INSERT INTO @.entries AS e (" ENTRY_COLUMNS ") "
+        "SELECT " SPACES "[r.db + 1], r.key, r.type, r.value, " ITEM_VERSION("r.item") ", "
+        ITEM_VERSION("r.item") ", " ITEM_EXPIRY ", r.slot, r.item, statement_timestamp(), "
+        "statement_timestamp() FROM " ITEM_ROWS " "
+        "WHERE (SELECT true FROM lane) AND r.expected IS NOT NULL "
+        ON_CONFLICT_SET
+        "RETURNING e.batch_item AS item, e.version) "
+        "SELECT (SELECT batch_time FROM lane), NULL::int4[], "
+        "array_agg(w.item & 1048575) FILTER (WHERE w.version <> " ITEM_VERSION("w.item") "), "
+        "array_agg(w.version) FILTER (WHERE w.version <> " ITEM_VERSION("w.item") ") FROM w", 14},
+
     /* A batch with multi-key or check-only groups is three statements in one transaction. The
      * first keeps FLUSH and SWAPDB out, so that the other two see the same spaces. */
     [STMT_SHARE_SPACES] = {"respgres_share_spaces",
@@ -318,7 +335,7 @@ static const struct statement table[STATEMENT_COUNT] = {
         "hashtext($1)) AS ok), "
         "due AS MATERIALIZED (SELECT e.ctid AS at, e.value IS NULL AS dead, e.version = 0 AS placeholder, "
         "e.expires_at, e.updated_at FROM @.entries e "
-        "WHERE e.expire_slot <= @.slot_of(clock_timestamp()) AND (SELECT ok FROM elected) "
+        "WHERE e.expire_slot <= (SELECT @.slot_of(clock_timestamp())) AND (SELECT ok FROM elected) "
         "ORDER BY e.expire_slot LIMIT $4 FOR UPDATE SKIP LOCKED), "
         "judged AS MATERIALIZED (SELECT due.at, "
         "CASE WHEN dead AND placeholder THEN updated_at + make_interval(secs => $2::float8) "
@@ -340,6 +357,14 @@ static const struct statement table[STATEMENT_COUNT] = {
     [STMT_OLDEST_XMIN] = {"respgres_oldest_xmin",
         "SELECT coalesce(max(age(a.backend_xmin)), 0)::int8 FROM pg_stat_activity a "
         "WHERE a.pid <> pg_backend_pid()", 0},
+
+    [STMT_TABLE_SIZE] = {"respgres_table_size",
+        "SELECT pg_total_relation_size('@.entries')", 0},
+
+    /* Values over 2 kB live in TOAST, where a rewrite leaves the old bytes until a VACUUM; autovacuum
+     * looks once a minute. Another VACUUM that is at work is not waited for. */
+    [STMT_VACUUM] = {"respgres_vacuum",
+        "VACUUM (SKIP_LOCKED, TRUNCATE false) @.entries", 0},
 
     /* One small batch of the rows of flushed spaces; a space is forgotten when it has been empty
      * for ten minutes, longer than any statement that may still write into it. */

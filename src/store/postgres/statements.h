@@ -8,6 +8,7 @@
 enum statement_id {
     STMT_READ,
     STMT_COMMIT,
+    STMT_COMMIT_BLIND,
     STMT_SHARE_SPACES,
     STMT_OWN_SPACES,
     STMT_LOCK_KEYS,
@@ -38,6 +39,8 @@ enum statement_id {
     STMT_SWEEP,
     STMT_SWEEP_ABANDONED,
     STMT_OLDEST_XMIN,
+    STMT_TABLE_SIZE,
+    STMT_VACUUM,
     STATEMENT_COUNT
 };
 

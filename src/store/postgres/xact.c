@@ -153,7 +153,7 @@ static void on_ended(void *arg, struct lane *l, PGresult **results, int n)
     k->committing = NULL;
     if (error != NULL) {
         fail(k, error);
-    } else if (PQntuples(results[0]) == 0 || lane_commit_uncertain(l)) {
+    } else if (PQntuples(results[0]) == 0 || PQgetisnull(results[0], 0, 0) || lane_commit_uncertain(l)) {
         finish(k, STORE_LOST);
     } else {
         /* A COMMIT of a transaction that had failed answers ROLLBACK. */
