@@ -16,6 +16,8 @@
 
 extern char **environ;
 
+enum { FLUSH_PATIENCE_US = 2 * 1000 * 1000 };
+
 struct server {
     struct loop *loop;
     struct config_store *config;
@@ -27,6 +29,7 @@ struct server {
     bool draining;
     bool store_stopping;
     int64_t drain_until_us;
+    int64_t flush_until_us; /* 0 until nothing is in flight any more */
 };
 
 static void apply_config(void *arg)
@@ -75,19 +78,30 @@ static void on_hangup(void *arg, int signo)
     buf_release(&error);
 }
 
-/* Steps of the drain: engine, replies, store. */
-static bool drain(struct server *s)
+/* All commands are answered, and the answers are out: but a client that does not read is given a
+ * moment only. */
+static bool is_drained(struct server *s, int64_t now_us)
 {
-    bool late = clock_mono_us() > s->drain_until_us;
-    if (!late && !(engine_idle(s->engine) && net_unwritten(s->net) == 0))
+    if (!engine_idle(s->engine))
         return false;
+    if (s->flush_until_us == 0)
+        s->flush_until_us = now_us + FLUSH_PATIENCE_US;
+    return net_unwritten(s->net) == 0 || now_us > s->flush_until_us;
+}
+
+/* Steps of the drain: engine, replies, store. */
+static void drain(struct server *s)
+{
+    int64_t now_us = clock_mono_us();
+    bool late = now_us > s->drain_until_us;
+    if (!late && !is_drained(s, now_us))
+        return;
     if (!s->store_stopping) {
         s->store_stopping = true;
         s->store->ops->stop(s->store);
     }
     if (late || s->store->ops->stopped(s->store))
         loop_stop(s->loop);
-    return false;
 }
 
 static bool on_turn_end(void *arg)

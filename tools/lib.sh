@@ -59,7 +59,7 @@ packages_install() {
 
 # Configures and builds one CMake preset. Returns false if that fails, with the output shown.
 build_preset() {
-    local preset=$1 dir=$2 log
+    local preset=$1 dir=$2 target=${3:-all} log
     say "building preset '$preset' in ${dir#"$top"/}/"
     if [ -f "$dir/CMakeCache.txt" ] &&
         ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$top" "$dir/CMakeCache.txt"; then
@@ -72,7 +72,7 @@ build_preset() {
         rm -f "$log"
         return 1
     fi
-    if ! cmake --build "$dir" >"$log" 2>&1; then
+    if ! cmake --build "$dir" --target "$target" >"$log" 2>&1; then
         cat "$log" >&2
         rm -f "$log"
         return 1

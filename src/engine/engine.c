@@ -112,9 +112,21 @@ bool engine_turn_end(struct engine *e)
     return keyspace_evict(e->keyspace);
 }
 
+/* What waits only because its client does not read its replies is not in flight. */
+static bool in_flight(const struct engine *e)
+{
+    LIST_EACH(it, (struct list *)&e->active)
+    {
+        const struct txn *t = LIST_ITEM(it, struct txn, age_node);
+        if (t->state != TXN_QUEUED || t->client->active > 0 || !t->client->output_full)
+            return true;
+    }
+    return false;
+}
+
 bool engine_idle(const struct engine *e)
 {
-    return list_empty(&e->active) && !engine_has_gathered(e) && !exclusive_busy(e);
+    return !in_flight(e) && !engine_has_gathered(e) && !exclusive_busy(e);
 }
 
 void engine_count_rejected_connection(struct engine *e)

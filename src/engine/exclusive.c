@@ -60,6 +60,11 @@ void exclusive_release(struct engine *e)
     mem_free(ex);
 }
 
+bool exclusive_has_begun(const struct txn *t)
+{
+    return t->engine->exclusive->txn == t;
+}
+
 bool exclusive_busy(const struct engine *e)
 {
     return e->exclusive->txn != NULL || !list_empty(&e->exclusive->waiting);
@@ -256,7 +261,7 @@ static void finish(struct exclusive *ex)
         txn_done(t);
     } else if (result == STORE_REFUSED) {
         char error[200];
-        snprintf(error, sizeof(error), "ERR PostgreSQL refused: %s", ex->xact.error);
+        snprintf(error, sizeof(error), "ERR PostgreSQL refused the write: %s", ex->xact.error);
         txn_fail(t, error);
     } else if (ex->ending && result == STORE_LOST) {
         txn_fail(t, "ERR PostgreSQL did not confirm, the transaction may or may not have been "

@@ -385,6 +385,8 @@ void exclusive_release(struct engine *e);
 void exclusive_join(struct txn *t);
 void exclusive_send(struct engine *e);
 bool exclusive_busy(const struct engine *e);
+/* Is it this one's turn, or does it still wait for it? */
+bool exclusive_has_begun(const struct txn *t);
 
 /* ---- client.c ---- */
 /* May the next queued txn start now? Called whenever one of the client's txns has moved. */

@@ -723,7 +723,7 @@ static void time_out(struct txn *t)
             txn_abandon(t, gather_is_locked(t->gather) ? error_locked : error_not_done);
         break;
     case TXN_EXCLUSIVE:
-        txn_abandon(t, error_unknown);
+        txn_abandon(t, exclusive_has_begun(t) ? error_unknown : error_not_done);
         break;
     case TXN_QUERYING:
         txn_abandon(t, error_read_late);

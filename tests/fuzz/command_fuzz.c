@@ -1,5 +1,6 @@
-/* Whatever commands come, each has exactly one well-formed reply, a failed or reading command changes
- * nothing, running twice says the same, and a blind run says what a run on the stored value says.
+/* Whatever commands come, each has exactly one well-formed reply, a failed or reading command
+ * changes nothing, running twice says the same, and a blind run says what a run on the stored value
+ * says.
  *
  * An input is its first byte (bit 0 protocol, bit 1 the largest string) and then transactions, one
  * per line: commands separated by ';', arguments by blanks. 0xfe n stands for n * 64 bytes of 'z',
@@ -12,7 +13,7 @@
 #include "base/mem.h"
 #include "command/command.h"
 
-enum { SLOTS = 24, ARGS = 48, COMMANDS = 8, DEPTH = 8 };
+enum { SLOTS = 24, ARGS = 48, COMMANDS = 8, DEPTH = 16 };
 
 struct slot {
     struct buf name;
@@ -72,8 +73,8 @@ static struct key *key_of(struct world *w, struct keyring *ring, struct bytes na
     struct key *k = &ring->keys[ring->n];
     ring->slots[ring->n++] = s;
     *k = (struct key){.name = name, .blind = blind};
-    bool live = s->value != NULL &&
-                (s->expiry.kind == EXPIRY_NONE || s->expiry.us > w->now_ms * 1000);
+    bool live =
+        s->value != NULL && (s->expiry.kind == EXPIRY_NONE || s->expiry.us > w->now_ms * 1000);
     if (live && !blind) {
         k->value = value_ref(s->value);
         k->expiry = s->expiry;
@@ -218,9 +219,14 @@ static bool run_call(struct world *w, struct keyring *ring, const struct call *c
         }
         struct keyring before;
         note_keys(ring, &before);
-        struct command_ctx ctx = {.cmd = cmd, .argc = call->argc, .argv = call->argv,
-                                  .now_ms = w->now_ms, .keys = keys, .nkeys = n,
-                                  .max_value = w->max_value, .reply = &r};
+        struct command_ctx ctx = {.cmd = cmd,
+                                  .argc = call->argc,
+                                  .argv = call->argv,
+                                  .now_ms = w->now_ms,
+                                  .keys = keys,
+                                  .nkeys = n,
+                                  .max_value = w->max_value,
+                                  .reply = &r};
         cmd->handler(&ctx);
         if (r.is_error || (cmd->flags & CF_READONLY) != 0)
             check_unchanged(&before, ring);

@@ -76,7 +76,7 @@ def test_several_keys(client):
 
 
 @pytest.mark.parametrize("data", [
-    b"", b"\0", b"a\0b", b"\r\n", b"\xff\xfe", EVERY_BYTE, "sn\u00f6\u4e2d".encode(), b"x" * 4000,
+    b"", b"\0", b"a\0b", b"\r\n", b"\xff\xfe", EVERY_BYTE, "sn\u00f6\u4e2d".encode(), b"x" * 2600,
 ], ids=repr)
 def test_binary_keys_and_values(client, data):
     assert client.set(data, data[::-1]) is True

@@ -315,7 +315,7 @@ def test_a14_statement_timeout_comes_before_pg_timeout(lab, database):
     assert reply.startswith(b"-")
     assert took < 1.5
     assert "canceling statement due to statement timeout" in database.postgres.log
-    wait_until(lambda: not sleeping(database), 3)
+    wait_until(lambda: not sleeping(database), 8)
     assert row(database, "slow") is None or row(database, "slow")[2] is None
     assert stat(server, "postgres_lost_connections") == 0
     took, _ = seconds(lambda: client.set("other", "w"))

@@ -233,9 +233,9 @@ static void killing_oneself_within_a_block_closes(void)
 
 struct watch_case {
     const char *name;
-    const char *before; /* the watched key k: a value, NULL = no row */
+    const char *before;    /* the watched key k: a value, NULL = no row */
     const char *meanwhile; /* what another connection of this instance does */
-    const char *written; /* what another instance writes; "-" = nothing, NULL = a tombstone */
+    const char *written;   /* what another instance writes; "-" = nothing, NULL = a tombstone */
     bool runs;
 };
 
@@ -348,8 +348,7 @@ static void ones_own_write_is_a_change(void)
 {
     struct world w;
     begin(&w);
-    EXPECT_CSTR(peer_ask(&w.a, "WATCH k;SET k 1;MULTI;GET k;EXEC"),
-                "+OK +OK +OK +QUEUED *-1");
+    EXPECT_CSTR(peer_ask(&w.a, "WATCH k;SET k 1;MULTI;GET k;EXEC"), "+OK +OK +OK +QUEUED *-1");
     EXPECT_CSTR(peer_ask(&w.a, "SET k 2;WATCH k;GET k;MULTI;INCR k;EXEC"),
                 "+OK +OK $1 2 +OK +QUEUED *1 :3");
     end(&w);
@@ -529,7 +528,8 @@ static void a_lost_block_with_a_query_runs_again(void)
 TEST_MAIN(TEST(a_block_runs_as_one), TEST(wrong_blocks), TEST(discard_drops_the_block),
           TEST(an_error_within_leaves_the_rest), TEST(a_failed_plain_write_does_not_hide_the_key),
           TEST(others_never_see_half_a_block), TEST(select_within_a_block),
-          TEST(a_late_block_does_not_undo_a_later_select), TEST(a_block_that_is_nil_has_selected_nothing), TEST(quit_and_reset_within_a_block),
+          TEST(a_late_block_does_not_undo_a_later_select),
+          TEST(a_block_that_is_nil_has_selected_nothing), TEST(quit_and_reset_within_a_block),
           TEST(reset_in_a_pipeline), TEST(killing_oneself_within_a_block_closes),
           TEST(exec_is_nil_exactly_when_changed), TEST(a_change_on_the_way_makes_exec_nil),
           TEST(a_tombstone_written_anew_is_a_change), TEST(what_has_expired_since_is_a_change),

@@ -57,15 +57,15 @@ struct op {
     int connection;
     int key;
     int key2;
-    int number;       /* what OWN_* writes */
-    char value[32];   /* what it writes */
-    int replies;      /* still to come */
-    bool failed;      /* an earlier one of its replies was an error */
-    char reply[160];  /* the last */
+    int number;      /* what OWN_* writes */
+    char value[32];  /* what it writes */
+    int replies;     /* still to come */
+    bool failed;     /* an earlier one of its replies was an error */
+    char reply[160]; /* the last */
     enum outcome outcome;
-    uint64_t from;    /* change numbers of the store when it was sent and answered */
+    uint64_t from; /* change numbers of the store when it was sent and answered */
     uint64_t until;
-    uint64_t sent;    /* and the order of all of that in here */
+    uint64_t sent; /* and the order of all of that in here */
     uint64_t answered;
 };
 
@@ -79,11 +79,13 @@ struct person {
 };
 
 /* The values a key has had, by change number. */
+struct moment {
+    uint64_t number;
+    const struct value *value;
+};
+
 struct past {
-    struct {
-        uint64_t number;
-        const struct value *value;
-    } *states;
+    struct moment *states;
     size_t n;
 };
 
@@ -108,8 +110,14 @@ static const struct temper tempers[] = {
     {.send = 35, .foreign = 4, .time = 4, .time_ms = 60, .trouble = 3},
     {.send = 40, .foreign = 5, .time = 3, .time_ms = 400, .lose = 2},
     {.send = 35, .foreign = 5, .time = 2, .time_ms = 60, .state = 1, .lose = 10},
-    {.send = 40, .foreign = 8, .time = 3, .time_ms = 100, .trouble = 1, .state = 1,
-     .connection = 1, .lose = 3},
+    {.send = 40,
+     .foreign = 8,
+     .time = 3,
+     .time_ms = 100,
+     .trouble = 1,
+     .state = 1,
+     .connection = 1,
+     .lose = 3},
 };
 
 struct round {
@@ -208,8 +216,9 @@ static void send_large_set(struct round *r, const struct op *op, const char *key
 
 static void send_register_op(struct round *r, struct op *op)
 {
-    static const char *const names[] = {"SET", "SET",    "SETNX", "EXPIRE", "PERSIST", "GETSET",
-                                        "DEL", "GETDEL", "GET",   "MGET reg:0 reg:1 reg:2"};
+    static const char *const names[] = {
+        "SET",    "SET", "SETNX",  "EXPIRE", "PERSIST",
+        "GETSET", "DEL", "GETDEL", "GET",    "MGET reg:0 reg:1 reg:2"};
     char text[160];
     char a[KEY_NAME];
     bool writes = op->kind == SET || op->kind == SETNX || op->kind == GETSET;
@@ -467,8 +476,9 @@ static void change_state(struct round *r)
 static void use_lane(struct round *r)
 {
     enum memory_lane kind = (enum memory_lane)roll(r, 3);
-    size_t lane = kind == MEMORY_READ ? roll(r, r->reads) : kind == MEMORY_COMMIT
-                                            ? roll(r, r->commits) : 0;
+    size_t lane = kind == MEMORY_READ     ? roll(r, r->reads)
+                  : kind == MEMORY_COMMIT ? roll(r, r->commits)
+                                          : 0;
     if (r->is_away)
         return;
     if (roll(r, 100) < r->temper->lose)
@@ -607,8 +617,8 @@ static bool met(const struct past *p, const struct op *op, const struct op *writ
     return writer != op && writer->key == op->key && from < until && changed_within(p, from, until);
 }
 
-/* Was the key's value `text` (NULL = absent) at some moment while `op` waited? It may also have been
- * so within a batch, after a write that waited at the same time. */
+/* Was the key's value `text` (NULL = absent) at some moment while `op` waited? It may also have
+ * been so within a batch, after a write that waited at the same time. */
 static bool was_seen(const struct round *r, const struct op *op, const char *text)
 {
     const struct past *p = &r->past[op->key];
@@ -656,8 +666,8 @@ static void report(const struct op *op, bool ok, const char *what)
     EXPECT(ok);
     if (!ok)
         printf("  %s: client %d, kind %d, key %d, value %s, reply %s, changes %" PRIu64 "..%" PRIu64
-               "\n", what, op->client, (int)op->kind, op->key, op->value, op->reply, op->from,
-               op->until);
+               "\n",
+               what, op->client, (int)op->kind, op->key, op->value, op->reply, op->from, op->until);
 }
 
 static void check_register_op(const struct round *r, const struct op *op)

@@ -1,5 +1,5 @@
-/* What the engine does when PostgreSQL refuses, blocks, is late or is gone, when clients leave in the
- * middle, and when memory is short. */
+/* What the engine does when PostgreSQL refuses, blocks, is late or is gone, when clients leave in
+ * the middle, and when memory is short. */
 #include <stdlib.h>
 
 #include "rig.h"
@@ -8,8 +8,7 @@
 static const char not_done[] = "-LOADING PostgreSQL did not answer in time, nothing was done";
 static const char read_late[] = "-LOADING PostgreSQL did not answer in time";
 static const char away[] = "-LOADING PostgreSQL is not reachable, nothing was done";
-static const char starting[] =
-    "-LOADING respgres is waiting for its first contact with PostgreSQL";
+static const char starting[] = "-LOADING respgres is waiting for its first contact with PostgreSQL";
 static const char unknown_late[] =
     "-ERR PostgreSQL did not confirm in time, the write may or may not have been applied";
 static const char unknown_lost[] =
@@ -124,8 +123,7 @@ static void neighbours_on_the_key_are_not_refused_for_it(void)
 /* A client's txns are one group; the good ones come through all the same, in order. */
 static void the_rest_of_a_pipeline_is_not_refused(void)
 {
-    static const char *const pipelines[] = {"SET x 1;SET bad 1;SET y 1",
-                                            "INCR x;INCR bad;INCR y",
+    static const char *const pipelines[] = {"SET x 1;SET bad 1;SET y 1", "INCR x;INCR bad;INCR y",
                                             "SET bad 1;SET x 1;SET y 1"};
     for (size_t i = 0; i < 3; i++) {
         struct world w;
@@ -141,7 +139,10 @@ static void the_rest_of_a_pipeline_is_not_refused(void)
             rig_submit(&w.rig);
             memory_store_turn(w.ms);
         }
-        snprintf(want, sizeof(want), i == 1 ? ":1 %s :1" : i == 0 ? "+OK %s +OK" : "%s +OK +OK",
+        snprintf(want, sizeof(want),
+                 i == 1   ? ":1 %s :1"
+                 : i == 0 ? "+OK %s +OK"
+                          : "%s +OK +OK",
                  refused);
         EXPECT_CSTR(peer_take(&w.a), want);
         EXPECT_CSTR(memory_store_text(w.ms, 0, "x"), "1");
@@ -414,9 +415,9 @@ static void a_block_with_a_query_is_refused(void)
     begin(&w);
     memory_store_refuse(w.ms, 0, "bad", "no thanks");
     EXPECT_CSTR(peer_ask(&w.a, "MULTI;SET x 1;DBSIZE;SET bad 1;EXEC"),
-                "+OK +QUEUED +QUEUED +QUEUED -ERR PostgreSQL refused: no thanks");
+                "+OK +QUEUED +QUEUED +QUEUED -ERR PostgreSQL refused the write: no thanks");
     EXPECT_CSTR(peer_ask(&w.a, "MULTI;SET bad 1;DBSIZE;SET x 1;EXEC"),
-                "+OK +QUEUED +QUEUED +QUEUED -ERR PostgreSQL refused: no thanks");
+                "+OK +QUEUED +QUEUED +QUEUED -ERR PostgreSQL refused the write: no thanks");
     EXPECT_CSTR(memory_store_text(w.ms, 0, "x"), "(nil)");
     EXPECT_CSTR(peer_ask(&w.a, "MULTI;SET x 1;DBSIZE;EXEC"), "+OK +QUEUED +QUEUED *2 +OK :1");
     end(&w);
@@ -562,7 +563,7 @@ static void while_postgresql_is_away(void)
     EXPECT_CSTR(peer_ask(&w.a, "SET k 2"), away);
     EXPECT_CSTR(peer_ask(&w.a, "DBSIZE"), away);
     EXPECT_CSTR(peer_ask(&w.a, "MULTI;SET k 2;EXEC"), "+OK +QUEUED -LOADING PostgreSQL is not "
-                                                     "reachable, nothing was done");
+                                                      "reachable, nothing was done");
     EXPECT_CSTR(peer_ask(&w.a, "PING;MULTI;PING;EXEC"), "+PONG +OK +QUEUED *1 +PONG");
     EXPECT_CSTR(peer_take(&w.b), "");
     memory_store_set_state(w.ms, STORE_ONLINE);
@@ -727,9 +728,10 @@ TEST_MAIN(TEST(only_the_guilty_one_is_refused), TEST(neighbours_on_the_key_are_n
           TEST(a_block_in_doubt_is_not_sent_a_second_time), TEST(silent_clients_stay_silent),
           TEST(timeouts_do_not_break_a_locked_group_apart), TEST(a_late_exec_forgets_its_watches),
           TEST(a_block_with_a_query_does_not_wait_for_ever), TEST(a_block_with_a_query_is_refused),
-          TEST(a_block_with_a_query_in_an_outage), TEST(the_timeout_is_settable), TEST(a_lost_read_is_read_again),
-          TEST(the_outcome_of_a_lost_commit_is_found_out), TEST(what_cannot_be_found_out_is_said),
-          TEST(before_the_first_contact), TEST(while_postgresql_is_away),
-          TEST(an_outage_that_lasts), TEST(what_was_sent_before_leaving_is_done),
-          TEST(leaving_and_timing_out), TEST(the_engine_ends_with_everything_under_way),
-          TEST(what_is_in_use_is_not_evicted), TEST(evicted_keys_are_not_lost))
+          TEST(a_block_with_a_query_in_an_outage), TEST(the_timeout_is_settable),
+          TEST(a_lost_read_is_read_again), TEST(the_outcome_of_a_lost_commit_is_found_out),
+          TEST(what_cannot_be_found_out_is_said), TEST(before_the_first_contact),
+          TEST(while_postgresql_is_away), TEST(an_outage_that_lasts),
+          TEST(what_was_sent_before_leaving_is_done), TEST(leaving_and_timing_out),
+          TEST(the_engine_ends_with_everything_under_way), TEST(what_is_in_use_is_not_evicted),
+          TEST(evicted_keys_are_not_lost))

@@ -1,5 +1,5 @@
 /* fake_time: loop.h's loop and timers and clock.h's clocks over a time that tests move. A test that
- * links fake_time.c gets no event loop and never sleeps. There are no descriptors and no signals. */
+ * links fake_time.c gets no event loop and never sleeps. No descriptors, no signals. */
 #ifndef RESPGRES_TESTS_UNIT_FAKE_TIME_H
 #define RESPGRES_TESTS_UNIT_FAKE_TIME_H
 

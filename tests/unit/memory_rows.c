@@ -54,8 +54,7 @@ struct memory_row *memory_rows_make(struct memory_rows *m, int db, struct bytes 
         return r;
     m->rows = mem_realloc(m->rows, (m->n + 1) * sizeof(*m->rows));
     r = &m->rows[m->n++];
-    *r = (struct memory_row){
-        .space = m->spaces[db], .id = m->next_id++, .expires_us = STORE_NEVER};
+    *r = (struct memory_row){.space = m->spaces[db], .id = m->next_id++, .expires_us = STORE_NEVER};
     buf_init(&r->key);
     buf_append_bytes(&r->key, key);
     return r;
@@ -148,8 +147,8 @@ static void count(const struct memory_rows *m, struct store_query *q, int64_t no
         if (r->space != m->spaces[q->db] || !memory_row_is_live(r, now_us))
             continue;
         q->count++;
-        bool fits = key.len >= q->prefix.len &&
-                    bytes_eq(bytes_of(key.data, q->prefix.len), q->prefix);
+        bool fits =
+            key.len >= q->prefix.len && bytes_eq(bytes_of(key.data, q->prefix.len), q->prefix);
         if (q->kind == QUERY_KEYS && fits)
             q->row(q, 0, key, true, VALUE_STRING);
     }

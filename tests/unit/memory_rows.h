@@ -43,7 +43,7 @@ struct memory_row *memory_rows_apply(struct memory_rows *m, const struct commit_
 void memory_rows_flush(struct memory_rows *m, int db, int db2);
 void memory_rows_swap(struct memory_rows *m, int db, int db2);
 
-/* Those that only look, and FLUSH and SWAP; not those about locks. `q->keyspace` is the caller's. */
+/* Those that only look, and FLUSH and SWAP; none about locks. The caller frees `q->keyspace`. */
 void memory_rows_query(struct memory_rows *m, struct store_query *q, int64_t now_us);
 
 #endif

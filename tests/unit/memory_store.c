@@ -81,7 +81,9 @@ static void note_change(struct memory_store *ms, int db, const struct memory_row
     if ((ms->nchanges & (ms->nchanges - 1)) == 0)
         ms->changes = mem_realloc(ms->changes, (2 * ms->nchanges + 1) * sizeof(*ms->changes));
     struct memory_change *c = &ms->changes[ms->nchanges++];
-    *c = (struct memory_change){.number = ms->change_number, .db = db, .touch = touch,
+    *c = (struct memory_change){.number = ms->change_number,
+                                .db = db,
+                                .touch = touch,
                                 .value = r->value != NULL ? value_ref(r->value) : NULL};
     buf_init(&c->key);
     buf_append_bytes(&c->key, buf_bytes(&r->key));
@@ -178,7 +180,8 @@ static enum store_result refused_or_ok(struct memory_store *ms, const struct com
 
 /* ---- reads: STMT_READ ---- */
 
-static void run_read_item(struct memory_store *ms, const struct memory_rows *d, struct read_item *it)
+static void run_read_item(struct memory_store *ms, const struct memory_rows *d,
+                          struct read_item *it)
 {
     const struct memory_row *r = memory_rows_find(d, it->db, it->key);
     int64_t version = r == NULL ? 0 : memory_row_is_live(r, ms->now_us) ? r->version : -r->version;

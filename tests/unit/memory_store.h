@@ -36,7 +36,7 @@ struct memory_counts {
 
 struct memory_store;
 
-/* Freed through its ops. The bulk lane comes behind the commit lanes: its number is commit_lanes. */
+/* Freed through its ops. The bulk lane is number `commit_lanes`, behind the others. */
 struct memory_store *memory_store_new(size_t read_lanes, size_t commit_lanes);
 struct store *memory_store_base(struct memory_store *ms);
 
@@ -87,8 +87,7 @@ void memory_store_set_foreign_ahead(struct memory_store *ms, int64_t us);
 void memory_store_purge(struct memory_store *ms, int db, const char *key);
 
 /* NULL if there is no row. */
-const struct memory_row *memory_store_row(const struct memory_store *ms, int db,
-                                          struct bytes key);
+const struct memory_row *memory_store_row(const struct memory_store *ms, int db, struct bytes key);
 /* The value as a C string, "(nil)" if the key is not live. Valid until the next call. */
 const char *memory_store_text(struct memory_store *ms, int db, const char *key);
 

@@ -21,8 +21,9 @@ struct array {
 static struct array open_array(const struct params *p, int i)
 {
     const char *at = p->values[i];
-    struct array a = {pg_int4(at),     pg_int4(at + 4),  (uint32_t)pg_int4(at + 8),
-                      pg_int4(at + 12), pg_int4(at + 16), at + 20, at + p->lengths[i]};
+    struct array a = {pg_int4(at),       pg_int4(at + 4),  (uint32_t)pg_int4(at + 8),
+                      pg_int4(at + 12),  pg_int4(at + 16), at + 20,
+                      at + p->lengths[i]};
     EXPECT(p->lengths[i] >= 20);
     EXPECT_INT(p->formats[i], 1);
     EXPECT_INT(a.dimensions, 1);
@@ -129,8 +130,9 @@ static void arrays_of_numbers(void)
         EXPECT_INT(a.n, 7);
         EXPECT_INT(a.has_null, 0);
         for (int i = -3; i <= 3; i++)
-            EXPECT_INT(next_int(&a), n == 0 ? i * 10000 : n == 1 ? i * 700000000
-                                                                : i * (INT64_MAX / 3));
+            EXPECT_INT(next_int(&a), n == 0   ? i * 10000
+                                     : n == 1 ? i * 700000000
+                                              : i * (INT64_MAX / 3));
         EXPECT(a.at == a.end);
     }
     params_release(&p);

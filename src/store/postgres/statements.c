@@ -254,7 +254,9 @@ static const struct statement table[STATEMENT_COUNT] = {
         "i.high_stamp, (SELECT max(l.stamp) FROM @.lanes l WHERE l.slot = i.slot)) "
         "RETURNING slot, incarnation, high_stamp), "
         "fenced AS (UPDATE @.lanes l SET epoch = l.epoch + 1 FROM claimed c "
-        "WHERE l.slot = c.slot AND l.incarnation < c.incarnation) "
+        "WHERE l.slot = c.slot AND l.incarnation < c.incarnation), "
+        "forgotten AS (DELETE FROM @.lanes l USING claimed c "
+        "WHERE l.slot = c.slot AND l.incarnation < c.incarnation - 10) "
         "SELECT slot::text, incarnation::text, high_stamp::text, "
         "(extract(epoch FROM clock_timestamp()) * 1000000)::int8::text FROM claimed", 5},
 
@@ -372,12 +374,13 @@ static const struct statement table[STATEMENT_COUNT] = {
         "WITH elected AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(hashtext('respgres.sweeper'), "
         "hashtext($1)) AS ok), "
         "due AS MATERIALIZED (SELECT e.ctid AS at FROM @.abandoned_spaces a CROSS JOIN LATERAL "
-        "(SELECT x.ctid FROM @.entries x WHERE x.space = a.space LIMIT $2 OFFSET 0) e "
+        "(SELECT x.ctid FROM @.entries x WHERE x.space = a.space ORDER BY x.key LIMIT $2 OFFSET 0) e "
         "WHERE (SELECT ok FROM elected) LIMIT $2), "
         "purged AS (DELETE FROM @.entries e WHERE e.ctid = ANY (ARRAY(SELECT at FROM due)) RETURNING 1), "
         "forgotten AS (DELETE FROM @.abandoned_spaces a "
         "WHERE a.abandoned_at < clock_timestamp() - interval '10 minutes' AND (SELECT ok FROM elected) "
-        "AND NOT EXISTS (SELECT FROM @.entries x WHERE x.space = a.space) RETURNING 1) "
+        "AND (SELECT x.key FROM @.entries x WHERE x.space = a.space ORDER BY x.key LIMIT 1) IS NULL "
+        "RETURNING 1) "
         "SELECT (SELECT ok FROM elected), (SELECT count(*) FROM purged)", 2},
 };
 

@@ -24,7 +24,7 @@ void vacuum_note(struct pg_store *s, const struct commit_batch *b)
 static bool is_due(const struct pg_store *s)
 {
     return s->config->vacuum && !s->vacuuming && !s->stopping && s->booted &&
-           s->rewritten_bytes >= least_rewritten && s->rewritten_bytes > s->table_bytes / 4 &&
+           s->rewritten_bytes >= least_rewritten && s->rewritten_bytes > s->table_bytes / 5 &&
            s->table_bytes <= largest_table;
 }
 

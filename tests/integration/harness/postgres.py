@@ -1,5 +1,6 @@
 """A private PostgreSQL cluster: started, killed, frozen by the tests."""
 
+import time
 import collections
 import os
 import pathlib
@@ -89,6 +90,17 @@ class Postgres:
     def start(self):
         """Starts the server and waits until it accepts connections."""
         assert not self.is_running()
+        for _ in range(50):
+            try:
+                return self._start()
+            except AssertionError:
+                # After kill -9 the children may take a moment to notice.
+                if "pre-existing shared memory" not in tail(self.log_path):
+                    raise
+                time.sleep(0.2)
+        return self._start()
+
+    def _start(self):
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 [self.programs / "postgres", "-D", self.data, "-p", str(self.port)],
