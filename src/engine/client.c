@@ -122,7 +122,11 @@ void client_closed(struct client *c)
     list_remove(&c->node);
     list_push_back(&e->closing, &c->node);
     client_discard_multi(c);
+    /* Nobody reads any more: nothing waits for room. */
+    buf_release(&c->out);
+    c->output_full = false;
     client_flush(c);
+    client_pump_later(c);
 }
 
 void client_kill(struct client *c)
@@ -492,6 +496,8 @@ static void close_for_http(struct txn *t)
 static void abort_exec(struct txn *t)
 {
     client_discard_multi(t->client);
+    request_free(t->single.request);
+    t->single.request = NULL;
     t->exec_abort = true;
     t->ncommands = 0;
     buf_append_bytes(&t->rows, buf_bytes(&t->reply));
@@ -505,6 +511,8 @@ void client_unstall(struct client *c)
         list_push_back(&c->engine->pumping, &c->pump_node);
 }
 
+static void take(struct client *c, struct request *request);
+
 static void take_held(struct client *c)
 {
     struct request **held = c->held;
@@ -513,19 +521,27 @@ static void take_held(struct client *c)
     c->nheld = 0;
     c->held_cap = 0;
     c->held_memory = 0;
-    for (int i = 0; i < n; i++)
-        client_submit(c, held[i]); /* holds it again if another one stalls */
+    for (int i = 0; i < n; i++) {
+        if (c->closing)
+            request_free(held[i]);
+        else
+            take(c, held[i]); /* holds it again if another one stalls */
+    }
     mem_free(held);
 }
 
 void client_submit(struct client *c, struct request *request)
 {
+    if (c->closing || c->closed)
+        request_free(request);
+    else
+        take(c, request);
+}
+
+static void take(struct client *c, struct request *request)
+{
     struct engine *e = c->engine;
     struct reply r;
-    if (c->closing || c->closed) {
-        request_free(request);
-        return;
-    }
     if (c->stalled) {
         hold(c, request);
         return;

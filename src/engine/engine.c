@@ -97,7 +97,7 @@ static void free_closed_clients(struct engine *e)
     LIST_EACH(it, &e->closing)
     {
         struct client *c = LIST_ITEM(it, struct client, node);
-        if (list_empty(&c->txns))
+        if (list_empty(&c->txns) && c->nheld == 0)
             client_free(c);
     }
 }

@@ -111,7 +111,7 @@ def wait_arrived(probe, commands):
 def in_one_batch(lanes, server, *commands, side="answer"):
     """Sends each command by a client of its own while the commit lane is busy, so that they share
     the next batch; returns the clients and the gate that holds the batch, or its answer."""
-    plug = lanes.hold("commit-0", "respgres_commit", "answer")
+    plug = lanes.hold("commit-0", "respgres_commit*", "answer")
     plugged = send(server, "SET", "plug", random.random())
     plug.wait()
     probe = server.client()
@@ -119,7 +119,7 @@ def in_one_batch(lanes, server, *commands, side="answer"):
     clients = [send(server, *command) for command in commands]
     wait_arrived(probe, before + len(commands))
     wait_quiet(server)
-    gate = lanes.hold("commit-0", "respgres_commit", side)
+    gate = lanes.hold("commit-0", "respgres_commit*", side)
     plug.release()
     assert plugged.reply() == OK
     return clients, gate.wait()

@@ -262,7 +262,7 @@ def test_a09_txns_that_share_a_key_are_one_group(lab, database, lanes):
     client.mset({"a": 1, "b": 1, "c": 1})
     assert [client.incrby(key, 0) for key in "abc"] == [1, 1, 1]
     other.set("a", 100)
-    answer = lanes.hold("commit-0", "respgres_commit", "answer")
+    answer = lanes.hold("commit-0", "respgres_commit*", "answer")
     plug = send(server, "SET", "plug", "1")
     answer.wait()
     blocks = [send_all(server, ["MULTI"], ["INCR", x], ["INCR", y], ["EXEC"])

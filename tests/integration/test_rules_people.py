@@ -173,7 +173,7 @@ def test_a13_a_persons_change_lowers_the_slot(pair, database):
     client = pair[0].client()
     client.setex("k", 1_000_000, "v")
     client.set("j", "v")
-    database.execute("UPDATE respgres.entries SET expires_at = now() + interval '100 s'")
+    database.execute("UPDATE respgres.entries SET expires_at = now() + interval '5000 s'")
     assert database.execute("SELECT count(*) FROM respgres.entries WHERE expire_slot"
                             " <= respgres.slot_of(expires_at)") == [(2,)]
     database.execute("UPDATE respgres.entries SET value = NULL WHERE key = 'j'")

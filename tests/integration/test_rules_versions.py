@@ -195,7 +195,7 @@ def test_a07_a_commits_answer_is_not_a_read(lab, database, lanes):
     for kind in ("cached", "new"):
         if kind == "cached":
             server.client().set("k", "old")
-        answer = lanes.hold("commit-0", "respgres_commit", "answer")
+        answer = lanes.hold("commit-0", "respgres_commit*", "answer")
         ours = send(server, "SET", "k", "ours")
         answer.wait()
         other.set("k", "theirs")
@@ -305,7 +305,7 @@ def a_command(chance, queueing):
     at = str(chance.choice([4_000_000_000, 4_000_000_100, 5_000_000_000, 100]))
     data = [
         ["SET", k, v], ["SET", k, v], ["SET", k, v, "NX"], ["SET", k, v, "XX", "GET"],
-        ["SET", k, v, "KEEPTTL"], ["SET", k, v, "EXAT", at], ["SETNX", k, v], ["GETSET", k, v],
+        ["SET", k, v, "KEEPTTL"], ["SET", k, v, "EXAT", "4000000050"], ["SETNX", k, v], ["GETSET", k, v],
         ["GETDEL", k], ["GETEX", k, "EXAT", at], ["GETEX", k, "PERSIST"], ["GET", k], ["GET", k],
         ["MGET", k, j], ["MSET", k, v, j, v], ["MSETNX", k, v, j, v], ["APPEND", k, v], ["STRLEN", k],
         ["INCR", k], ["INCRBY", k, "5"], ["DECR", k], ["INCRBYFLOAT", k, "0.5"], ["DEL", k],

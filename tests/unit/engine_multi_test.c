@@ -77,6 +77,9 @@ static void wrong_blocks(void)
                 "+OK -ERR wrong number of arguments for 'set' command +QUEUED -EXECABORT "
                 "Transaction discarded because of previous errors.");
     EXPECT_CSTR(peer_ask(&w.a, "EXEC;GET x"), "-ERR EXEC without MULTI $1 1");
+    EXPECT_CSTR(peer_ask(&w.a, "MULTI;SET x 2;EXEC now;EXEC;GET x"),
+                "+OK +QUEUED -EXECABORT Transaction discarded because of: wrong number of "
+                "arguments for 'exec' command -ERR EXEC without MULTI $1 1");
     end(&w);
 }
 
@@ -456,6 +459,11 @@ static void queries_within_a_block(void)
     EXPECT_CSTR(memory_store_text(w.ms, 0, "x"), "(nil)");
     EXPECT_CSTR(memory_store_text(w.ms, 0, "y"), "1");
     EXPECT_CSTR(peer_ask(&w.a, "DBSIZE;GET y"), ":1 $1 1");
+    EXPECT_CSTR(peer_ask(&w.a, "MULTI;SCAN x;SETEX z 100 1;SWAPDB 0 99;DBSIZE;TTL z;EXEC"),
+                "+OK +QUEUED +QUEUED +QUEUED +QUEUED +QUEUED *5 -ERR invalid cursor +OK "
+                "-ERR DB index is out of range :2 :100");
+    EXPECT_CSTR(peer_ask(&w.a, "MULTI;TTL z;DBSIZE;PERSIST z;TTL z;EXEC"),
+                "+OK +QUEUED +QUEUED +QUEUED +QUEUED *4 :100 :2 :1 :-1");
     end(&w);
 }
 

@@ -12,7 +12,7 @@
 #include "rig.h"
 #include "test.h"
 
-enum { ROUNDS = 300, STEPS = 1000, CLIENTS = 4, WAITING = 64, LANES = 2, KEY_NAME = 32 };
+enum { ROUNDS = 150, STEPS = 1000, CLIENTS = 4, WAITING = 64, LANES = 2, KEY_NAME = 32 };
 
 /* Keys by number: counters, registers, a pair that is always equal, and each connection's own. */
 enum { COUNTERS = 3, REGISTERS = 3, PAIR = 2, OWN = 2, CONNECTIONS = 3 /* per client */ };
@@ -26,6 +26,7 @@ enum {
 enum kind {
     INCR,        /* one counter */
     INCR_TWO,    /* two of them in a block */
+    INCR_ALONE,  /* in a block that has PostgreSQL to itself, and others wait for */
     WATCH_COUNT, /* WATCH and GET, then WATCHED_SET */
     WATCHED_SET, /* a block that sets the counter one higher */
     COUNT,
@@ -41,6 +42,7 @@ enum kind {
     MGET,
     PAIR_MSET,
     PAIR_BLOCK,
+    PAIR_ALONE,
     PAIR_GET,
     OWN_SET, /* one of the client's own keys: its next number */
     OWN_GETSET,
@@ -194,12 +196,15 @@ static void send_counter_op(struct round *r, struct op *op)
     key_name(op->key2, b);
     if (op->kind == INCR_TWO)
         snprintf(text, sizeof(text), "MULTI;INCR %s;INCR %s;EXEC", a, b);
+    else if (op->kind == INCR_ALONE)
+        snprintf(text, sizeof(text), "MULTI;SELECT 0;INCR %s;DBSIZE;EXEC", a);
     else if (op->kind == WATCH_COUNT)
         snprintf(text, sizeof(text), "WATCH %s;GET %s", a, a);
     else
         snprintf(text, sizeof(text), "%s %s", op->kind == INCR ? "INCR" : "GET", a);
     r->people[op->client].watching = op->kind == WATCH_COUNT;
-    send_text(r, op, op->kind == INCR_TWO ? 4 : op->kind == WATCH_COUNT ? 2 : 1, text);
+    int replies = op->kind == INCR_TWO ? 4 : op->kind == INCR_ALONE ? 5 : 1;
+    send_text(r, op, op->kind == WATCH_COUNT ? 2 : replies, text);
 }
 
 static void send_large_set(struct round *r, const struct op *op, const char *key)
@@ -245,9 +250,9 @@ static void send_pair_op(struct round *r, struct op *op)
     else if (op->kind == PAIR_MSET)
         snprintf(text, sizeof(text), "MSET pair:0 %s pair:1 %s", op->value, op->value);
     else
-        snprintf(text, sizeof(text), "MULTI;GETSET pair:1 %s;SET pair:0 %s;EXEC", op->value,
-                 op->value);
-    send_text(r, op, op->kind == PAIR_BLOCK ? 4 : 1, text);
+        snprintf(text, sizeof(text), "MULTI;GETSET pair:1 %s;%sSET pair:0 %s;EXEC", op->value,
+                 op->kind == PAIR_ALONE ? "KEYS pair*;" : "", op->value);
+    send_text(r, op, op->kind == PAIR_BLOCK ? 4 : op->kind == PAIR_ALONE ? 5 : 1, text);
 }
 
 static void send_own_op(struct round *r, struct op *op)
@@ -755,7 +760,8 @@ static bool counts_for(const struct op *op, int key)
 {
     if (op->kind == INCR_TWO)
         return op->key == key || op->key2 == key;
-    return (op->kind == INCR || op->kind == WATCHED_SET) && op->key == key;
+    bool one = op->kind == INCR || op->kind == INCR_ALONE || op->kind == WATCHED_SET;
+    return one && op->key == key;
 }
 
 static void check_counters(struct round *r)
@@ -854,7 +860,7 @@ static void check_undone(const struct round *r)
     for (size_t i = 0; i < r->nops; i++) {
         const struct op *op = &r->ops[i];
         bool unique = is_own(op) || op->kind == SET || op->kind == GETSET || op->kind == SETNX ||
-                      op->kind == PAIR_MSET || op->kind == PAIR_BLOCK;
+                      op->kind == PAIR_MSET || op->kind == PAIR_BLOCK || op->kind == PAIR_ALONE;
         if (unique && op->outcome == NOTHING)
             report(op, !appears(&r->past[op->key], op->value), "said not to be done, and was");
     }

@@ -310,6 +310,21 @@ static void protocol_errors_close(void)
     end(&w);
 }
 
+/* A browser that was made to talk to us must not get further than its first line. */
+static void http_is_cut_off(void)
+{
+    static const char *const lines[] = {"POST / HTTP/1.1", "Host: 127.0.0.1:6379"};
+    for (size_t i = 0; i < 2; i++) {
+        struct world w;
+        begin(&w);
+        EXPECT_CSTR(peer_ask(&w.a, lines[i]), "");
+        EXPECT(w.a.told_close || w.a.told_close_now);
+        peer_say(&w.a, "SET k 1");
+        EXPECT_CSTR(memory_store_text(w.ms, 0, "k"), "(nil)");
+        end(&w);
+    }
+}
+
 static void killing(void)
 {
     struct world w;
@@ -461,7 +476,7 @@ TEST_MAIN(TEST(queries_are_barriers), TEST(keys_and_scan), TEST(flushing),
           TEST(a_slow_query_does_not_time_out), TEST(info_counts_keys), TEST(databases_are_apart),
           TEST(without_the_password_nothing_runs), TEST(hello_in_a_pipeline),
           TEST(keys_that_are_too_long), TEST(replies_off_and_on),
-          TEST(quit_comes_after_what_was_asked), TEST(protocol_errors_close), TEST(killing),
-          TEST(killing_by_address), TEST(clients_are_listed), TEST(monitors_see_commands),
-          TEST(monitors_see_blocks), TEST(a_monitor_that_leaves), TEST(slow_commands_are_logged),
-          TEST(pending_is_counted))
+          TEST(quit_comes_after_what_was_asked), TEST(protocol_errors_close), TEST(http_is_cut_off),
+          TEST(killing), TEST(killing_by_address), TEST(clients_are_listed),
+          TEST(monitors_see_commands), TEST(monitors_see_blocks), TEST(a_monitor_that_leaves),
+          TEST(slow_commands_are_logged), TEST(pending_is_counted))

@@ -537,6 +537,7 @@ static void before_the_first_contact(void)
     EXPECT_CSTR(peer_ask(&w.a, "DBSIZE"), starting);
     EXPECT_CSTR(peer_ask(&w.a, "ECHO x;SELECT 1;SELECT 0;CLIENT ID"), "$1 x +OK +OK :1");
     EXPECT(strstr(peer_ask(&w.a, "INFO persistence"), "loading:1") != NULL);
+    EXPECT(strstr(peer_ask(&w.a, "INFO keyspace"), "# Keyspace") != NULL);
     EXPECT_CSTR(peer_ask(&w.a, "WATCH k"), starting);
     peer_say(&w.a, "MULTI;SET k 1;EXEC");
     EXPECT(strstr(peer_take(&w.a), "-EXECABORT") != NULL);
@@ -616,6 +617,54 @@ static void what_was_sent_before_leaving_is_done(void)
     end(&w);
 }
 
+/* What waits behind a block that may select another database is no exception. */
+static void what_was_held_behind_a_block_is_done(void)
+{
+    struct world w;
+    begin(&w);
+    hold(&w, MEMORY_READ, true);
+    peer_say(&w.a, "MULTI;SELECT 1;INCR n;EXEC;SET k 1");
+    peer_close(&w.a);
+    hold_none(&w);
+    EXPECT_CSTR(memory_store_text(w.ms, 1, "n"), "1");
+    EXPECT_CSTR(memory_store_text(w.ms, 1, "k"), "1");
+    end(&w);
+}
+
+/* A client that asks for much and reads nothing, and then goes. */
+static void leaving_with_replies_unread(void)
+{
+    struct world w;
+    begin(&w);
+    peer_say(&w.a, "SETRANGE large 700000 x");
+    peer_send(&w.b, "GET large;GET large;GET large;SET k 1;GET large;DBSIZE;INCR n");
+    rig_turn(&w.rig);
+    EXPECT(client_pending(w.b.client) > 0);
+    EXPECT(client_out(w.b.client)->len < 3000000);
+    peer_close(&w.b);
+    rig_advance_ms(&w.rig, 2 * RIG_TIMEOUT_MS);
+    EXPECT_CSTR(memory_store_text(w.ms, 0, "k"), "1");
+    EXPECT_CSTR(memory_store_text(w.ms, 0, "n"), "1");
+    end(&w);
+}
+
+static void reading_late_gets_everything(void)
+{
+    struct world w;
+    begin(&w);
+    peer_say(&w.a, "SETRANGE large 700000 x");
+    peer_send(&w.b, "GET large;GET large;GET large;SET k 1;GET large;DBSIZE;INCR n");
+    rig_advance_ms(&w.rig, 3 * RIG_TIMEOUT_MS);
+    for (int i = 0; i < 20 && client_pending(w.b.client) > 0; i++) {
+        peer_collect(&w.b);
+        rig_turn(&w.rig);
+    }
+    peer_collect(&w.b);
+    EXPECT_INT(w.b.in.len,
+               4 * strlen("$700001\r\n\r\n") + 4 * 700001 + strlen("+OK\r\n:2\r\n:1\r\n"));
+    end(&w);
+}
+
 static void leaving_and_timing_out(void)
 {
     struct world w;
@@ -651,18 +700,41 @@ static void the_engine_ends_with_everything_under_way(void)
     hold(&w, MEMORY_QUERY, true);
     peer_say(&w.b, "GET x;SET x 1;GET x;MULTI;SET z 1;EXEC");
     peer_say(&w.c, "INCR known;SET y 1");
-    struct peer more[4];
-    static const char *const sends[] = {"INCR known;GET known", "SET y 2", "DBSIZE;GET x",
-                                        "SET x 3;MULTI;SET x 1"};
-    for (size_t i = 0; i < 4; i++) {
+    enum { MORE = 9 };
+    struct peer more[MORE];
+    static const char *const sends[MORE] = {
+        "INCR known;GET known",
+        "SET y 2",
+        "DBSIZE;GET x",
+        "SET x 3;MULTI;SET x 1",
+        "SET fresh 1",
+        "MULTI;DBSIZE;EXEC",
+        "MULTI;DBSIZE;INCR other;SELECT 1;EXEC;SET held 1",
+        "SETRANGE large 300000 x",
+        "SETRANGE larger 300000 x",
+    };
+    for (size_t i = 0; i < MORE; i++) {
         peer_open(&w.rig, &more[i]);
         peer_say(&more[i], sends[i]);
     }
     peer_close(&more[0]);
     rig_submit(&w.rig);
     EXPECT(!engine_idle(w.rig.engine));
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < MORE; i++)
         peer_release(&more[i]);
+    release(&w);
+}
+
+static void the_engine_ends_within_a_transaction(void)
+{
+    struct world w;
+    begin(&w);
+    hold(&w, MEMORY_COMMIT, true);
+    peer_say(&w.a, "MULTI;INCR n;DBSIZE;INCR n;EXEC");
+    peer_say(&w.b, "MULTI;INCR n;DBSIZE;EXEC");
+    peer_say(&w.c, "MULTI;DBSIZE;INCR m;EXEC");
+    answer(&w, MEMORY_COMMIT);
+    EXPECT(!engine_idle(w.rig.engine));
     release(&w);
 }
 
@@ -732,6 +804,8 @@ TEST_MAIN(TEST(only_the_guilty_one_is_refused), TEST(neighbours_on_the_key_are_n
           TEST(a_lost_read_is_read_again), TEST(the_outcome_of_a_lost_commit_is_found_out),
           TEST(what_cannot_be_found_out_is_said), TEST(before_the_first_contact),
           TEST(while_postgresql_is_away), TEST(an_outage_that_lasts),
-          TEST(what_was_sent_before_leaving_is_done), TEST(leaving_and_timing_out),
-          TEST(the_engine_ends_with_everything_under_way), TEST(what_is_in_use_is_not_evicted),
+          TEST(what_was_sent_before_leaving_is_done), TEST(what_was_held_behind_a_block_is_done),
+          TEST(leaving_with_replies_unread), TEST(reading_late_gets_everything),
+          TEST(leaving_and_timing_out), TEST(the_engine_ends_with_everything_under_way),
+          TEST(the_engine_ends_within_a_transaction), TEST(what_is_in_use_is_not_evicted),
           TEST(evicted_keys_are_not_lost))

@@ -215,7 +215,9 @@ static void on_query(void *arg, struct lane *l, PGresult **results, int n)
         query_take_rows(q, results[n - 1]);
     } else {
         const char *code = lane_sqlstate(error);
-        q->result = strcmp(code, "55P03") == 0 ? STORE_LOCKED : STORE_REFUSED;
+        bool locked = strcmp(code, "55P03") == 0 ||
+                      (q->kind == QUERY_TRY_LOCK && strcmp(code, "57014") == 0);
+        q->result = locked ? STORE_LOCKED : STORE_REFUSED;
         lane_error_text(error, q->error, sizeof(q->error));
     }
     struct store_keyspace *keyspace = q->keyspace;

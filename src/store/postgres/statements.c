@@ -179,7 +179,8 @@ static const struct statement table[STATEMENT_COUNT] = {
 
     /* Can all these keys be locked, rows that are only being inserted included? Gives up soon. */
     [STMT_SHORT_WAIT] = {"respgres_short_wait",
-        "SELECT set_config('lock_timeout', '20ms', true)", 0},
+        "SELECT set_config('lock_timeout', '20ms', true), "
+        "set_config('statement_timeout', '100ms', true)", 0},
     [STMT_TRY_LOCK] = {"respgres_try_lock",
         "INSERT INTO @.entries AS e (space, key, value, version, value_version) "
         "SELECT " SPACES "[r.db + 1], r.key, NULL, 0, 0 "

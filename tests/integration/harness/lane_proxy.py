@@ -5,6 +5,7 @@ https://www.postgresql.org/docs/15/protocol-message-formats.html
 """
 
 import collections
+import fnmatch
 import socket
 import struct
 import threading
@@ -73,7 +74,8 @@ class LaneProxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def hold(self, lane, statement, side):
-        """A Gate for the next request of a lane ("commit-0") with this prepared statement."""
+        """A Gate for the next request of a lane ("commit-0") with this prepared statement, or one that
+        matches ("respgres_commit*")."""
         assert side in ("request", "answer")
         gate = Gate(lane, statement, side)
         with self._lock:
@@ -83,8 +85,8 @@ class LaneProxy:
     def take_gate(self, lane, statement, side):
         with self._lock:
             for gate in self._gates:
-                if (gate.lane, gate.statement, gate.side) == (lane, statement, side) \
-                        and not gate.reached() and gate.connection is None:
+                if (gate.lane, gate.side) == (lane, side) \
+                        and fnmatch.fnmatchcase(statement, gate.statement):
                     self._gates.remove(gate)
                     return gate
         return None
@@ -161,16 +163,17 @@ class _Connection:
         _reset(self.server)
 
     def inject(self, sql):
+        swallowed = threading.Event()
+
         def start():
             with self._lock:
                 if self._waiting or self._swallow:
                     return False
-                self._swallow = threading.Event()
+                self._swallow = swallowed
                 body = sql.encode() + b"\0"
                 self.server.sendall(b"Q" + struct.pack("!i", len(body) + 4) + body)
                 return True
         wait_until(start, what=f"{self.lane} is idle")
-        swallowed = self._swallow
         assert swallowed.wait(10), "no answer to the injected statement"
 
     # --- from respgres ------------------------------------------------------------------------
