@@ -158,7 +158,7 @@ class Threads:
         self.ending.wait(seconds)
 
 
-# --- rows, as a person has them --------------------------------------------------------------------
+# --- rows, as a person has them -------------------------------------------------------------------
 
 ROW = "space = respgres.space_of(0) AND key = %s"
 

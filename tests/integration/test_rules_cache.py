@@ -15,8 +15,8 @@ pytestmark = pytest.mark.rows
 # --- the cache ------------------------------------------------------------------------------------
 
 def test_a_small_cache_loses_nothing(lab, database, seed):
-    """More is written than maxmemory holds: what was evicted is not found again, or INFO tells clients
-    that keys are lost."""
+    """More is written than maxmemory holds: what was evicted is not found again, or INFO tells
+    clients that keys are lost."""
     chance = random.Random(seed)
     server = lab.respgres(database, maxmemory="1mb")
     client = server.client()
@@ -31,7 +31,8 @@ def test_a_small_cache_loses_nothing(lab, database, seed):
     assert info["cache_evictions"] > 1000
     assert info["evicted_keys"] == 0
     assert info["maxmemory_policy"] == "noeviction"
-    wait_until(lambda: stat(server, "used_memory") <= 1 << 20, what="the cache shrinks to maxmemory")
+    wait_until(lambda: stat(server, "used_memory") <= 1 << 20,
+               what="the cache shrinks to maxmemory")
     assert database.live() == {name.encode(): value for name, value in values.items()}
 
 

@@ -9,7 +9,8 @@ import pytest
 import redis
 
 from harness import encode, wait_until
-from rules import (NIL, OK, Threads, as_key, behind, bulk, in_one_batch, lanes, number,  # noqa: F401
+from rules import (NIL, OK, Threads, as_key, behind, bulk, in_one_batch, lanes, number,
+                   # noqa: F401
                    pair, replies, row, seconds, send, send_all, stat, stats, wait_keys_locked)
 
 pytestmark = pytest.mark.rows
@@ -48,11 +49,11 @@ def watched(server, watch, *commands):
     return raw
 
 
-# --- 4: absent keys can be locked --------------------------------------------------------------------
+# --- 4: absent keys can be locked -----------------------------------------------------------------
 
 def test_a04_a_txn_that_found_a_key_absent_applies_whole(lab, database, lanes):
-    """MULTI of a key that is there and one that is not; somebody inserts the second between check and
-    write: half of the block is carried out."""
+    """MULTI of a key that is there and one that is not; somebody inserts the second between check
+    and write: half of the block is carried out."""
     server = behind(lab, database, lanes)
     client = server.client()
     client.set("a", 5)
@@ -126,7 +127,8 @@ def test_a04_write_skew_by_chance(pair, rounds):
 def test_a04_a_placeholder_counts_as_absent(pair, database):
     """What the lock pass leaves of a key that a block only looked at: it shows as a key, or keeps
     others from making one."""
-    raw = send_all(pair[0], ["WATCH", "w"], ["MULTI"], ["SET", "a", "1"], ["GET", "b"], ["STRLEN", "c"],
+    raw = send_all(pair[0], ["WATCH", "w"], ["MULTI"], ["SET", "a", "1"], ["GET", "b"],
+                   ["STRLEN", "c"],
                    ["EXEC"])
     assert replies(raw, 6)[5] == b"*3\r\n+OK\r\n$-1\r\n:0\r\n"
     left = {key.tobytes() for key, in database.execute(
@@ -145,7 +147,7 @@ def test_a04_a_placeholder_counts_as_absent(pair, database):
     assert pipe.execute() == [True, 1, 1]
 
 
-# --- 5: one sorted lock pass ---------------------------------------------------------------------------
+# --- 5: one sorted lock pass ----------------------------------------------------------------------
 
 @pytest.mark.parametrize("commit_lanes", [1, 2])
 def test_a05_opposite_orders_do_not_deadlock(lab, database, seed, commit_lanes):
@@ -191,8 +193,8 @@ def test_a05_opposite_orders_do_not_deadlock(lab, database, seed, commit_lanes):
 
 
 def test_a05_lock_timeout_is_a_quarter_of_pg_timeout_at_most(lab, database):
-    """A lane waits for a lock for as long as its clients wait for it: nobody can be told in time what
-    is wrong, and all others wait as well."""
+    """A lane waits for a lock for as long as its clients wait for it: nobody can be told in time
+    what is wrong, and all others wait as well."""
     began = database.postgres.log_size()
     server = lab.respgres(database, pg_timeout=2000)
     server.client().set("k", "v")
@@ -236,11 +238,11 @@ def works(server):
         return False
 
 
-# --- 9: groups -------------------------------------------------------------------------------------------
+# --- 9: groups ------------------------------------------------------------------------------------
 
 def test_a09_a_chain_keeps_its_first_expectation(lab, database, lanes):
-    """Ten INCRs run one after another in memory on a value that others have changed: each expects what
-    the one before it made, so all but the first are written over the other's."""
+    """Ten INCRs run one after another in memory on a value that others have changed: each expects
+    what the one before it made, so all but the first are written over the other's."""
     server, other = behind(lab, database, lanes), lab.respgres(database).client()
     server.client().set("n", 5)
     assert server.client().incrby("n", 0) == 5
@@ -272,14 +274,15 @@ def test_a09_txns_that_share_a_key_are_one_group(lab, database, lanes):
     answer.release()
     plug.reply()
     got = [raw.reply() for raw in blocks]
-    assert sorted(got) == sorted([b"*2\r\n:101\r\n:2\r\n", b"*2\r\n:3\r\n:2\r\n", b"*2\r\n:3\r\n:102\r\n"])
+    assert sorted(got) == sorted([b"*2\r\n:101\r\n:2\r\n", b"*2\r\n:3\r\n:2\r\n",
+                                  b"*2\r\n:3\r\n:102\r\n"])
     assert client.mget("a", "b", "c") == other.mget("a", "b", "c") == [b"102", b"3", b"3"]
 
 
 @pytest.mark.parametrize("reader", ["MGET", "MULTI"])
 def test_a09_reads_of_several_keys_are_one_snapshot(pair, reader):
-    """Three keys are always written together, here and elsewhere: a reader sees one's new value beside
-    another's old one."""
+    """Three keys are always written together, here and elsewhere: a reader sees one's new value
+    beside another's old one."""
     keys = ["a", "b", "c"]
     torn, looks = [], []
     pair[0].client().mset(dict.fromkeys(keys, "start"))
@@ -315,8 +318,8 @@ def test_a09_reads_of_several_keys_are_one_snapshot(pair, reader):
 
 
 def test_a09_a_key_is_in_one_batch_at_a_time(lab, database):
-    """With several commit lanes one key's writes go out on two of them at once: the later one loses,
-    or is written over."""
+    """With several commit lanes one key's writes go out on two of them at once: the later one
+    loses, or is written over."""
     server = lab.respgres(database, pg_commit_lanes=4, pg_read_lanes=2)
     wrong, given = [], []
 
@@ -359,7 +362,7 @@ def test_a09_several_writes_of_one_key_are_one_row_write(lab, database, lanes):
     assert server.client().mget("n", "s", "k") == [b"20", b"x" * 20, b"v"]
 
 
-# --- 26: the order of one client's commands ----------------------------------------------------------------
+# --- 26: the order of one client's commands -------------------------------------------------------
 
 @pytest.mark.parametrize("commit_lanes", [1, 4])
 def test_c26_a_clients_writes_commit_in_the_order_sent(lab, database, commit_lanes, seed):
@@ -414,8 +417,8 @@ def test_c26_a_clients_writes_commit_in_the_order_sent(lab, database, commit_lan
 
 
 def test_a_long_pipeline_is_no_timeout(lab, database):
-    """Each command waits for the one before it; the last of them were sent longer ago than pg-timeout
-    allows, though PostgreSQL answers each at once: they get errors."""
+    """Each command waits for the one before it; the last of them were sent longer ago than
+    pg-timeout allows, though PostgreSQL answers each at once: they get errors."""
     server = lab.respgres(database, pg_timeout=200)
     commands = [command for i in range(500) for command in (["SET", f"k{i}", i], ["GET", f"j{i}"])]
     took, got = seconds(lambda: replies(send_all(server, *commands), len(commands)))
@@ -425,8 +428,8 @@ def test_a_long_pipeline_is_no_timeout(lab, database):
 
 @pytest.mark.parametrize("first", [["INCR", "x"], ["APPEND", "x", "0"], ["GETSET", "x", "7"]])
 def test_c26_what_follows_a_conditional_write_waits_for_it(lab, database, lanes, first):
-    """A write on a version that has moved, then two SETs, sent at once: the first is rejected and runs
-    again, and the SETs are there before it."""
+    """A write on a version that has moved, then two SETs, sent at once: the first is rejected and
+    runs again, and the SETs are there before it."""
     server, other = behind(lab, database, lanes), lab.respgres(database).client()
     server.client().incr("x")
     other.incr("x")
@@ -447,10 +450,12 @@ def test_c26_whole_keyspace_commands_are_barriers(lab, pair):
     a.client().incr("x")
     b.client().incr("x")  # so that the first INCR is rejected
     raw = send_all(
-        a, ["INCR", "x"], ["SET", "a", "1"], ["DBSIZE"], ["SET", "b", "1"], ["KEYS", "b"], ["DEL", "a"],
+        a, ["INCR", "x"], ["SET", "a", "1"], ["DBSIZE"], ["SET", "b", "1"], ["KEYS", "b"], ["DEL",
+                                                                                            "a"],
         ["SCAN", "0", "COUNT", "100", "MATCH", "a"], ["DBSIZE"], ["INCR", "b"], ["FLUSHDB"],
         ["SET", "c", "1"], ["DBSIZE"], ["EXISTS", "b", "c"], ["SWAPDB", "0", "1"], ["GET", "c"],
-        ["INCR", "c"], ["SWAPDB", "0", "1"], ["GET", "c"], ["INFO", "keyspace"], ["DEL", "c"], ["DBSIZE"])
+        ["INCR", "c"], ["SWAPDB", "0", "1"], ["GET", "c"], ["INFO", "keyspace"], ["DEL",
+                                                                                  "c"], ["DBSIZE"])
     got = replies(raw, 21)
     assert got[:18] == [
         number(3), OK, number(2), OK, b"*1\r\n$1\r\nb\r\n", number(1), b"*2\r\n$1\r\n0\r\n*0\r\n",
@@ -470,7 +475,7 @@ def test_c26_whole_keyspace_commands_within_multi(pair):
     assert a.client().dbsize() == b.client().dbsize() == 0
 
 
-# --- a failing batch is split ---------------------------------------------------------------------------------
+# --- a failing batch is split ---------------------------------------------------------------------
 
 @pytest.mark.parametrize("block", [False, True])
 def test_only_the_guilty_command_of_a_batch_fails(lab, database, lanes, block):
@@ -482,7 +487,8 @@ def test_only_the_guilty_command_of_a_batch_fails(lab, database, lanes, block):
     database.execute("ALTER TABLE respgres.entries ADD CONSTRAINT good"
                      " CHECK (key NOT LIKE 'guilty%' OR value = 'good' OR value IS NULL)")
     commands = [["SET", f"k{i}", "v"] for i in range(40)] + [["INCR", "n"] for _ in range(5)]
-    guilty = [["SET", "guilty", "bad"], ["APPEND", "guilty-there", "x"], ["SETNX", "guilty2", "bad"],
+    guilty = [["SET", "guilty", "bad"], ["APPEND", "guilty-there", "x"],
+              ["SETNX", "guilty2", "bad"],
               ["MSET", "k0", "w", "guilty3", "bad"], ["SET", "guilty4", "good"]]
     commands[7:7] = guilty
     if block:

@@ -1,5 +1,5 @@
-"""What the clients of several instances may expect of each other: one winner, exact counters, nothing
-read that is older than what somebody has been told."""
+"""What the clients of several instances may expect of each other: one winner, exact counters,
+nothing read that is older than what somebody has been told."""
 
 import bisect
 import collections
@@ -64,9 +64,10 @@ def test_a_lock_excludes(pair):
 
 @pytest.mark.parametrize("lanes_each", [1, 3])
 def test_incr_is_exact(lab, database, lanes_each):
-    """Eight clients of two instances, single and pipelined, one hot key and some others: a number is
-    given out twice, or the sum is wrong."""
-    servers = [lab.respgres(database, pg_commit_lanes=lanes_each, pg_timeout=5000) for _ in range(2)]
+    """Eight clients of two instances, single and pipelined, one hot key and some others: a number
+    is given out twice, or the sum is wrong."""
+    servers = [lab.respgres(database, pg_commit_lanes=lanes_each,
+                            pg_timeout=5000) for _ in range(2)]
     given = {"hot": [], "a": [], "b": []}
 
     def increment(number_):
@@ -115,8 +116,8 @@ def test_optimistic_increments_are_exact(pair):
 
 
 def test_nobody_reads_backwards(pair):
-    """One client counts up; readers on both instances, by GET, MGET and EXEC, see an older number after
-    a newer one, or one client's read is older than what another has been told."""
+    """One client counts up; readers on both instances, by GET, MGET and EXEC, see an older number
+    after a newer one, or one client's read is older than what another has been told."""
     newest = [0]
     pair[0].client().set("n", 0)
 
@@ -140,7 +141,8 @@ def test_nobody_reads_backwards(pair):
                 last = int(seen)
         return run
 
-    with Threads(count, *(read(server, how) for server in pair for how in ("GET", "MGET", "EXEC"))) \
+    with Threads(count, *(read(server, how) for server in pair for how in ("GET", "MGET",
+                                                                           "EXEC"))) \
             as threads:
         threads.run_for(1.5)
     assert newest[0] > 50
@@ -149,8 +151,8 @@ def test_nobody_reads_backwards(pair):
 @pytest.mark.parametrize("rounds, lanes_each", [(400, 1), (400, 3), pytest.param(15000, 2, marks=[
     pytest.mark.long, pytest.mark.timeout(600)])])
 def test_a_write_is_seen_by_the_next_read_elsewhere(lab, database, rounds, lanes_each):
-    """While others read the same keys all the time, so that they are in every memory: an acknowledged
-    write is not seen by the next read elsewhere."""
+    """While others read the same keys all the time, so that they are in every memory: an
+    acknowledged write is not seen by the next read elsewhere."""
     def reader(server):
         def run(ending):
             client = server.client()

@@ -19,11 +19,11 @@ def fill(database, count, db=0, prefix="bulk"):
         " convert_to(%s || g, 'UTF8'), 'v', NULL FROM generate_series(1, %s) g", db, prefix, count)
 
 
-# --- 11: FLUSH and SWAPDB are one small row ----------------------------------------------------------
+# --- 11: FLUSH and SWAPDB are one small row -------------------------------------------------------
 
 def test_a11_flush_does_not_touch_the_rows(lab, database):
-    """FLUSHDB of many keys deletes them one by one: it takes a second, in which others wait, or write
-    what is half flushed."""
+    """FLUSHDB of many keys deletes them one by one: it takes a second, in which others wait, or
+    write what is half flushed."""
     server = lab.respgres(database, sweep_interval=60_000)
     client = server.client()
     fill(database, 50_000)
@@ -92,8 +92,8 @@ def test_a11_flush_under_load_loses_no_later_set(pair, command):
 
 
 def test_a11_swapdb_under_load(pair):
-    """Blocks of two keys are written while the databases are swapped: one half is in each, or a key is
-    in none."""
+    """Blocks of two keys are written while the databases are swapped: one half is in each, or a key
+    is in none."""
     acknowledged = [0] * 4
 
     def write(number_):
@@ -147,8 +147,8 @@ def test_a11_exec_compares_the_space(pair, here):
 
 
 def test_a11_a_swap_between_lock_and_check_waits(lab, database, lanes):
-    """SWAPDB comes between the two statements of a batch: it locks in one database and writes in the
-    other."""
+    """SWAPDB comes between the two statements of a batch: it locks in one database and writes in
+    the other."""
     server = behind(lab, database, lanes)
     other = lab.respgres(database, pg_timeout=5000)
     other.client(db=1).set("a", "of one")
@@ -193,7 +193,7 @@ def test_a11_what_is_remembered_belongs_to_its_database(pair):
         assert b1.incr("k") == 1 and a1.get("k") == b"1" and a.get("k") is None
 
 
-# --- 27: SCAN ------------------------------------------------------------------------------------------
+# --- 27: SCAN -------------------------------------------------------------------------------------
 
 def looked_at(database):
     """Rows of entries that were looked at so far, once the counters have arrived."""
@@ -202,8 +202,8 @@ def looked_at(database):
 
 
 def test_c27_scan_of_a_small_database_beside_a_large_one(lab, database):
-    """With an index on the id alone SCAN of a database with three keys walks through all of the other
-    databases' rows."""
+    """With an index on the id alone SCAN of a database with three keys walks through all of the
+    other databases' rows."""
     server = lab.respgres(database, sweep_interval=3_600_000)
     client, one = server.client(), server.client(db=1)
     one.mset({"a": 1, "b": 2})
@@ -225,8 +225,8 @@ def test_c27_scan_of_a_small_database_beside_a_large_one(lab, database):
 
 
 def test_c27_limit_applies_to_scanned_rows(pair, database):
-    """SCAN with a pattern that nothing matches, or over tombstones, goes through the whole table in one
-    call."""
+    """SCAN with a pattern that nothing matches, or over tombstones, goes through the whole table in
+    one call."""
     client = pair[0].client()
     fill(database, 1000)
     cursor, calls, found = 0, 0, []

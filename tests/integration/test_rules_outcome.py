@@ -20,7 +20,7 @@ def multi(*commands):
     return [["MULTI"], *commands, ["EXEC"]]
 
 
-# --- 1: the outcome is the lane's row --------------------------------------------------------------
+# --- 1: the outcome is the lane's row -------------------------------------------------------------
 
 @pytest.mark.parametrize("kind", ["single", "checked"])
 def test_a01_outcome_is_the_lane_row(lab, database, lanes, kind):
@@ -44,8 +44,8 @@ def test_a01_outcome_is_the_lane_row(lab, database, lanes, kind):
 
 
 def test_a01_the_lane_row_knows_which_items_were_rejected(lab, database, lanes):
-    """Of a batch whose answer is lost one command had been rejected: either it is never done, or the
-    others are done twice."""
+    """Of a batch whose answer is lost one command had been rejected: either it is never done, or
+    the others are done twice."""
     server, other = behind(lab, database, lanes), lab.respgres(database).client()
     server.client().incr("x")
     assert other.incr("x") == 2
@@ -76,8 +76,8 @@ SINGLE = [
 
 @pytest.mark.parametrize("side", ["request", "answer"])
 def test_exactly_once_after_a_lost_connection(lab, database, lanes, side):
-    """The connection goes before the batch has come to PostgreSQL, or after its commit: a command is
-    not done, or done twice, or answered as if it had been somebody else's."""
+    """The connection goes before the batch has come to PostgreSQL, or after its commit: a command
+    is not done, or done twice, or answered as if it had been somebody else's."""
     server = behind(lab, database, lanes)
     client = server.client()
     keys = [f"k{i}" for i in range(len(SINGLE))]
@@ -119,8 +119,8 @@ def test_exactly_once_while_a_second_instance_writes_the_same_key(lab, database,
 
 
 def test_exactly_once_after_pg_terminate_backend(lab, database, lanes):
-    """An administrator ends the commit lane's backend with a batch on its way: the client is told of
-    an error, or nothing, though nothing was wrong with its command."""
+    """An administrator ends the commit lane's backend with a batch on its way: the client is told
+    of an error, or nothing, though nothing was wrong with its command."""
     server = behind(lab, database, lanes)
     client = server.client()
     for i in range(5):
@@ -138,8 +138,8 @@ def test_exactly_once_after_pg_terminate_backend(lab, database, lanes):
 
 @pytest.mark.parametrize("side", ["request", "answer"])
 def test_exactly_once_of_a_block_with_a_query(lab, database, lanes, side):
-    """MULTI with DBSIZE in it takes several steps; the connection goes with its COMMIT: the INCR is done
-    twice, or done and answered with an error."""
+    """MULTI with DBSIZE in it takes several steps; the connection goes with its COMMIT: the INCR is
+    done twice, or done and answered with an error."""
     server, other = behind(lab, database, lanes), lab.respgres(database).client()
     gate = lanes.hold("commit-0", "respgres_commit*", side)
     raw = send_all(server, *multi(["DBSIZE"], ["INCR", "n"]))
@@ -160,7 +160,7 @@ def test_exactly_once_of_a_block_with_a_query(lab, database, lanes, side):
     assert int(server.client().incr("m")) == 1
 
 
-# --- 2: the old backend is fenced before its batch is judged -----------------------------------------
+# --- 2: the old backend is fenced before its batch is judged --------------------------------------
 
 def test_a02_a_batch_that_arrives_late_is_fenced(lab, database, lanes):
     """The batch is delayed in the network, the connection lost, the batch sent again, a later SET
@@ -282,7 +282,7 @@ def test_a02_an_instance_that_slept_takes_another_slot(lab, database, lanes):
     assert sleeper.client().incr("n") == 3
 
 
-# --- 14: what is no acknowledgement -----------------------------------------------------------------
+# --- 14: what is no acknowledgement ---------------------------------------------------------------
 
 def test_a14_a_cancelled_wait_for_the_standby_is_no_acknowledgement(lab):
     """PostgreSQL reports success, with a warning, for a commit that no synchronous standby has; the
@@ -329,8 +329,8 @@ def works(client):
 
 
 def test_a14_statement_timeout_comes_before_pg_timeout(lab, database):
-    """A batch that takes too long is given up by us while PostgreSQL goes on with it: the outcome is
-    unknown where it could have been known."""
+    """A batch that takes too long is given up by us while PostgreSQL goes on with it: the outcome
+    is unknown where it could have been known."""
     server = lab.respgres(database, pg_timeout=1000)
     client = server.client()
     client.set("other", "v")
@@ -348,7 +348,7 @@ def test_a14_statement_timeout_comes_before_pg_timeout(lab, database):
     assert took < 1.0
 
 
-# --- 37: rolling upgrades -----------------------------------------------------------------------------
+# --- 37: rolling upgrades -------------------------------------------------------------------------
 
 @pytest.mark.parametrize("command", ["DEALLOCATE ALL", "DISCARD ALL"])
 def test_d37_lost_prepared_statements_are_prepared_again(lab, database, lanes, command):
@@ -410,8 +410,8 @@ def test_d37_columns_are_added_under_load(lab, pair, database):
 
 
 def test_d37_a_migration_that_has_to_wait_gives_up_and_tries_again(lab, database):
-    """Somebody holds the migration's lock: an instance waits for ever, or ends, instead of saying why
-    and trying again."""
+    """Somebody holds the migration's lock: an instance waits for ever, or ends, instead of saying
+    why and trying again."""
     conn = database.connect()
     with conn.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock(hashtext('respgres.migration'),"

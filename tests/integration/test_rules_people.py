@@ -1,5 +1,5 @@
-"""STORE.md 13 and 17's locked rows, and "rows are for people too": what somebody does in psql is seen
-at once, takes part in the rules, and disturbs nobody else."""
+"""STORE.md 13 and 17's locked rows, and "rows are for people too": what somebody does in psql is
+seen at once, takes part in the rules, and disturbs nobody else."""
 
 import statistics
 import time
@@ -9,7 +9,8 @@ import pytest
 import redis
 
 from harness import encode, wait_until
-from rules import (NIL, OK, Holder, Threads, as_key, number, pair, replies, row, seconds,  # noqa: F401
+from rules import (NIL, OK, Holder, Threads, as_key, number, pair, replies, row, seconds,
+                   # noqa: F401
                    send, send_all, stat, update)
 
 pytestmark = pytest.mark.rows
@@ -67,8 +68,8 @@ def test_a_persons_change_is_seen_by_watch(pair, database, sql):
 
 
 def test_a_persons_insert_is_a_key(pair, database):
-    """A row without our columns' values: it is not found, or not counted, or SETNX writes over it, or
-    the EXEC of one who watched the absent key."""
+    """A row without our columns' values: it is not found, or not counted, or SETNX writes over it,
+    or the EXEC of one who watched the absent key."""
     a, b = (server.client() for server in pair)
     assert a.get("k") is None
     pipe = b.pipeline()
@@ -130,12 +131,12 @@ def test_counters_stay_exact_beside_a_person(pair, database):
     assert int(pair[1].client().get("n")) == len(done)
 
 
-# --- 13: tombstones -----------------------------------------------------------------------------------
+# --- 13: tombstones -------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("how", ["DELETE", "rename", "move"])
 def test_a13_a_persons_delete_leaves_a_tombstone(lab, pair, database, how):
-    """The row is gone: a write under way that knew it, or one replayed after an outage, finds no trace
-    of the logout."""
+    """The row is gone: a write under way that knew it, or one replayed after an outage, finds no
+    trace of the logout."""
     a, b = (server.client() for server in pair)
     a.setex("k", 1000, "v")
     assert b.get("k") == b"v"
@@ -169,7 +170,8 @@ def test_a13_what_had_expired_leaves_no_tombstone(pair, database):
 
 
 def test_a13_a_persons_change_lowers_the_slot(pair, database):
-    """34: a person makes a key expire sooner, or at all: the sweeper comes a week later, or never."""
+    """34: a person makes a key expire sooner, or at all: the sweeper comes a week later, or
+    never."""
     client = pair[0].client()
     client.setex("k", 1_000_000, "v")
     client.set("j", "v")
@@ -180,7 +182,7 @@ def test_a13_a_persons_change_lowers_the_slot(pair, database):
     assert row(database, "j")[4] is not None
 
 
-# --- a locked row delays only its key ---------------------------------------------------------------------
+# --- a locked row delays only its key -------------------------------------------------------------
 
 class Others:
     """Clients that write and read other keys all the time, and note how long each took."""
@@ -223,8 +225,8 @@ class Others:
 
 
 def test_a_locked_row_delays_only_its_key(lab, database):
-    """SELECT … FOR UPDATE in psql for seconds: everybody waits for lock_timeout again and again, or the
-    locked key's client gets no answer in time."""
+    """SELECT … FOR UPDATE in psql for seconds: everybody waits for lock_timeout again and again, or
+    the locked key's client gets no answer in time."""
     server = lab.respgres(database, pg_timeout=1000)
     client = server.client()
     client.mset({"k": "5", "j": "5"})
@@ -268,8 +270,8 @@ def test_a_locked_key_goes_on_when_it_is_released(lab, database):
 
 
 def test_an_insert_under_way_delays_only_its_key(lab, database):
-    """Somebody has inserted the key and not committed: no row that could be found locked is there, and
-    everybody waits for it."""
+    """Somebody has inserted the key and not committed: no row that could be found locked is there,
+    and everybody waits for it."""
     server = lab.respgres(database, pg_timeout=1500)
     client = server.client()
     conn = database.connect()
@@ -311,13 +313,14 @@ def test_many_locked_rows(lab, database):
 
 
 def test_a_locked_key_does_not_hold_up_its_client(lab, database):
-    """One client pipelines writes of a locked key and of others: what it gets late it gets in order and
-    whole."""
+    """One client pipelines writes of a locked key and of others: what it gets late it gets in order
+    and whole."""
     server = lab.respgres(database, pg_timeout=3000)
     client = server.client()
     client.mset({"k": "5", "a": "1"})
     with Holder(database, "k"):
-        raw = send_all(server, ["SET", "a", "2"], ["INCR", "k"], ["INCR", "a"], ["GET", "k"], ["GET", "a"])
+        raw = send_all(server, ["SET", "a", "2"], ["INCR", "k"], ["INCR", "a"], ["GET", "k"],
+                       ["GET", "a"])
         time.sleep(0.6)
         assert database.live()[b"a"] in (b"1", b"2")  # not 3: that comes behind INCR k
     assert replies(raw, 5) == [OK, number(6), number(3), b"$1\r\n6\r\n", b"$1\r\n3\r\n"]

@@ -7,7 +7,8 @@ import time
 import pytest
 
 from harness import encode, wait_until
-from rules import (NIL, OK, Holder, Threads, behind, lanes, number, pair, replies, row,  # noqa: F401
+from rules import (NIL, OK, Holder, Threads, behind, lanes, number, pair, replies, row,
+                   # noqa: F401
                    seconds, send, send_all, stat, stats, update)
 
 pytestmark = pytest.mark.rows
@@ -29,7 +30,7 @@ def counters(database, server):
     return dict(zip(names, values))
 
 
-# --- 30, 31: plans ------------------------------------------------------------------------------------
+# --- 30, 31: plans --------------------------------------------------------------------------------
 
 def grow(database, rows):
     """Without statistics: as a table that has grown since the last ANALYZE, or never had one."""
@@ -42,8 +43,8 @@ def grow(database, rows):
 @pytest.mark.parametrize("rows, analyzed", [(30_000, False), (30_000, True), pytest.param(
     1_000_000, False, marks=[pytest.mark.long, pytest.mark.timeout(600)])])
 def test_d30_batches_are_index_probes(lab, database, rows, analyzed):
-    """Prepared on a new table, never analyzed or only when it was small, that then grows: a batch of 50
-    keys reads the whole table, or a whole index."""
+    """Prepared on a new table, never analyzed or only when it was small, that then grows: a batch
+    of 50 keys reads the whole table, or a whole index."""
     server = lab.respgres(database, sweep_interval=3_600_000, pg_timeout=3000)
     client = server.client()
     database.execute("ALTER TABLE respgres.entries SET (autovacuum_enabled = false)")
@@ -113,7 +114,8 @@ def test_d31_statements_are_prepared(lab, database, lanes):
 
 
 def test_few_connections(lab, database):
-    """Small managed databases allow 20 to 100 connections: an instance takes three, and says which."""
+    """Small managed databases allow 20 to 100 connections: an instance takes three, and says
+    which."""
     server = lab.respgres(database, instance_name="one")
     client = server.client()
     client.set("k", "v")
@@ -124,7 +126,7 @@ def test_few_connections(lab, database):
     assert names == {"respgres one query-0", "respgres one read-0", "respgres one commit-0"}
 
 
-# --- 33: large values -----------------------------------------------------------------------------------
+# --- 33: large values -----------------------------------------------------------------------------
 
 def wal(database, action):
     """Bytes of WAL that `action` makes."""
@@ -157,7 +159,8 @@ def test_d33_a_touch_keeps_the_toast_pointer(lab, database, touch):
 
 
 def test_d33_the_table_is_vacuumed_early_and_compresses_with_lz4(lab, database):
-    """pglz is three times slower, and with the usual thresholds 10 MB of live rows grow to 880 MB."""
+    """pglz is three times slower, and with the usual thresholds 10 MB of live rows grow to 880
+    MB."""
     client = lab.respgres(database).client()
     client.set("k", "session data " * 500)
     has_lz4, = database.execute("SELECT 'lz4' = ANY (enumvals) FROM pg_settings"
@@ -172,11 +175,11 @@ def test_d33_the_table_is_vacuumed_early_and_compresses_with_lz4(lab, database):
         assert int(options["autovacuum_vacuum_threshold"]) <= 5000
 
 
-# --- 34: HOT --------------------------------------------------------------------------------------------
+# --- 34: HOT --------------------------------------------------------------------------------------
 
 def test_d34_repeated_session_writes_are_hot(lab, database):
-    """The only index on the expiry changes with every write, or with every minute: no update is HOT, and
-    table and index grow."""
+    """The only index on the expiry changes with every write, or with every minute: no update is
+    HOT, and table and index grow."""
     server = lab.respgres(database, sweep_interval=500)
     client = server.client()
     kinds = ("same", "moving ttl", "touch", "changing length")
@@ -238,7 +241,8 @@ def test_d34_the_slot_is_a_lower_bound(lab, database):
 
 
 def test_d35_the_oldest_snapshot_is_shown(lab, database):
-    """pg_dump or a forgotten transaction takes HOT from 100 to 34 %: nobody can see why it is slow."""
+    """pg_dump or a forgotten transaction takes HOT from 100 to 34 %: nobody can see why it is
+    slow."""
     server = lab.respgres(database)
     server.client().set("k", "v")
     conn = database.connect()
@@ -254,7 +258,7 @@ def test_d35_the_oldest_snapshot_is_shown(lab, database):
     conn.close()
 
 
-# --- 36: bytes of a batch -------------------------------------------------------------------------------
+# --- 36: bytes of a batch -------------------------------------------------------------------------
 
 def plugged(lanes, server):
     """The commit lane, busy until the gate is released."""
@@ -265,8 +269,8 @@ def plugged(lanes, server):
 
 
 def test_d36_a_batch_has_a_limit_in_bytes(lab, database, lanes):
-    """Fifty clients with a megabyte each make one statement of 50 MB; with twenty of them the server's
-    limit of a gigabyte is reached."""
+    """Fifty clients with a megabyte each make one statement of 50 MB; with twenty of them the
+    server's limit of a gigabyte is reached."""
     server = behind(lab, database, lanes, pg_timeout=20_000)
     gate, plug = plugged(lanes, server)
     values = {f"k{i}": os.urandom(1_000_000) for i in range(14)}
@@ -303,7 +307,8 @@ def test_d36_large_values_travel_alone(lab, database, lanes):
     assert batches >= 4  # the plug, the small ones, and each of the large ones
 
 
-@pytest.mark.parametrize("size", [1_000_000, 6_000_000, pytest.param(50_000_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("size", [1_000_000, 6_000_000,
+                                  pytest.param(50_000_000, marks=pytest.mark.long)])
 def test_d36_values_of_many_megabytes(lab, database, size):
     """They are cut, refused, or take the connection with them."""
     servers = [lab.respgres(database, pg_timeout=20_000) for _ in range(2)]

@@ -14,11 +14,11 @@ from rules import (NIL, OK, Holder, Threads, as_key, behind, bulk, lanes, number
 pytestmark = pytest.mark.rows
 
 
-# --- 10: expiry is decided in SQL -------------------------------------------------------------------
+# --- 10: expiry is decided in SQL -----------------------------------------------------------------
 
 def test_a10_a_write_that_waited_for_a_lock_revives_nothing(lab, database):
-    """PERSIST and others come in time, wait for somebody's lock, and go on after the key has expired
-    and was read as gone: it is back."""
+    """PERSIST and others come in time, wait for somebody's lock, and go on after the key has
+    expired and was read as gone: it is back."""
     # A long lock_timeout, so that the batch waits in PostgreSQL until the keys have expired.
     server, other = (lab.respgres(database, pg_timeout=30_000) for _ in range(2))
     client = server.client()
@@ -57,8 +57,8 @@ def test_a10_a_write_that_waited_for_a_lock_revives_nothing(lab, database):
 
 
 def test_a10_gone_for_one_is_gone_for_all(lab, database, lanes):
-    """An instance with a bad idea of PostgreSQL's clock (its requests take long, the answers do not)
-    tells a key as expired that others still read."""
+    """An instance with a bad idea of PostgreSQL's clock (its requests take long, the answers do
+    not) tells a key as expired that others still read."""
     lanes.request_delay_s = 0.15
     early, other = behind(lab, database, lanes).client(), lab.respgres(database).client()
     for gone in (lambda: early.get("k") is None, lambda: early.exists("k") == 0,
@@ -74,7 +74,8 @@ def test_a10_gone_for_one_is_gone_for_all(lab, database, lanes):
 
 
 def test_a10_time_does_not_go_back(pair):
-    """Each command takes the time from wherever: PTTL rises, or a key that was gone is there again."""
+    """Each command takes the time from wherever: PTTL rises, or a key that was gone is there
+    again."""
     clients = [server.client() for server in pair]
     clients[0].set("k", "v", px=100_000)
     last = {client: 100_000 for client in clients}
@@ -99,7 +100,8 @@ def test_a10_expired_is_absent_in_every_path(pair, database):
         (["GET", "k"], NIL), (["MGET", "k"], b"*1\r\n" + NIL), (["EXISTS", "k"], number(0)),
         (["TTL", "k"], number(-2)), (["PTTL", "k"], number(-2)), (["EXPIRETIME", "k"], number(-2)),
         (["TYPE", "k"], b"+none\r\n"), (["STRLEN", "k"], number(0)), (["TOUCH", "k"], number(0)),
-        (["GETRANGE", "k", "0", "-1"], bulk("")), (["KEYS", "*"], b"*0\r\n"), (["DBSIZE"], number(0)),
+        (["GETRANGE", "k", "0", "-1"], bulk("")), (["KEYS", "*"], b"*0\r\n"), (["DBSIZE"],
+                                                                               number(0)),
         (["SCAN", "0"], b"*2\r\n$1\r\n0\r\n*0\r\n"), (["PERSIST", "k"], number(0)),
         (["EXPIRE", "k", "9"], number(0)), (["DEL", "k"], number(0)), (["UNLINK", "k"], number(0)),
         (["GETDEL", "k"], NIL), (["GETEX", "k"], NIL), (["SET", "k", "w", "XX"], NIL),
@@ -148,7 +150,7 @@ def test_a10_a_watched_key_that_expires_ends_the_txn(pair):
     assert pipe.execute() == [True]
 
 
-# --- PostgreSQL's clock --------------------------------------------------------------------------------
+# --- PostgreSQL's clock ---------------------------------------------------------------------------
 
 def faketime(server, path):
     """Its clock is what the file at `path` says."""
@@ -164,8 +166,8 @@ def faketime(server, path):
 
 @pytest.mark.parametrize("shift", ["+3600", "-3600"])
 def test_time_is_postgresqls(lab, database, tmp_path, shift):
-    """The host's clock is wrong by an hour: keys live an hour longer or shorter, or are gone at once,
-    and versions lose against those of others."""
+    """The host's clock is wrong by an hour: keys live an hour longer or shorter, or are gone at
+    once, and versions lose against those of others."""
     clock = tmp_path / "clock"
     clock.write_text(shift + "\n")
     wrong = faketime(lab.respgres(database, start=False), clock)
@@ -222,7 +224,7 @@ def test_the_wall_clock_jumps(lab, database, tmp_path):
         assert client.incr("n")
 
 
-# --- tombstones ------------------------------------------------------------------------------------------
+# --- tombstones -----------------------------------------------------------------------------------
 
 def test_a_deleted_key_leaves_a_tombstone(pair, database):
     """DEL and the like remove the row: a write that is still under way somewhere brings it back."""
@@ -265,7 +267,8 @@ def test_the_sweeper_takes_what_is_due_and_nothing_else(lab, database):
         pipe.execute()
     for key, by in (("deleted long ago", "2 h"), ("deleted just now", "10 min"),
                     ("old placeholder", "2 min"), ("placeholder", "0 s"), ("alive", "0 s"),
-                    ("for ever", "0 s"), ("expired just now", "110 s"), ("expired long ago", "5 min")):
+                    ("for ever", "0 s"), ("expired just now", "110 s"), ("expired long ago",
+                                                                         "5 min")):
         age(database, key, by)
     wait_swept(database, "expired long ago", "deleted long ago", "old placeholder")
     for key in ("expired just now", "deleted just now", "placeholder", "alive", "for ever"):
@@ -283,8 +286,8 @@ def test_the_sweeper_takes_what_is_due_and_nothing_else(lab, database):
 
 
 def test_a13_the_sweeper_leaves_no_tombstones(lab, database):
-    """The trigger that keeps a person's DELETE takes the sweeper for a person: each expired key leaves
-    a row for a week."""
+    """The trigger that keeps a person's DELETE takes the sweeper for a person: each expired key
+    leaves a row for a week."""
     server = lab.respgres(database, sweep_interval=20)
     client = server.client()
     with client.pipeline(transaction=False) as pipe:
@@ -296,7 +299,8 @@ def test_a13_the_sweeper_leaves_no_tombstones(lab, database):
 
 
 def test_the_sweeper_leaves_what_somebody_holds(lab, database):
-    """One locked row among those that are due: nothing is swept, or clients wait for the sweeper."""
+    """One locked row among those that are due: nothing is swept, or clients wait for the
+    sweeper."""
     server = lab.respgres(database, sweep_interval=20)
     client = server.client()
     for key in "abc":

@@ -13,9 +13,11 @@ from rules import (HOUR_OF_VERSIONS, NIL, OK, behind, bulk, grown, lanes,  # noq
 pytestmark = pytest.mark.rows
 
 WRITES = [
-    ["SET", "k", "new"], ["SET", "k", "7"], ["SET", "k", "7", "XX"], ["INCR", "k"], ["APPEND", "k", "1"],
+    ["SET", "k", "new"], ["SET", "k", "7"], ["SET", "k", "7", "XX"], ["INCR", "k"], ["APPEND", "k",
+                                                                                     "1"],
     ["EXPIRE", "k", "100"], ["PERSIST", "k"], ["SETEX", "k", "100", "7"], ["GETEX", "k", "PERSIST"],
-    ["GETSET", "k", "8"], ["SETRANGE", "k", "0", "9"], ["MSET", "k", "1", "j", "2"], ["GETDEL", "k"],
+    ["GETSET", "k", "8"], ["SETRANGE", "k", "0", "9"], ["MSET", "k", "1", "j", "2"], ["GETDEL",
+                                                                                      "k"],
     ["SETNX", "k", "1"], ["DEL", "k"],
 ]
 
@@ -41,8 +43,8 @@ def test_a03_a_write_rises_above_a_version_of_a_clock_that_ran_ahead(pair, datab
 
 
 def test_a03_the_raised_version_is_known_to_the_writer(pair, database):
-    """The writer remembers the version it minted, not the one its row was given: its next command is
-    rejected and has to run again."""
+    """The writer remembers the version it minted, not the one its row was given: its next command
+    is rejected and has to run again."""
     a = pair[0].client()
     a.set("k", "5")
     run_ahead(database, "k")
@@ -59,7 +61,8 @@ def test_a03_the_raised_version_is_known_to_the_writer(pair, database):
 @pytest.mark.parametrize("table, column", [("instances", "high_stamp"), ("lanes", "stamp")])
 @pytest.mark.parametrize("how", ["sigterm", "kill9"])
 def test_a03_a_slot_stamps_above_all_it_ever_stamped(lab, database, table, column, how):
-    """A slot's next owner has a clock behind that of the last, and stamps what was stamped before."""
+    """A slot's next owner has a clock behind that of the last, and stamps what was stamped
+    before."""
     server = lab.respgres(database)
     server.client().set("k", "v")
     getattr(server, how)()
@@ -94,7 +97,7 @@ def test_a03_a_persons_write_rises_above_a_version_that_is_ahead(pair, database)
     assert versions == sorted(set(versions))
 
 
-# --- 6: expectations -------------------------------------------------------------------------------
+# --- 6: expectations ------------------------------------------------------------------------------
 
 # What needs a live key does nothing, what makes one makes it as if there had never been one.
 ON_ABSENT = [
@@ -123,8 +126,8 @@ GONE = {
 
 @pytest.mark.parametrize("gone", GONE)
 def test_a06_a_key_that_is_gone_does_not_come_back(pair, database, gone):
-    """This instance still has the key in memory: a conditional write of what it remembers inserts it,
-    and a session that was logged out is back."""
+    """This instance still has the key in memory: a conditional write of what it remembers inserts
+    it, and a session that was logged out is back."""
     a, b = (server.client() for server in pair)
     raw = pair[0].raw()
     for i, (command, reply, after) in enumerate(ON_ABSENT):
@@ -142,8 +145,8 @@ def test_a06_a_key_that_is_gone_does_not_come_back(pair, database, gone):
 
 
 def test_a06_absent_is_judged_by_state_not_by_version(pair, database):
-    """What we know to be absent was written and deleted again by others: SETNX is rejected though the
-    key is as absent as before."""
+    """What we know to be absent was written and deleted again by others: SETNX is rejected though
+    the key is as absent as before."""
     a, b = (server.client() for server in pair)
     for i, make in enumerate([
             lambda key: (b.set(key, "v"), b.delete(key)),
@@ -158,11 +161,11 @@ def test_a06_absent_is_judged_by_state_not_by_version(pair, database):
         assert a.get(key) == b.get(key) == b"mine"
 
 
-# --- 7: what a statement may answer ------------------------------------------------------------------
+# --- 7: what a statement may answer ---------------------------------------------------------------
 
 def test_a07_a_read_is_answered_by_a_statement_sent_after_it_came(lab, database, lanes):
-    """GET comes while a read of the same key is under way, whose snapshot is older than a write that
-    another instance has acknowledged: it is answered from that snapshot."""
+    """GET comes while a read of the same key is under way, whose snapshot is older than a write
+    that another instance has acknowledged: it is answered from that snapshot."""
     server, other = behind(lab, database, lanes), lab.respgres(database).client()
     client = server.client()
     client.set("k", "old")
@@ -189,8 +192,8 @@ def test_a07_a_read_is_answered_by_a_statement_sent_after_it_came(lab, database,
 
 
 def test_a07_a_commits_answer_is_not_a_read(lab, database, lanes):
-    """Our SET has committed and its acknowledgement is on its way; another instance overwrites it and
-    is acknowledged; a GET that comes then is answered with what we have just written."""
+    """Our SET has committed and its acknowledgement is on its way; another instance overwrites it
+    and is acknowledged; a GET that comes then is answered with what we have just written."""
     server, other = behind(lab, database, lanes), lab.respgres(database).client()
     for kind in ("cached", "new"):
         if kind == "cached":
@@ -201,7 +204,8 @@ def test_a07_a_commits_answer_is_not_a_read(lab, database, lanes):
         other.set("k", "theirs")
         probe = server.client()
         seen = probe.info("stats")["total_commands_processed"]
-        late = [send(server, "GET", "k"), send(server, "MGET", "k", "j"), send(server, "SETNX", "k", "x")]
+        late = [send(server, "GET", "k"), send(server, "MGET", "k", "j"),
+                send(server, "SETNX", "k", "x")]
         wait_arrived(probe, seen + len(late))
         answer.release()
         assert ours.reply() == OK
@@ -209,7 +213,7 @@ def test_a07_a_commits_answer_is_not_a_read(lab, database, lanes):
             [bulk("theirs"), b"*2\r\n" + bulk("theirs") + NIL, number(0)]
 
 
-# --- 8: no change is a read ---------------------------------------------------------------------------
+# --- 8: no change is a read -----------------------------------------------------------------------
 
 STALE = [
     # what this instance believes, what others have made of it, command, reply
@@ -221,8 +225,10 @@ STALE = [
     ("v", None, ["DEL", "k"], number(0)), (None, "v", ["EXISTS", "k"], number(1)),
     ("v", "vv", ["STRLEN", "k"], number(2)), (None, "v", ["APPEND", "k", ""], number(1)),
     ("v", "w", ["GETEX", "k"], bulk("w")), (None, "v", ["MSETNX", "k", "1", "j", "1"], number(0)),
-    ("v", None, ["MSETNX", "k", "1", "l", "1"], number(1)), ("v", "w", ["SET", "k", "x", "GET"], bulk("w")),
-    ("v", "5", ["SETRANGE", "k", "9", ""], number(1)), ("v", None, ["SETRANGE", "k", "9", ""], number(0)),
+    ("v", None, ["MSETNX", "k", "1", "l", "1"], number(1)), ("v", "w", ["SET", "k", "x", "GET"],
+                                                             bulk("w")),
+    ("v", "5", ["SETRANGE", "k", "9", ""], number(1)), ("v", None, ["SETRANGE", "k", "9", ""],
+                                                        number(0)),
     ("v", None, ["TOUCH", "k"], number(0)), (None, "v", ["TYPE", "k"], b"+string\r\n"),
 ]
 
@@ -254,8 +260,8 @@ def test_a08_a_txn_without_a_change_is_a_read(pair, block):
 
 
 def test_a08_watch_looks_before_it_answers(pair):
-    """WATCH takes what this instance remembers for the key's state: an EXEC fails though nothing has
-    changed since, or is carried out though something has."""
+    """WATCH takes what this instance remembers for the key's state: an EXEC fails though nothing
+    has changed since, or is carried out though something has."""
     a, b = (server.client() for server in pair)
     a.set("k", "1")
     b.set("k", "2")
@@ -305,9 +311,11 @@ def a_command(chance, queueing):
     at = str(chance.choice([4_000_000_000, 4_000_000_100, 5_000_000_000, 100]))
     data = [
         ["SET", k, v], ["SET", k, v], ["SET", k, v, "NX"], ["SET", k, v, "XX", "GET"],
-        ["SET", k, v, "KEEPTTL"], ["SET", k, v, "EXAT", "4000000050"], ["SETNX", k, v], ["GETSET", k, v],
+        ["SET", k, v, "KEEPTTL"], ["SET", k, v, "EXAT", "4000000050"], ["SETNX", k, v], ["GETSET",
+                                                                                         k, v],
         ["GETDEL", k], ["GETEX", k, "EXAT", at], ["GETEX", k, "PERSIST"], ["GET", k], ["GET", k],
-        ["MGET", k, j], ["MSET", k, v, j, v], ["MSETNX", k, v, j, v], ["APPEND", k, v], ["STRLEN", k],
+        ["MGET", k, j], ["MSET", k, v, j, v], ["MSETNX", k, v, j, v], ["APPEND", k, v], ["STRLEN",
+                                                                                         k],
         ["INCR", k], ["INCRBY", k, "5"], ["DECR", k], ["INCRBYFLOAT", k, "0.5"], ["DEL", k],
         ["UNLINK", k, j], ["EXISTS", k, j], ["TYPE", k], ["TOUCH", k], ["EXPIREAT", k, at],
         ["EXPIREAT", k, at, chance.choice(["NX", "XX", "GT", "LT"])], ["EXPIRETIME", k],
@@ -315,13 +323,13 @@ def a_command(chance, queueing):
     ]
     control = [["MULTI"], ["WATCH", k], ["WATCH", k, j], ["UNWATCH"], ["KEYS", "*"], ["DBSIZE"]]
     if queueing:
-        return chance.choice([["EXEC"], ["EXEC"], ["DISCARD"]] + chance.sample(data, 5))
+        return chance.choice([["EXEC"], ["EXEC"], ["DISCARD"], ["DBSIZE"]] + chance.sample(data, 5))
     if chance.random() < 0.004:
         return chance.choice([["FLUSHDB"], ["FLUSHALL"]])
     return chance.choice(control if chance.random() < 0.15 else data)
 
 
-# --- 12: touches --------------------------------------------------------------------------------------
+# --- 12: touches ----------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("where", ["same instance", "other instance"])
 def test_a12_a_touch_is_a_change_for_watch(pair, where):
@@ -331,7 +339,8 @@ def test_a12_a_touch_is_a_change_for_watch(pair, where):
     for command, noticed in (
             (["EXPIRE", "k", "100"], True), (["PERSIST", "k"], True), (["SET", "k", "v"], True),
             (["SETEX", "k", "100", "v"], True), (["GETEX", "k", "PERSIST"], True),
-            (["SET", "k", "v", "KEEPTTL"], True), (["APPEND", "k", ""], True), (["TOUCH", "k"], False),
+            (["SET", "k", "v", "KEEPTTL"], True), (["APPEND", "k", ""], True), (["TOUCH", "k"],
+                                                                                False),
             (["DEL", "none"], False), (["PERSIST", "k"], False), (["GETEX", "k"], False),
             (["SETNX", "k", "x"], False), (["EXPIRE", "none", "10"], False)):
         if "PERSIST" in command and noticed:
@@ -357,7 +366,8 @@ def test_a12_stored_bytes_move_only_the_expiry(pair, database):
     a = pair[0].client()
     a.setex("k", 100, "v" * 1000)
     before = row(database, "k")
-    for command in (["SETEX", "k", "200", "v" * 1000], ["SET", "k", "v" * 1000], ["EXPIRE", "k", "50"]):
+    for command in (["SETEX", "k", "200", "v" * 1000], ["SET", "k", "v" * 1000],
+                    ["EXPIRE", "k", "50"]):
         a.execute_command(*command)
         after = row(database, "k")
         assert after[0] > before[0], command      # version
@@ -370,8 +380,8 @@ def test_a12_stored_bytes_move_only_the_expiry(pair, database):
 
 
 def test_a12_stored_bytes_that_others_have_changed_are_written(pair):
-    """The bytes are the same as those this instance remembers, not as those that are stored: SET only
-    moves the expiry of somebody else's value."""
+    """The bytes are the same as those this instance remembers, not as those that are stored: SET
+    only moves the expiry of somebody else's value."""
     a, b = (server.client() for server in pair)
     for change in (lambda: b.set("k", "theirs"), lambda: b.delete("k"), lambda: b.append("k", "x"),
                    lambda: (b.set("k", "theirs"), b.expire("k", 100))):
@@ -401,7 +411,7 @@ def test_a12_a_touch_does_not_make_others_fetch_the_bytes(lab, database, lanes):
     assert sum(r.answered for r in lanes.requests if r.lane == "read-0") > 500_000
 
 
-# --- 29 -------------------------------------------------------------------------------------------------
+# --- 29 -------------------------------------------------------------------------------------------
 
 def test_a29_a_row_that_vanished_is_noticed(pair, database):
     """Revalidation by an inner join says nothing about a row that is not there: the key lives on in

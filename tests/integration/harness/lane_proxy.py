@@ -74,8 +74,8 @@ class LaneProxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def hold(self, lane, statement, side):
-        """A Gate for the next request of a lane ("commit-0") with this prepared statement, or one that
-        matches ("respgres_commit*")."""
+        """A Gate for the next request of a lane ("commit-0") with this prepared statement, or one
+        that matches ("respgres_commit*")."""
         assert side in ("request", "answer")
         gate = Gate(lane, statement, side)
         with self._lock:
