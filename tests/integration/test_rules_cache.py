@@ -6,8 +6,8 @@ import pytest
 import redis
 
 from harness import encode, wait_until
-from rules import (OK, Threads, behind, in_one_batch, lanes, number, replies, send,  # noqa: F401
-                   stat, stats)
+from rules import (  # noqa: F401
+    OK, Threads, behind, in_one_batch, lanes, number, replies, send, stat, stats)
 
 pytestmark = pytest.mark.rows
 

@@ -9,9 +9,9 @@ import pytest
 import redis
 
 from harness import encode, wait_until
-from rules import (NIL, OK, Threads, as_key, behind, bulk, in_one_batch, lanes, number,
-                   # noqa: F401
-                   pair, replies, row, seconds, send, send_all, stat, stats, wait_keys_locked)
+from rules import (  # noqa: F401
+    NIL, OK, Threads, as_key, behind, bulk, in_one_batch, lanes, number, pair,
+    replies, row, seconds, send, send_all, stat, stats, wait_keys_locked)
 
 pytestmark = pytest.mark.rows
 
@@ -450,12 +450,12 @@ def test_c26_whole_keyspace_commands_are_barriers(lab, pair):
     a.client().incr("x")
     b.client().incr("x")  # so that the first INCR is rejected
     raw = send_all(
-        a, ["INCR", "x"], ["SET", "a", "1"], ["DBSIZE"], ["SET", "b", "1"], ["KEYS", "b"], ["DEL",
-                                                                                            "a"],
+        a, ["INCR", "x"], ["SET", "a", "1"], ["DBSIZE"], ["SET", "b", "1"], ["KEYS", "b"],
+        ["DEL", "a"],
         ["SCAN", "0", "COUNT", "100", "MATCH", "a"], ["DBSIZE"], ["INCR", "b"], ["FLUSHDB"],
         ["SET", "c", "1"], ["DBSIZE"], ["EXISTS", "b", "c"], ["SWAPDB", "0", "1"], ["GET", "c"],
-        ["INCR", "c"], ["SWAPDB", "0", "1"], ["GET", "c"], ["INFO", "keyspace"], ["DEL",
-                                                                                  "c"], ["DBSIZE"])
+        ["INCR", "c"], ["SWAPDB", "0", "1"], ["GET", "c"], ["INFO", "keyspace"],
+        ["DEL", "c"], ["DBSIZE"])
     got = replies(raw, 21)
     assert got[:18] == [
         number(3), OK, number(2), OK, b"*1\r\n$1\r\nb\r\n", number(1), b"*2\r\n$1\r\n0\r\n*0\r\n",

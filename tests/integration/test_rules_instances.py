@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from harness import encode
-from rules import NIL, OK, Threads, pair, replies  # noqa: F401
+from rules import NIL, OK, Threads, pair, replies, send  # noqa: F401
 
 pytestmark = pytest.mark.rows
 
@@ -66,8 +66,8 @@ def test_a_lock_excludes(pair):
 def test_incr_is_exact(lab, database, lanes_each):
     """Eight clients of two instances, single and pipelined, one hot key and some others: a number
     is given out twice, or the sum is wrong."""
-    servers = [lab.respgres(database, pg_commit_lanes=lanes_each,
-                            pg_timeout=5000) for _ in range(2)]
+    servers = [lab.respgres(database, pg_commit_lanes=lanes_each, pg_timeout=5000)
+               for _ in range(2)]
     given = {"hot": [], "a": [], "b": []}
 
     def increment(number_):
@@ -141,9 +141,8 @@ def test_nobody_reads_backwards(pair):
                 last = int(seen)
         return run
 
-    with Threads(count, *(read(server, how) for server in pair for how in ("GET", "MGET",
-                                                                           "EXEC"))) \
-            as threads:
+    readers = [read(server, how) for server in pair for how in ("GET", "MGET", "EXEC")]
+    with Threads(count, *readers) as threads:
         threads.run_for(1.5)
     assert newest[0] > 50
 

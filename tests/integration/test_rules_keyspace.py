@@ -6,8 +6,9 @@ import pytest
 import redis
 
 from harness import encode, wait_until
-from rules import (NIL, OK, Threads, as_key, behind, bulk, lanes, number, pair,  # noqa: F401
-                   replies, seconds, send, send_all, stat, wait_keys_locked)
+from rules import (  # noqa: F401
+    OK, Threads, behind, lanes, pair, replies, row, seconds, send, send_all,
+    wait_keys_locked)
 
 pytestmark = pytest.mark.rows
 
@@ -15,8 +16,9 @@ pytestmark = pytest.mark.rows
 def fill(database, count, db=0, prefix="bulk"):
     """Many rows at once, as a person would make them."""
     database.execute(
-        "INSERT INTO respgres.entries (space, key, value, expire_slot) SELECT respgres.space_of(%s),"
-        " convert_to(%s || g, 'UTF8'), 'v', NULL FROM generate_series(1, %s) g", db, prefix, count)
+        "INSERT INTO respgres.entries (space, key, value, expire_slot)"
+        " SELECT respgres.space_of(%s), convert_to(%s || g, 'UTF8'), 'v', NULL"
+        " FROM generate_series(1, %s) g", db, prefix, count)
 
 
 # --- 11: FLUSH and SWAPDB are one small row -------------------------------------------------------
@@ -197,8 +199,9 @@ def test_a11_what_is_remembered_belongs_to_its_database(pair):
 
 def looked_at(database):
     """Rows of entries that were looked at so far, once the counters have arrived."""
-    return database.execute(
-        "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'entries'")[0][0]
+    (count,), = database.execute("SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables"
+                                 " WHERE relname = 'entries'")
+    return count
 
 
 def test_c27_scan_of_a_small_database_beside_a_large_one(lab, database):

@@ -1,5 +1,5 @@
-"""STORE.md 1, 2, 14 and 37, and "exactly once after a lost connection": what became of a batch whose
-answer did not come.
+"""STORE.md 1, 2, 14 and 37, and "exactly once after a lost connection": what became of a batch
+whose answer did not come.
 
 A proxy holds a lane's batch, or its answer, and cuts there; see harness/lane_proxy.py."""
 
@@ -10,8 +10,9 @@ import time
 import pytest
 
 from harness import wait_until
-from rules import (OK, Holder, Threads, behind, bulk, in_one_batch, lanes, number,  # noqa: F401
-                   pair, replies, row, seconds, send, send_all, stat, waiting_for_locks)
+from rules import (  # noqa: F401
+    OK, Holder, Threads, behind, bulk, in_one_batch, lanes, number, pair,
+    replies, row, seconds, send, send_all, stat, waiting_for_locks)
 
 pytestmark = pytest.mark.rows
 
@@ -402,7 +403,8 @@ def test_d37_columns_are_added_under_load(lab, pair, database):
 
     with Threads(*(load(server, i) for i, server in enumerate(pair * 2))) as threads:
         for i in range(5):
-            database.execute(f"ALTER TABLE respgres.entries ADD COLUMN new{i} int NOT NULL DEFAULT 7")
+            database.execute(
+                f"ALTER TABLE respgres.entries ADD COLUMN new{i} int NOT NULL DEFAULT 7")
             database.execute(f"ALTER TABLE respgres.lanes ADD COLUMN new{i} text")
             threads.run_for(0.15)
     assert errors == []

@@ -4,14 +4,13 @@ seen at once, takes part in the rules, and disturbs nobody else."""
 import statistics
 import time
 
-import psycopg2
 import pytest
 import redis
 
-from harness import encode, wait_until
-from rules import (NIL, OK, Holder, Threads, as_key, number, pair, replies, row, seconds,
-                   # noqa: F401
-                   send, send_all, stat, update)
+from harness import wait_until
+from rules import (  # noqa: F401
+    OK, Holder, Threads, as_key, behind, number, pair, replies, row, seconds,
+    send, send_all, stat, update)
 
 pytestmark = pytest.mark.rows
 
@@ -120,8 +119,9 @@ def test_counters_stay_exact_beside_a_person(pair, database):
         conn = database.connect()
         with conn.cursor() as cursor:
             while not ending.is_set():
-                cursor.execute("UPDATE respgres.entries SET value ="
-                               " (convert_from(value, 'UTF8')::int + 1)::text::bytea WHERE key = 'n'")
+                cursor.execute(
+                    "UPDATE respgres.entries SET value ="
+                    " (convert_from(value, 'UTF8')::int + 1)::text::bytea WHERE key = 'n'")
                 done.append(1)
         conn.close()
 

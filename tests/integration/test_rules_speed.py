@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from harness import encode, wait_until
-from rules import (NIL, OK, Holder, Threads, behind, lanes, number, pair, replies, row,
-                   # noqa: F401
-                   seconds, send, send_all, stat, stats, update)
+from harness import wait_until
+from rules import (  # noqa: F401
+    OK, Holder, Threads, behind, lanes, replies, row, seconds, send, send_all,
+    stat, stats)
 
 pytestmark = pytest.mark.rows
 
@@ -59,7 +59,8 @@ def test_d30_batches_are_index_probes(lab, database, rows, analyzed):
     before = counters(database, server)
     keys = sum(batch(server, client, i * 37) for i in range(10))
     after = counters(database, server)
-    assert database.execute("SELECT reltuples FROM pg_class WHERE oid = 'respgres.entries'::regclass") \
+    assert database.execute(
+        "SELECT reltuples FROM pg_class WHERE oid = 'respgres.entries'::regclass") \
         == [(2 if analyzed else -1,)]
     assert after["seq_tup_read"] == before["seq_tup_read"]
     assert after["idx_tup_read"] - before["idx_tup_read"] < 12 * keys
@@ -166,11 +167,12 @@ def test_d33_the_table_is_vacuumed_early_and_compresses_with_lz4(lab, database):
     has_lz4, = database.execute("SELECT 'lz4' = ANY (enumvals) FROM pg_settings"
                                 " WHERE name = 'default_toast_compression'")[0]
     if has_lz4:
-        assert database.execute("SELECT pg_column_compression(value) FROM respgres.entries") == [("lz4",)]
-    own, toast = (dict(option.split("=") for option in options or []) for options in database.execute(
-        "SELECT c.reloptions, t.reloptions FROM pg_class c JOIN pg_class t ON t.oid = c.reltoastrelid"
-        " WHERE c.oid = 'respgres.entries'::regclass")[0])
-    for options in (own, toast):
+        assert row(database, "k", "pg_column_compression(value)") == ("lz4",)
+    own_and_toast, = database.execute(
+        "SELECT c.reloptions, t.reloptions FROM pg_class c"
+        " JOIN pg_class t ON t.oid = c.reltoastrelid WHERE c.oid = 'respgres.entries'::regclass")
+    for each in own_and_toast:
+        options = dict(option.split("=") for option in each or [])
         assert float(options["autovacuum_vacuum_scale_factor"]) <= 0.05
         assert int(options["autovacuum_vacuum_threshold"]) <= 5000
 
@@ -281,10 +283,12 @@ def test_d36_a_batch_has_a_limit_in_bytes(lab, database, lanes):
     gate.release()
     assert plug.reply() == OK
     assert [raw.reply() for raw in clients] == [OK] * 14
-    sent = [request.sent for request in lanes.requests if any(name.startswith("respgres_commit") for name in request.statements)]
+    sent = [request.sent for request in lanes.requests
+            if any(name.startswith("respgres_commit") for name in request.statements)]
     assert sum(sent) > 14_000_000
     assert max(sent) < 6_000_000
-    assert lab.respgres(database, pg_timeout=20_000).client().mget(list(values)) == list(values.values())
+    other = lab.respgres(database, pg_timeout=20_000).client()
+    assert other.mget(list(values)) == list(values.values())
 
 
 def test_d36_large_values_travel_alone(lab, database, lanes):

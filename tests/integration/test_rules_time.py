@@ -8,8 +8,9 @@ import pytest
 import redis
 
 from harness import wait_until
-from rules import (NIL, OK, Holder, Threads, as_key, behind, bulk, lanes, number,  # noqa: F401
-                   pair, row, send, stat, update, waiting_for_locks)
+from rules import (  # noqa: F401
+    NIL, OK, Holder, Threads, as_key, behind, bulk, lanes, number, pair, row,
+    send, stat, update, waiting_for_locks)
 
 pytestmark = pytest.mark.rows
 
@@ -100,8 +101,8 @@ def test_a10_expired_is_absent_in_every_path(pair, database):
         (["GET", "k"], NIL), (["MGET", "k"], b"*1\r\n" + NIL), (["EXISTS", "k"], number(0)),
         (["TTL", "k"], number(-2)), (["PTTL", "k"], number(-2)), (["EXPIRETIME", "k"], number(-2)),
         (["TYPE", "k"], b"+none\r\n"), (["STRLEN", "k"], number(0)), (["TOUCH", "k"], number(0)),
-        (["GETRANGE", "k", "0", "-1"], bulk("")), (["KEYS", "*"], b"*0\r\n"), (["DBSIZE"],
-                                                                               number(0)),
+        (["GETRANGE", "k", "0", "-1"], bulk("")), (["KEYS", "*"], b"*0\r\n"),
+        (["DBSIZE"], number(0)),
         (["SCAN", "0"], b"*2\r\n$1\r\n0\r\n*0\r\n"), (["PERSIST", "k"], number(0)),
         (["EXPIRE", "k", "9"], number(0)), (["DEL", "k"], number(0)), (["UNLINK", "k"], number(0)),
         (["GETDEL", "k"], NIL), (["GETEX", "k"], NIL), (["SET", "k", "w", "XX"], NIL),
@@ -220,7 +221,8 @@ def test_the_wall_clock_jumps(lab, database, tmp_path):
         assert client.get("k") == b"v"
         assert 90 <= client.ttl("k") <= 100
         client.setex("j", 100, "v")
-        assert 98 < row(database, "j", "extract(epoch FROM expires_at - clock_timestamp())")[0] < 101
+        left, = row(database, "j", "extract(epoch FROM expires_at - clock_timestamp())")
+        assert 98 < left < 101
         assert client.incr("n")
 
 
@@ -244,8 +246,9 @@ def test_a_deleted_key_leaves_a_tombstone(pair, database):
 
 def age(database, key, by, slot=0):
     """As if the key had been written, and had expired, so long ago."""
-    update(database, key, "expires_at = expires_at - %s::interval, updated_at = updated_at - %s::interval,"
-           " created_at = created_at - %s::interval, expire_slot = %s", by, by, by, slot)
+    update(database, key, "expires_at = expires_at - %s::interval,"
+           " updated_at = updated_at - %s::interval, created_at = created_at - %s::interval,"
+           " expire_slot = %s", by, by, by, slot)
 
 
 def wait_swept(database, *keys):
@@ -267,8 +270,8 @@ def test_the_sweeper_takes_what_is_due_and_nothing_else(lab, database):
         pipe.execute()
     for key, by in (("deleted long ago", "2 h"), ("deleted just now", "10 min"),
                     ("old placeholder", "2 min"), ("placeholder", "0 s"), ("alive", "0 s"),
-                    ("for ever", "0 s"), ("expired just now", "110 s"), ("expired long ago",
-                                                                         "5 min")):
+                    ("for ever", "0 s"), ("expired just now", "110 s"),
+                    ("expired long ago", "5 min")):
         age(database, key, by)
     wait_swept(database, "expired long ago", "deleted long ago", "old placeholder")
     for key in ("expired just now", "deleted just now", "placeholder", "alive", "for ever"):
@@ -294,7 +297,8 @@ def test_a13_the_sweeper_leaves_no_tombstones(lab, database):
         for i in range(200):
             pipe.setex(f"k{i}", 100, "v")
         pipe.execute()
-    database.execute("UPDATE respgres.entries SET expires_at = now() - interval '5 min', expire_slot = 0")
+    database.execute("UPDATE respgres.entries"
+                     " SET expires_at = now() - interval '5 min', expire_slot = 0")
     wait_until(lambda: database.execute("SELECT count(*) FROM respgres.entries") == [(0,)], 5)
 
 
@@ -323,12 +327,14 @@ def test_d32_one_instance_sweeps(lab, database):
     pooler gives it to somebody else, and nobody sweeps, or all do."""
     conn = database.connect()
     with conn.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(hashtext('respgres.sweeper'), hashtext('respgres'))")
+        cursor.execute("SELECT pg_advisory_lock(hashtext('respgres.sweeper'),"
+                       " hashtext('respgres'))")
     servers = [lab.respgres(database, sweep_interval=20) for _ in range(2)]
     client = servers[0].client()
     for i in range(50):
         client.setex(f"k{i}", 100, "v")
-    database.execute("UPDATE respgres.entries SET expires_at = now() - interval '5 min', expire_slot = 0")
+    database.execute("UPDATE respgres.entries"
+                     " SET expires_at = now() - interval '5 min', expire_slot = 0")
     time.sleep(0.3)
     assert [stat(server, "postgres_swept_rows") for server in servers] == [0, 0]
     conn.close()

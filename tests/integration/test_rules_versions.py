@@ -7,17 +7,18 @@ import pytest
 import redis
 
 from harness import encode, wait_until
-from rules import (HOUR_OF_VERSIONS, NIL, OK, behind, bulk, grown, lanes,  # noqa: F401
-                   number, pair, purge, row, run_ahead, send, stat, update, wait_arrived)
+from rules import (  # noqa: F401
+    HOUR_OF_VERSIONS, NIL, OK, behind, bulk, grown, lanes, number, pair, purge,
+    row, run_ahead, send, stat, update, wait_arrived)
 
 pytestmark = pytest.mark.rows
 
 WRITES = [
-    ["SET", "k", "new"], ["SET", "k", "7"], ["SET", "k", "7", "XX"], ["INCR", "k"], ["APPEND", "k",
-                                                                                     "1"],
+    ["SET", "k", "new"], ["SET", "k", "7"], ["SET", "k", "7", "XX"], ["INCR", "k"],
+    ["APPEND", "k", "1"],
     ["EXPIRE", "k", "100"], ["PERSIST", "k"], ["SETEX", "k", "100", "7"], ["GETEX", "k", "PERSIST"],
-    ["GETSET", "k", "8"], ["SETRANGE", "k", "0", "9"], ["MSET", "k", "1", "j", "2"], ["GETDEL",
-                                                                                      "k"],
+    ["GETSET", "k", "8"], ["SETRANGE", "k", "0", "9"], ["MSET", "k", "1", "j", "2"],
+    ["GETDEL", "k"],
     ["SETNX", "k", "1"], ["DEL", "k"],
 ]
 
@@ -225,8 +226,8 @@ STALE = [
     ("v", None, ["DEL", "k"], number(0)), (None, "v", ["EXISTS", "k"], number(1)),
     ("v", "vv", ["STRLEN", "k"], number(2)), (None, "v", ["APPEND", "k", ""], number(1)),
     ("v", "w", ["GETEX", "k"], bulk("w")), (None, "v", ["MSETNX", "k", "1", "j", "1"], number(0)),
-    ("v", None, ["MSETNX", "k", "1", "l", "1"], number(1)), ("v", "w", ["SET", "k", "x", "GET"],
-                                                             bulk("w")),
+    ("v", None, ["MSETNX", "k", "1", "l", "1"], number(1)),
+    ("v", "w", ["SET", "k", "x", "GET"], bulk("w")),
     ("v", "5", ["SETRANGE", "k", "9", ""], number(1)), ("v", None, ["SETRANGE", "k", "9", ""],
                                                         number(0)),
     ("v", None, ["TOUCH", "k"], number(0)), (None, "v", ["TYPE", "k"], b"+string\r\n"),
@@ -311,11 +312,11 @@ def a_command(chance, queueing):
     at = str(chance.choice([4_000_000_000, 4_000_000_100, 5_000_000_000, 100]))
     data = [
         ["SET", k, v], ["SET", k, v], ["SET", k, v, "NX"], ["SET", k, v, "XX", "GET"],
-        ["SET", k, v, "KEEPTTL"], ["SET", k, v, "EXAT", "4000000050"], ["SETNX", k, v], ["GETSET",
-                                                                                         k, v],
+        ["SET", k, v, "KEEPTTL"], ["SET", k, v, "EXAT", "4000000050"], ["SETNX", k, v],
+        ["GETSET", k, v],
         ["GETDEL", k], ["GETEX", k, "EXAT", at], ["GETEX", k, "PERSIST"], ["GET", k], ["GET", k],
-        ["MGET", k, j], ["MSET", k, v, j, v], ["MSETNX", k, v, j, v], ["APPEND", k, v], ["STRLEN",
-                                                                                         k],
+        ["MGET", k, j], ["MSET", k, v, j, v], ["MSETNX", k, v, j, v], ["APPEND", k, v],
+        ["STRLEN", k],
         ["INCR", k], ["INCRBY", k, "5"], ["DECR", k], ["INCRBYFLOAT", k, "0.5"], ["DEL", k],
         ["UNLINK", k, j], ["EXISTS", k, j], ["TYPE", k], ["TOUCH", k], ["EXPIREAT", k, at],
         ["EXPIREAT", k, at, chance.choice(["NX", "XX", "GT", "LT"])], ["EXPIRETIME", k],
@@ -339,8 +340,8 @@ def test_a12_a_touch_is_a_change_for_watch(pair, where):
     for command, noticed in (
             (["EXPIRE", "k", "100"], True), (["PERSIST", "k"], True), (["SET", "k", "v"], True),
             (["SETEX", "k", "100", "v"], True), (["GETEX", "k", "PERSIST"], True),
-            (["SET", "k", "v", "KEEPTTL"], True), (["APPEND", "k", ""], True), (["TOUCH", "k"],
-                                                                                False),
+            (["SET", "k", "v", "KEEPTTL"], True), (["APPEND", "k", ""], True),
+            (["TOUCH", "k"], False),
             (["DEL", "none"], False), (["PERSIST", "k"], False), (["GETEX", "k"], False),
             (["SETNX", "k", "x"], False), (["EXPIRE", "none", "10"], False)):
         if "PERSIST" in command and noticed:
