@@ -1,5 +1,5 @@
-"""STORE.md 4, 5, 9 and 26: txns of several keys, batches of many txns, and the order of a client's
-commands."""
+"""Rules of the store, 4, 5, 9 and 26: txns of several keys, batches of many txns, and the order of
+a client's commands."""
 
 import random
 import threading
@@ -185,7 +185,7 @@ def test_a05_opposite_orders_do_not_deadlock(lab, database, seed, commit_lanes):
         return run
 
     with Threads(*(client(server, f"{i}") for i, server in enumerate(servers * 4))) as threads:
-        threads.run_for(2)
+        threads.run_for(1.5)
     log = postgres.log_path.read_bytes()[began:]
     assert b"deadlock detected" not in log
     assert b"lock timeout" not in log
@@ -312,7 +312,7 @@ def test_a09_reads_of_several_keys_are_one_snapshot(pair, reader):
 
     with Threads(write(pair[0], "x"), write(pair[1], "y"), read(pair[0]), read(pair[1]),
                  read(pair[0])) as threads:
-        threads.run_for(1.5)
+        threads.run_for(1.1)
     assert torn == []
     assert len(set(looks)) > 20
 
@@ -348,7 +348,7 @@ def test_a09_a_key_is_in_one_batch_at_a_time(lab, database):
 
 
 def test_a09_several_writes_of_one_key_are_one_row_write(lab, database, lanes):
-    """Issue: what waits for one key costs one row write, not one each."""
+    """What waits for one key costs one row write, not one each."""
     server = behind(lab, database, lanes)
     before = stats(server)
     commands = [["INCR", "n"], ["APPEND", "s", "x"], ["SET", "k", "v"]] * 20

@@ -82,7 +82,7 @@ def test_incr_is_exact(lab, database, lanes_each):
         return run
 
     with Threads(*map(increment, range(8))) as threads:
-        threads.run_for(1.5)
+        threads.run_for(1.1)
     for key, numbers in given.items():
         assert sorted(numbers) == list(range(1, len(numbers) + 1)), key
         assert int(servers[0].client().get(key)) == len(numbers)
@@ -143,7 +143,7 @@ def test_nobody_reads_backwards(pair):
 
     readers = [read(server, how) for server in pair for how in ("GET", "MGET", "EXEC")]
     with Threads(count, *readers) as threads:
-        threads.run_for(1.5)
+        threads.run_for(1.1)
     assert newest[0] > 50
 
 
@@ -181,7 +181,7 @@ def test_a_write_is_seen_by_the_next_read_elsewhere(lab, database, rounds, lanes
 Operation = collections.namedtuple("Operation", "begun ended writes value")
 
 
-@pytest.mark.parametrize("lanes_each, duration", [(1, 1.5), (3, 1.5), pytest.param(2, 60, marks=[
+@pytest.mark.parametrize("lanes_each, duration", [(1, 1.2), (3, 1.2), pytest.param(2, 60, marks=[
     pytest.mark.long, pytest.mark.timeout(300)])])
 def test_registers_are_linearizable(lab, database, seed, lanes_each, duration):
     """Ten clients of two instances write unique values to three keys and read them, by all sorts of

@@ -1,4 +1,4 @@
-"""STORE.md 11 and 27: FLUSH, SWAPDB and SCAN."""
+"""Rules of the store, 11 and 27: FLUSH, SWAPDB and SCAN."""
 
 import time
 
@@ -76,7 +76,7 @@ def test_a11_flush_under_load_loses_no_later_set(pair, command):
             ending.wait(0.1)
 
     with Threads(*map(write, range(6)), flush) as threads:
-        threads.run_for(1.6)
+        threads.run_for(1.2)
     assert len(flushes) > 5
     there = set(pair[0].client().keys())
     assert there == set(pair[1].client().keys())
@@ -116,7 +116,7 @@ def test_a11_swapdb_under_load(pair):
             ending.wait(0.02)
 
     with Threads(*map(write, range(4)), swap) as threads:
-        threads.run_for(1.5)
+        threads.run_for(1.1)
     zero, one = (set(pair[1].client(db=db).keys()) for db in (0, 1))
     assert zero and one, "it was all written to one"
     assert not zero & one

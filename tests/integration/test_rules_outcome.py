@@ -1,5 +1,5 @@
-"""STORE.md 1, 2, 14 and 37, and "exactly once after a lost connection": what became of a batch
-whose answer did not come.
+"""Rules of the store, 1, 2, 14 and 37, and "exactly once after a lost connection": what became of a
+batch whose answer did not come.
 
 A proxy holds a lane's batch, or its answer, and cuts there; see harness/lane_proxy.py."""
 

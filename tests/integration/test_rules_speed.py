@@ -1,5 +1,5 @@
-"""STORE.md 30, 31 and 33 to 36: what keeps it fast, as far as it can be told without a clock: rows
-looked at, HOT updates, bytes of WAL, bytes of a batch."""
+"""Rules of the store, 30, 31 and 33 to 36: what keeps it fast, as far as it can be told without a
+clock: rows looked at, HOT updates, bytes of WAL, bytes of a batch."""
 
 import os
 import time

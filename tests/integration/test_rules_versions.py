@@ -1,5 +1,5 @@
-"""STORE.md 3, 6, 7, 8, 12 and 29: what a version promises, and how an instance's memory of a key is
-kept from being believed. Two instances on one database answer like one Redis."""
+"""Rules of the store, 3, 6, 7, 8, 12 and 29: what a version promises, and how an instance's memory
+of a key is kept from being believed. Two instances on one database answer like one Redis."""
 
 import random
 
@@ -125,7 +125,7 @@ GONE = {
 }
 
 
-@pytest.mark.parametrize("gone", GONE)
+@pytest.mark.parametrize("gone", list(GONE))
 def test_a06_a_key_that_is_gone_does_not_come_back(pair, database, gone):
     """This instance still has the key in memory: a conditional write of what it remembers inserts
     it, and a session that was logged out is back."""
