@@ -5,7 +5,7 @@
 
 #include "config/url.h"
 
-enum { BIND_MAX = 16, INSTANCE_NAME_MAX = 128, PG_NAME_MAX = 63 };
+enum { BIND_MAX = 16, MAX_ADDRESS = 256, INSTANCE_NAME_MAX = 128, PG_NAME_MAX = 63 };
 
 static bool is_alnum(char c)
 {
@@ -33,7 +33,7 @@ bool check_bind(struct bytes text, struct buf *reason)
         words += length == 0;
         if (words > BIND_MAX)
             return fail(reason, "Too many bind addresses specified.");
-        if (++length >= CONFIG_BIND_HOST_SIZE)
+        if (++length >= MAX_ADDRESS)
             return fail(reason, "address too long");
     }
     return true;

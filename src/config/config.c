@@ -291,23 +291,3 @@ size_t config_maxmemory(const struct config *c)
 {
     return c->maxmemory > 0 ? (size_t)c->maxmemory : mem_available_total() / 4;
 }
-
-bool config_bind_next(const char **cursor, struct config_bind *out)
-{
-    const char *p = *cursor + strspn(*cursor, " ");
-    size_t n = strcspn(p, " ");
-    if (n == 0)
-        return false;
-    *cursor = p + n;
-    out->optional = p[0] == '-';
-    p += out->optional;
-    n -= out->optional;
-    CHECK(n < sizeof(out->host)); /* check_bind has seen it */
-    memcpy(out->host, p, n);
-    out->host[n] = '\0';
-    if (strcmp(out->host, "*") == 0)
-        memcpy(out->host, "0.0.0.0", sizeof("0.0.0.0"));
-    else if (strcmp(out->host, "::*") == 0)
-        memcpy(out->host, "::", sizeof("::"));
-    return true;
-}

@@ -99,17 +99,6 @@ const char *config_path(const struct config_store *s);
 /* maxmemory in bytes, with 0 made into what it stands for (CONFIG GET shows it as configured). */
 size_t config_maxmemory(const struct config *c);
 
-/* One address of `bind` or `http-bind`. */
-enum { CONFIG_BIND_HOST_SIZE = 256 };
-struct config_bind {
-    char host[CONFIG_BIND_HOST_SIZE]; /* for getaddrinfo; "*" comes as 0.0.0.0, "::*" as :: */
-    bool optional;                    /* failing to bind it is fine */
-};
-
-/* The next address at *cursor (at first the option's value), which moves behind it; false at the
- * end. No address at all means no TCP. */
-bool config_bind_next(const char **cursor, struct config_bind *out);
-
 /* Writes the usage text of --help from the table. */
 void config_usage(struct buf *out);
 

@@ -93,6 +93,8 @@ static void drop_held(struct client *c)
     c->nheld = 0;
     c->held_cap = 0;
     c->held_memory = 0;
+    mem_free(c->held_error);
+    c->held_error = NULL;
 }
 
 void client_free(struct client *c)
@@ -224,6 +226,11 @@ static void build(struct txn *t)
 
 static void take_held(struct client *c);
 
+static bool has_held(const struct client *c)
+{
+    return c->nheld > 0 || c->held_error != NULL;
+}
+
 /* Its own wait for PostgreSQL begins where its client's earlier commands have ended; running again
  * does not begin it anew. */
 static void begin_wait(struct txn *t)
@@ -276,7 +283,7 @@ void engine_pump_clients(struct engine *e)
         }
         struct client *c = LIST_ITEM(e->pumping.next, struct client, pump_node);
         list_remove(&c->pump_node);
-        if (c->nheld > 0 && !c->stalled)
+        if (has_held(c) && !c->stalled)
             take_held(c);
         pump(c);
     }
@@ -412,8 +419,9 @@ static void queue_in_multi(struct txn *t, const struct command *cmd)
     done_now(t);
 }
 
-static void refuse(struct txn *t, const char *error)
+static void refuse(struct txn *t, const struct command *cmd, const char *error)
 {
+    t->engine->commands[cmd->id].rejected++;
     if (t->client->multi)
         t->client->multi_failed = true;
     end_with_error(t, error);
@@ -507,7 +515,7 @@ static void abort_exec(struct txn *t)
 void client_unstall(struct client *c)
 {
     c->stalled = false;
-    if (c->nheld > 0 && list_empty(&c->pump_node))
+    if (has_held(c) && list_empty(&c->pump_node))
         list_push_back(&c->engine->pumping, &c->pump_node);
 }
 
@@ -528,6 +536,12 @@ static void take_held(struct client *c)
             take(c, held[i]); /* holds it again if another one stalls */
     }
     mem_free(held);
+    if (!c->stalled && c->held_error != NULL) {
+        char *error = c->held_error;
+        c->held_error = NULL;
+        client_protocol_error(c, error);
+        mem_free(error);
+    }
 }
 
 void client_submit(struct client *c, struct request *request)
@@ -570,13 +584,13 @@ static void take(struct client *c, struct request *request)
     }
     c->last_command = cmd->name;
     if (!c->authenticated && !(cmd->flags & CF_NO_AUTH))
-        refuse(t, error_noauth);
+        refuse(t, cmd, error_noauth);
     else if (c->multi && (cmd->flags & CF_NO_MULTI))
-        refuse(t, "ERR Command not allowed inside a transaction");
+        refuse(t, cmd, "ERR Command not allowed inside a transaction");
     else if (store_state(e->store) == STORE_STARTING && !(cmd->flags & CF_LOADING))
-        refuse(t, engine_unavailable(e));
+        refuse(t, cmd, engine_unavailable(e));
     else if (!keys_fit(cmd, request))
-        refuse(t, error_key_too_long);
+        refuse(t, cmd, error_key_too_long);
     else
         dispatch(t, cmd);
 }
@@ -585,7 +599,10 @@ void client_protocol_error(struct client *c, const char *text)
 {
     if (c->closing || c->closed)
         return;
-    drop_held(c);
+    if (c->stalled) { /* what was sent before it comes first */
+        c->held_error = mem_strdup(text);
+        return;
+    }
     struct txn *t = txn_new(c, NULL);
     t->ncommands = 0;
     t->close_after = true;

@@ -241,7 +241,8 @@ static void set_expectation(struct item *it, const struct txn_key *k)
 static struct item *item_new(struct gather *g, struct group *grp, const struct txn_key *k)
 {
     struct item *it = mem_zalloc(sizeof(*it));
-    it->entry = entry_use(g->engine, k->entry->db, entry_key(k->entry));
+    it->entry = k->entry;
+    entry_pin_again(it->entry);
     it->group = grp;
     it->op = COMMIT_CHECK;
     set_expectation(it, k);

@@ -85,8 +85,10 @@ struct txn {
     struct txn_command single;
     struct txn_command *commands; /* &single, or an array of its own */
     int ncommands;
-    struct txn_key *keys;
+    struct txn_key *keys;        /* &own_key, or an array of its own */
     int nkeys;
+    struct txn_key own_key;      /* most txns have one key */
+    struct key *own_key_ref;
     bool exec;               /* a MULTI block: the reply is an array */
     bool exec_abort;         /* an EXEC that only ends its block */
     bool silent;             /* CLIENT REPLY: nobody wants the reply */
@@ -290,6 +292,7 @@ struct client {
     int nheld;
     int held_cap;
     size_t held_memory;
+    char *held_error;         /* owned: a protocol error behind what is held, or NULL */
     bool output_full;         /* nothing is started until its output has been written */
     struct group *open_group; /* its group in the open gather of commit_lane, or NULL */
     struct buf out;

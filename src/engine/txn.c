@@ -79,7 +79,8 @@ static void release_keys(struct txn *t)
         value_unref(t->keys[i].key.value);
         entry_unuse(t->engine, t->keys[i].entry);
     }
-    mem_free(t->keys);
+    if (t->keys != &t->own_key)
+        mem_free(t->keys);
     t->keys = NULL;
     t->nkeys = 0;
 }
@@ -88,7 +89,8 @@ static void release_commands(struct txn *t)
 {
     for (int i = 0; i < t->ncommands; i++) {
         request_free(t->commands[i].request);
-        mem_free(t->commands[i].keys);
+        if (t->commands[i].keys != &t->own_key_ref)
+            mem_free(t->commands[i].keys);
     }
     if (t->commands != &t->single)
         mem_free(t->commands);
@@ -278,7 +280,8 @@ static void add_command_keys(struct txn *t, struct txn_command *tc)
     if (tc->nkeys == 0)
         return;
     bool blind = cmd->is_blind != NULL && cmd->is_blind(argc, argv);
-    tc->keys = mem_alloc((size_t)tc->nkeys * sizeof(*tc->keys));
+    tc->keys = t->keys == &t->own_key ? &t->own_key_ref
+                                      : mem_alloc((size_t)tc->nkeys * sizeof(*tc->keys));
     for (int i = 0; i < tc->nkeys; i++)
         tc->keys[i] = &add_key(t, tc->db, argv[command_key_at(cmd, i)], !blind)->key;
 }
@@ -292,7 +295,7 @@ void txn_build_keys(struct txn *t, const struct watch *watches, int nwatches)
         most += (size_t)command_key_count(cmd, t->commands[i].request->argc);
         t->readonly &= (cmd->flags & CF_WRITE) == 0;
     }
-    t->keys = mem_zalloc((most + 1) * sizeof(*t->keys));
+    t->keys = most <= 1 ? &t->own_key : mem_zalloc(most * sizeof(*t->keys));
     for (int i = 0; i < nwatches; i++) {
         const struct watch *w = &watches[i];
         struct txn_key *k = add_key(t, w->db, bytes_of(w->key, w->key_len), true);
@@ -666,7 +669,8 @@ static void wake_entry(struct entry_work *w)
             return;
         /* The entry itself may be unused after this: hold it. */
         struct engine *e = t->engine;
-        struct entry *entry = entry_use(e, w->entry->db, entry_key(w->entry));
+        struct entry *entry = w->entry;
+        entry_pin_again(entry);
         dequeue(t);
         go(t, way);
         bool last = entry->pins == 1;

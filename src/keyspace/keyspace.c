@@ -95,6 +95,12 @@ struct entry *keyspace_pin(struct keyspace *ks, int db, struct bytes key)
     return e;
 }
 
+void entry_pin_again(struct entry *e)
+{
+    CHECK(e->pins > 0);
+    e->pins++;
+}
+
 void keyspace_unpin(struct keyspace *ks, struct entry *e)
 {
     CHECK(e->pins > 0);

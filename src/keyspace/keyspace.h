@@ -47,6 +47,8 @@ void keyspace_set_max_memory(struct keyspace *ks, size_t bytes);
 
 /* The entry of a key, made if there is none, pinned once for the caller. */
 struct entry *keyspace_pin(struct keyspace *ks, int db, struct bytes key);
+/* Once more, for somebody else who has the entry in hand. */
+void entry_pin_again(struct entry *e);
 void keyspace_unpin(struct keyspace *ks, struct entry *e);
 
 static inline struct bytes entry_key(const struct entry *e)

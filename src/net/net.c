@@ -229,11 +229,6 @@ void net_config_changed(struct net *n)
     apply_max_clients(n);
 }
 
-size_t net_connection_count(const struct net *n)
-{
-    return conns_count(n->conns);
-}
-
 size_t net_unwritten(const struct net *n)
 {
     return conns_unwritten(n->conns);

@@ -32,8 +32,6 @@ MUST_CHECK bool net_turn_end(struct net *n);
 /* Applies maxclients, timeout, keepalive and limits from the configuration's live values. */
 void net_config_changed(struct net *n);
 
-size_t net_connection_count(const struct net *n);
-
 /* Bytes of replies that peers have not taken yet: 0 at the end of a drain. */
 size_t net_unwritten(const struct net *n);
 

@@ -1,44 +1,10 @@
 /* The engine on several lanes, and the one for large values. */
 #include "base/mem.h"
-#include "rig.h"
-#include "test.h"
-
-struct world {
-    struct rig rig;
-    struct memory_store *ms;
-    struct peer a;
-    struct peer b;
-    struct peer c;
-};
-
-static void begin_lanes(struct world *w, size_t reads, size_t commits)
-{
-    rig_init(&w->rig, reads, commits, NULL);
-    w->ms = w->rig.ms;
-    peer_open(&w->rig, &w->a);
-    peer_open(&w->rig, &w->b);
-    peer_open(&w->rig, &w->c);
-}
+#include "world.h"
 
 static void begin(struct world *w)
 {
-    begin_lanes(w, 1, 1);
-}
-
-static void end(struct world *w)
-{
-    rig_turn(&w->rig);
-    EXPECT(engine_idle(w->rig.engine));
-    peer_release(&w->a);
-    peer_release(&w->b);
-    peer_release(&w->c);
-    rig_turn(&w->rig);
-    rig_release(&w->rig);
-}
-
-static void hold(struct world *w, enum memory_lane kind, bool on)
-{
-    memory_store_hold(w->ms, kind, 0, on);
+    begin_three(w, NULL);
 }
 
 /* ---- several lanes ---- */
@@ -46,7 +12,8 @@ static void hold(struct world *w, enum memory_lane kind, bool on)
 static void reads_on_two_lanes_may_cross(void)
 {
     struct world w;
-    begin_lanes(&w, 2, 1);
+    begin_lanes(&w, 2, 1, NULL);
+    peer_open(&w.rig, &w.c);
     memory_store_write(w.ms, 0, "k", "1");
     EXPECT_CSTR(peer_ask(&w.a, "GET k"), "$1 1");
     for (size_t i = 0; i < 2; i++)
@@ -72,7 +39,8 @@ static void reads_on_two_lanes_may_cross(void)
 static void a_client_stays_on_its_commit_lane(void)
 {
     struct world w;
-    begin_lanes(&w, 1, 2);
+    begin_lanes(&w, 1, 2, NULL);
+    peer_open(&w.rig, &w.c);
     for (size_t i = 0; i < 2; i++)
         memory_store_hold(w.ms, MEMORY_COMMIT, i, true);
     peer_say(&w.a, "SET x 1");
@@ -95,7 +63,8 @@ static void a_client_stays_on_its_commit_lane(void)
 static void a_key_is_in_one_batch_at_a_time(void)
 {
     struct world w;
-    begin_lanes(&w, 1, 2);
+    begin_lanes(&w, 1, 2, NULL);
+    peer_open(&w.rig, &w.c);
     for (size_t i = 0; i < 2; i++)
         memory_store_hold(w.ms, MEMORY_COMMIT, i, true);
     peer_say(&w.a, "SET k a");

@@ -1,46 +1,9 @@
 /* MULTI, EXEC, DISCARD, WATCH, and what may stand inside a block. */
-#include "rig.h"
-#include "test.h"
-
-struct world {
-    struct rig rig;
-    struct memory_store *ms;
-    struct peer a;
-    struct peer b;
-};
+#include "world.h"
 
 static void begin(struct world *w)
 {
-    rig_init(&w->rig, 1, 1, NULL);
-    w->ms = w->rig.ms;
-    peer_open(&w->rig, &w->a);
-    peer_open(&w->rig, &w->b);
-}
-
-static void end(struct world *w)
-{
-    rig_turn(&w->rig);
-    EXPECT(engine_idle(w->rig.engine));
-    peer_release(&w->a);
-    peer_release(&w->b);
-    rig_turn(&w->rig);
-    rig_release(&w->rig);
-}
-
-static void hold(struct world *w, enum memory_lane kind, bool on)
-{
-    memory_store_hold(w->ms, kind, 0, on);
-}
-
-static void answer(struct world *w, enum memory_lane kind)
-{
-    EXPECT(memory_store_answer(w->ms, kind, 0));
-    rig_turn(&w->rig);
-}
-
-static const struct memory_counts *counts(const struct world *w)
-{
-    return memory_store_counts(w->ms);
+    begin_two(w, NULL);
 }
 
 /* ---- blocks ---- */

@@ -1,47 +1,10 @@
 /* Commands about the connection, the server and the whole keyspace: how they fit in between the
  * others. */
-#include "rig.h"
-#include "test.h"
-
-struct world {
-    struct rig rig;
-    struct memory_store *ms;
-    struct peer a;
-    struct peer b;
-};
-
-static void begin_with(struct world *w, const char *const *flags)
-{
-    rig_init(&w->rig, 1, 1, flags);
-    w->ms = w->rig.ms;
-    peer_open(&w->rig, &w->a);
-    peer_open(&w->rig, &w->b);
-}
+#include "world.h"
 
 static void begin(struct world *w)
 {
-    begin_with(w, NULL);
-}
-
-static void end(struct world *w)
-{
-    rig_turn(&w->rig);
-    EXPECT(engine_idle(w->rig.engine));
-    peer_release(&w->a);
-    peer_release(&w->b);
-    rig_turn(&w->rig);
-    rig_release(&w->rig);
-}
-
-static void hold(struct world *w, enum memory_lane kind, bool on)
-{
-    memory_store_hold(w->ms, kind, 0, on);
-}
-
-static void answer(struct world *w, enum memory_lane kind)
-{
-    EXPECT(memory_store_answer(w->ms, kind, 0));
-    rig_turn(&w->rig);
+    begin_two(w, NULL);
 }
 
 static bool has(const char *text, const char *part)
@@ -217,7 +180,7 @@ static void without_the_password_nothing_runs(void)
     static const char *const flags[] = {"--requirepass", "secret", NULL};
     static const char noauth[] = "-NOAUTH Authentication required.";
     struct world w;
-    begin_with(&w, flags);
+    begin_two(&w, flags);
     EXPECT(!client_authenticated(w.a.client));
     EXPECT_CSTR(peer_ask(&w.a, "GET k"), noauth);
     EXPECT_CSTR(peer_ask(&w.a, "PING"), noauth);
@@ -426,7 +389,7 @@ static void slow_commands_are_logged(void)
     static const char *const flags[] = {"--slowlog-log-slower-than", "50000", "--slowlog-max-len",
                                         "2", NULL};
     struct world w;
-    begin_with(&w, flags);
+    begin_two(&w, flags);
     EXPECT_CSTR(peer_ask(&w.a, "GET fast;SLOWLOG LEN"), "$-1 :0");
     for (int i = 0; i < 3; i++) {
         char command[32];

@@ -2,8 +2,7 @@
  * the middle, and when memory is short. */
 #include <stdlib.h>
 
-#include "rig.h"
-#include "test.h"
+#include "world.h"
 
 static const char not_done[] = "-LOADING PostgreSQL did not answer in time, nothing was done";
 static const char read_late[] = "-LOADING PostgreSQL did not answer in time";
@@ -17,52 +16,9 @@ static const char locked[] =
     "-ERR the row is locked by another transaction in PostgreSQL, nothing was written";
 static const char refused[] = "-ERR PostgreSQL refused the write: no thanks";
 
-struct world {
-    struct rig rig;
-    struct memory_store *ms;
-    struct peer a;
-    struct peer b;
-    struct peer c;
-};
-
-static void begin_with(struct world *w, const char *const *flags)
-{
-    rig_init(&w->rig, 1, 1, flags);
-    w->ms = w->rig.ms;
-    peer_open(&w->rig, &w->a);
-    peer_open(&w->rig, &w->b);
-    peer_open(&w->rig, &w->c);
-}
-
 static void begin(struct world *w)
 {
-    begin_with(w, NULL);
-}
-
-static void release(struct world *w)
-{
-    peer_release(&w->a);
-    peer_release(&w->b);
-    peer_release(&w->c);
-    rig_release(&w->rig);
-}
-
-static void end(struct world *w)
-{
-    rig_turn(&w->rig);
-    EXPECT(engine_idle(w->rig.engine));
-    release(w);
-}
-
-static void hold(struct world *w, enum memory_lane kind, bool on)
-{
-    memory_store_hold(w->ms, kind, 0, on);
-}
-
-static void answer(struct world *w, enum memory_lane kind)
-{
-    EXPECT(memory_store_answer(w->ms, kind, 0));
-    rig_turn(&w->rig);
+    begin_three(w, NULL);
 }
 
 static void hold_none(struct world *w)
@@ -71,11 +27,6 @@ static void hold_none(struct world *w)
     hold(w, MEMORY_COMMIT, false);
     hold(w, MEMORY_QUERY, false);
     rig_turn(&w->rig);
-}
-
-static const struct memory_counts *counts(const struct world *w)
-{
-    return memory_store_counts(w->ms);
 }
 
 /* ---- refused ---- */
@@ -452,7 +403,7 @@ static void the_timeout_is_settable(void)
 {
     static const char *const flags[] = {"--pg-timeout", "100", NULL};
     struct world w;
-    begin_with(&w, flags);
+    begin_three(&w, flags);
     hold(&w, MEMORY_READ, true);
     peer_say(&w.a, "GET k");
     rig_advance_ms(&w.rig, 80);
@@ -631,6 +582,22 @@ static void what_was_held_behind_a_block_is_done(void)
     end(&w);
 }
 
+/* Garbage behind a block that holds back what follows it: that is answered first. */
+static void an_error_behind_a_block_keeps_its_place(void)
+{
+    struct world w;
+    begin(&w);
+    hold(&w, MEMORY_READ, true);
+    peer_say(&w.a, "MULTI;SELECT 1;INCR n;EXEC;PING");
+    client_protocol_error(w.a.client, "ERR Protocol error: garbage");
+    EXPECT_CSTR(peer_take(&w.a), "+OK +QUEUED +QUEUED");
+    EXPECT(!w.a.told_close);
+    hold_none(&w);
+    EXPECT_CSTR(peer_take(&w.a), "*2 +OK :1 +PONG -ERR Protocol error: garbage");
+    EXPECT(w.a.told_close);
+    end(&w);
+}
+
 /* A client that asks for much and reads nothing, and then goes. */
 static void leaving_with_replies_unread(void)
 {
@@ -752,7 +719,7 @@ static void what_is_in_use_is_not_evicted(void)
 {
     struct world w;
     char command[200];
-    begin_with(&w, little_memory);
+    begin_three(&w, little_memory);
     EXPECT_CSTR(peer_ask(&w.a, "SET keep 1"), "+OK");
     hold(&w, MEMORY_COMMIT, true);
     peer_say(&w.a, "INCR keep");
@@ -774,7 +741,7 @@ static void evicted_keys_are_not_lost(void)
 {
     struct world w;
     char command[200];
-    begin_with(&w, little_memory);
+    begin_three(&w, little_memory);
     for (int i = 0; i < 1000; i++) {
         snprintf(command, sizeof(command), "SET key:%04d value-that-takes-some-room-%04d", i, i);
         EXPECT_CSTR(peer_ask(&w.a, command), "+OK");
@@ -805,6 +772,7 @@ TEST_MAIN(TEST(only_the_guilty_one_is_refused), TEST(neighbours_on_the_key_are_n
           TEST(what_cannot_be_found_out_is_said), TEST(before_the_first_contact),
           TEST(while_postgresql_is_away), TEST(an_outage_that_lasts),
           TEST(what_was_sent_before_leaving_is_done), TEST(what_was_held_behind_a_block_is_done),
+          TEST(an_error_behind_a_block_keeps_its_place),
           TEST(leaving_with_replies_unread), TEST(reading_late_gets_everything),
           TEST(leaving_and_timing_out), TEST(the_engine_ends_with_everything_under_way),
           TEST(the_engine_ends_within_a_transaction), TEST(what_is_in_use_is_not_evicted),

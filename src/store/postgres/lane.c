@@ -376,11 +376,6 @@ enum lane_state lane_state(const struct lane *l)
     return l->state;
 }
 
-const char *lane_name(const struct lane *l)
-{
-    return l->name;
-}
-
 bool lane_commit_uncertain(const struct lane *l)
 {
     return l->commit_uncertain;

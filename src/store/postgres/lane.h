@@ -38,7 +38,6 @@ void lane_connect(struct lane *l, const char *conninfo, const char *application_
 void lane_close(struct lane *l);
 
 enum lane_state lane_state(const struct lane *l);
-const char *lane_name(const struct lane *l);
 
 /* ---- one operation: begin, add statements, submit ---- */
 
