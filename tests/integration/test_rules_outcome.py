@@ -137,6 +137,25 @@ def test_exactly_once_after_pg_terminate_backend(lab, database, lanes):
     assert client.get("n") == b"5"
 
 
+@pytest.mark.parametrize("lane, statement, command, reply", [
+    ("commit-0", "respgres_commit*", ["INCR", "n"], number(1)),
+    ("read-0", "respgres_read", ["GET", "absent"], b"$-1\r\n"),
+])
+def test_a_backend_is_terminated_behind_its_last_answer(lab, database, lanes, lane, statement,
+                                                        command, reply):
+    """The FATAL comes where the answer to the Sync is due, as one result too many: the server dies
+    of an assertion."""
+    server, other = behind(lab, database, lanes), lab.respgres(database).client()
+    gate = lanes.hold(lane, statement, "answer")
+    raw = send(server, *command)
+    gate.wait()
+    if command[0] == "INCR":
+        assert other.incr("n") == 2
+    gate.break_off()
+    assert raw.reply() == reply
+    assert other.get("n") == (b"2" if command[0] == "INCR" else None)
+
+
 @pytest.mark.parametrize("side", ["request", "answer"])
 def test_exactly_once_of_a_block_with_a_query(lab, database, lanes, side):
     """MULTI with DBSIZE in it takes several steps; the connection goes with its COMMIT: the INCR is

@@ -9,6 +9,7 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/num.h"
 #include "rig.h"
 #include "test.h"
 
@@ -327,10 +328,12 @@ static size_t reply_length(struct bytes in)
     if (end == NULL)
         return 0;
     size_t at = (size_t)(end - in.data) + 1;
-    int n = atoi(in.data + 1);
+    int64_t n = -1;
+    if ((in.data[0] == '$' || in.data[0] == '*') && at >= 3)
+        EXPECT(num_int64(bytes_of(in.data + 1, at - 3), &n));
     if (in.data[0] == '$' && n >= 0)
         return at + (size_t)n + 2 <= in.len ? at + (size_t)n + 2 : 0;
-    for (int i = 0; in.data[0] == '*' && i < n; i++) {
+    for (int64_t i = 0; in.data[0] == '*' && i < n; i++) {
         size_t part = reply_length(bytes_of(in.data + at, in.len - at));
         if (part == 0)
             return 0;

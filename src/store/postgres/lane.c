@@ -276,7 +276,12 @@ static bool take_results(struct lane *l)
             keep_script_result(l, r);
             continue;
         }
-        CHECK(l->nresults < l->expected);
+        if (l->nresults == l->expected) {
+            /* The Sync's own answer is an error: the backend ended, or the connection, before it. */
+            fail(l, PQresultErrorMessage(r));
+            PQclear(r);
+            return false;
+        }
         l->results[l->nresults++] = r;
     }
     return false;

@@ -16,6 +16,11 @@ from .util import wait_until
 
 SSL_REQUEST = 80877103
 
+# The ErrorResponse of pg_terminate_backend() and of a shutdown.
+TERMINATED_FIELDS = b"SFATAL\0VFATAL\0C57P01\0" \
+    b"Mterminating connection due to administrator command\0\0"
+TERMINATED = b"E" + struct.pack("!i", len(TERMINATED_FIELDS) + 4) + TERMINATED_FIELDS
+
 # What a lane sent up to one Sync: names of its prepared statements, bytes in both directions.
 Request = collections.namedtuple("Request", "lane statements sent answered")
 
@@ -27,6 +32,7 @@ class Gate:
     def __init__(self, lane, statement, side):
         self.lane, self.statement, self.side = lane, statement, side
         self.connection = None
+        self.broken_off = False
         self._reached = threading.Event()
         self._open = threading.Event()
 
@@ -45,6 +51,12 @@ class Gate:
     def cut(self):
         """respgres loses the connection; its backend does not notice before release()."""
         self.connection.cut()
+
+    def break_off(self):
+        """respgres gets the answer but for its end: instead of that, the words of a backend that an
+        administrator ends, and the end of the connection."""
+        self.broken_off = True
+        self.release()
 
     def wait_ended(self, timeout=10):
         """Until the backend has ended."""
@@ -252,9 +264,13 @@ class _Connection:
                 if kind == b"Z":
                     self._answered(size)
                     size = 0
-                    if self._answer_gate:
-                        self._answer_gate.hold(self)
+                    gate = self._answer_gate
+                    if gate:
+                        gate.hold(self)
                         self._answer_gate = None
+                        if gate.broken_off:
+                            self._send_to_respgres(b"".join(answer[:-1]) + TERMINATED)
+                            break
                 if not self._answer_gate:
                     self._send_to_respgres(b"".join(answer))
                     answer = []
