@@ -64,19 +64,52 @@ static void choose_keys(uint64_t *keys, uint64_t rows, uint64_t of, struct rando
     }
 }
 
-/* Parameters in the order of either commit statement; blind writes without an expiry. */
-static void encode(struct params *p, const struct options *o, const struct sample *sample,
-                   struct random *random)
+static void encode_guard(struct params *p)
 {
-    uint64_t rows = (uint64_t)o->rows;
-    uint64_t *keys = mem_alloc(rows * sizeof(*keys));
-    choose_keys(keys, rows, (uint64_t)o->keys, random);
     params_init(p);
     params_int4(p, SLOT);
     params_int8(p, 1);
     params_int4(p, 0);
     params_int8(p, 1);
     params_int8(p, 0); /* the stamp: set when it is sent */
+}
+
+static struct bytes key_name(char name[64], const struct options *o, uint64_t key)
+{
+    int n = snprintf(name, 64, "%s%08llu", o->prefix, (unsigned long long)key);
+    return bytes_of(name, (size_t)n);
+}
+
+static struct bytes any_value(const struct options *o, const struct sample *sample,
+                              struct random *random)
+{
+    return sample_slice(sample, random_next(random), (size_t)o->size);
+}
+
+/* The parameters of STMT_COMMIT_ONE. */
+static void encode_one(struct params *p, const struct options *o, const struct sample *sample,
+                       struct random *random)
+{
+    char name[64];
+    encode_guard(p);
+    params_int4(p, 0);
+    params_bytea(p, key_name(name, o, random_below(random, (uint64_t)o->keys)));
+    params_int4(p, 0);
+    params_int2(p, 0);
+    params_bytea(p, any_value(o, sample, random));
+    params_interval(p, 0);
+    params_null(p);
+    params_finish(p);
+}
+
+/* Parameters in the order of the other commit statements; blind writes without an expiry. */
+static void encode(struct params *p, const struct options *o, const struct sample *sample,
+                   struct random *random)
+{
+    uint64_t rows = (uint64_t)o->rows;
+    uint64_t *keys = mem_alloc(rows * sizeof(*keys));
+    choose_keys(keys, rows, (uint64_t)o->keys, random);
+    encode_guard(p);
     params_int4(p, (int32_t)rows);
     int db = params_array(p, OID_INT4);
     int key = params_array(p, OID_BYTEA);
@@ -88,13 +121,12 @@ static void encode(struct params *p, const struct options *o, const struct sampl
     int slot = params_array(p, OID_INT4);
     for (uint64_t i = 0; i < rows; i++) {
         char name[64];
-        int n = snprintf(name, sizeof(name), "%s%08llu", o->prefix, (unsigned long long)keys[i]);
         params_add_int4(p, db, 0);
-        params_add_bytea(p, key, bytes_of(name, (size_t)n));
+        params_add_bytea(p, key, key_name(name, o, keys[i]));
         params_add_int4(p, item, (int32_t)i);
         params_add_int8(p, expected, 0);
         params_add_int2(p, type, 0);
-        params_add_bytea(p, value, sample_slice(sample, random_next(random), (size_t)o->size));
+        params_add_bytea(p, value, any_value(o, sample, random));
         params_add_interval(p, expiry, 0);
         params_add_null(p, slot);
     }
@@ -161,7 +193,7 @@ int main(int argc, char **argv)
         {"url", ARG_TEXT, &o.url, "of the database, whose schema respgres has made"},
         {"schema", ARG_TEXT, &o.schema, "its name (respgres)"},
         {"prefix", ARG_TEXT, &o.prefix, "what keys begin with (session:)"},
-        {"statement", ARG_TEXT, &o.statement, "respgres_commit or respgres_commit_blind (this)"},
+        {"statement", ARG_TEXT, &o.statement, "respgres_commit, _commit_one or _commit_blind (this)"},
         {"rows", ARG_NUMBER, &o.rows, "in a batch (256)"},
         {"keys", ARG_NUMBER, &o.keys, "different keys (10000)"},
         {"size", ARG_NUMBER, &o.size, "bytes of a value (512)"},
@@ -180,8 +212,11 @@ int main(int argc, char **argv)
     bare_lane_session(b.conn);
     bare_prepare(b.conn, b.statement, o.schema);
     claim_lane(&b, o.schema);
+    bool one = b.statement == STMT_COMMIT_ONE;
+    if (one && o.rows != 1)
+        die("respgres_commit_one takes one row");
     for (int i = 0; i < VARIANTS; i++)
-        encode(&b.batches[i], &o, &sample, &random);
+        (one ? encode_one : encode)(&b.batches[i], &o, &sample, &random);
     if (b.batches[0].n != statement_get(b.statement)->nparams)
         die("%s has other parameters now: bring %s up to date", o.statement, __FILE__);
     run(&b, &o);

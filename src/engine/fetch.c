@@ -193,7 +193,7 @@ static bool has_crossed(const struct txn *t)
     return false;
 }
 
-static void end_txn(struct txn *t, const struct read_batch *b)
+static void end_txn(struct txn *t, enum store_result result, int64_t time_us)
 {
     leave(t);
     list_remove(&t->work_node);
@@ -201,23 +201,27 @@ static void end_txn(struct txn *t, const struct read_batch *b)
         for (int i = 0; i < t->nkeys; i++)
             entry_wake_later(t->engine, t->keys[i].entry);
         txn_free(t);
-    } else if (b->result == STORE_OK && !has_crossed(t)) {
-        txn_set_now(t, b->time_us / 1000);
+    } else if (result == STORE_OK && !has_crossed(t)) {
+        txn_set_now(t, time_us / 1000);
         txn_fetched(t);
-    } else if (b->result == STORE_REFUSED) {
+    } else if (result == STORE_REFUSED) {
         txn_fail(t, "ERR out of memory");
     } else {
         txn_again(t);
     }
 }
 
+/* What has gathered meanwhile goes out before anybody is answered: PostgreSQL works while we do. The
+ * batch is used anew by that. */
 static void on_batch(struct read_batch *b)
 {
     struct read_lane *lane = LIST_ITEM(b, struct read_lane, batch);
     struct engine *e = lane->engine;
+    enum store_result result = b->result;
+    int64_t time_us = b->time_us;
     for (size_t i = 0; i < b->n; i++) {
         lane->entries[i]->work->crossed = false;
-        if (b->result == STORE_OK)
+        if (result == STORE_OK)
             take_item(e, lane->entries[i], &b->items[i]);
         else
             value_unref(b->items[i].value);
@@ -225,7 +229,8 @@ static void on_batch(struct read_batch *b)
     struct list txns;
     list_init(&txns);
     list_append_all(&txns, &lane->sent);
+    fetch_send(e);
     while (!list_empty(&txns))
-        end_txn(LIST_ITEM(txns.next, struct txn, work_node), b);
+        end_txn(LIST_ITEM(txns.next, struct txn, work_node), result, time_us);
     engine_pump_clients(e);
 }

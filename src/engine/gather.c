@@ -760,6 +760,7 @@ static void on_commit(struct commit_batch *b)
     }
     switch (b->result) {
     case STORE_OK:
+        send_lane(e, g->lane); /* PostgreSQL works while we answer */
         settle_batch(g);
         break;
     case STORE_LOCKED:

@@ -42,12 +42,70 @@ void batch_add_read(struct link *k, struct read_batch *b)
     lane_add(k->lane, statement_get(STMT_READ)->name, p, true);
 }
 
+/* Beyond this the bytes that are here are not worth looking for one by one. */
+enum { FEW_KEYS = 128 };
+
+static bool is_few(const struct read_batch *b)
+{
+    if (b->n > FEW_KEYS)
+        return false;
+    for (size_t i = 1; i < b->n; i++) {
+        if (b->items[i].db != b->items[0].db)
+            return false;
+    }
+    return b->n > 0;
+}
+
+static void reserve_order(struct link *k, size_t n)
+{
+    if (k->order_cap >= n)
+        return;
+    k->order_cap = n * 2;
+    k->order = mem_realloc(k->order, k->order_cap * sizeof(*k->order));
+}
+
+static int compare_reads(const void *a, const void *b, void *arg)
+{
+    const struct read_item *items = arg;
+    return bytes_cmp(items[*(const int *)a].key, items[*(const int *)b].key);
+}
+
+static void add_read_few(struct link *k, struct read_batch *b)
+{
+    struct params *p = &k->params;
+    params_reset(p);
+    params_int4(p, b->items[0].db);
+    int key = params_array(p, OID_BYTEA);
+    int bytes = params_array(p, OID_INT8);
+    reserve_order(k, b->n);
+    for (size_t i = 0; i < b->n; i++)
+        k->order[i] = (int)i;
+    qsort_r(k->order, b->n, sizeof(*k->order), compare_reads, b->items);
+    for (size_t i = 0; i < b->n; i++) {
+        struct read_item *it = &b->items[k->order[i]];
+        batch_reset_item(it);
+        params_add_bytea(p, key, it->key);
+        if (it->known > 0)
+            params_add_int8(p, bytes, it->known_bytes);
+    }
+    lane_add(k->lane, statement_get(STMT_READ_FEW)->name, p, true);
+}
+
+static void send_read(struct link *k, bool few)
+{
+    k->reading_few = few;
+    lane_begin(k->lane);
+    if (few)
+        add_read_few(k, k->reading);
+    else
+        batch_add_read(k, k->reading);
+    lane_submit(k->lane, store_timeout_us(k->store), on_read);
+}
+
 void batch_read(struct link *k, struct read_batch *b)
 {
     k->reading = b;
-    lane_begin(k->lane);
-    batch_add_read(k, b);
-    lane_submit(k->lane, store_timeout_us(k->store), on_read);
+    send_read(k, is_few(b));
 }
 
 static void end_read(struct link *k, enum store_result result)
@@ -91,6 +149,82 @@ bool batch_take_row(struct read_batch *b, const PGresult *r, int row)
     return it->value != NULL;
 }
 
+enum few_result { FEW_TAKEN, FEW_NO_MEMORY, FEW_ASK_AGAIN };
+
+/* The rest of an item's row, which is there: columns type, value, value_version, expires_at. */
+static enum few_result take_few_item(struct read_item *it, const PGresult *r, int row)
+{
+    int64_t version = pg_int8(PQgetvalue(r, row, 3));
+    it->changed = version != it->known;
+    it->version = version;
+    if (!it->changed || version <= 0)
+        return FEW_TAKEN;
+    it->type = (uint8_t)pg_int2(PQgetvalue(r, row, 4));
+    it->value_version = pg_int8(PQgetvalue(r, row, 6));
+    it->expires_us = PQgetisnull(r, row, 7) ? STORE_NEVER : pg_timestamp_us(PQgetvalue(r, row, 7));
+    if (PQgetisnull(r, row, 5)) /* they are as another item's: a row that somebody has copied */
+        return it->known > 0 && it->value_version == it->known_bytes ? FEW_TAKEN : FEW_ASK_AGAIN;
+    it->value = value_string_new(
+        bytes_of(PQgetvalue(r, row, 5), (size_t)PQgetlength(r, row, 5)));
+    return it->value != NULL ? FEW_TAKEN : FEW_NO_MEMORY;
+}
+
+/* The item of a row's key. Rows come in the order of the keys as a rule: `at` goes along. */
+static struct read_item *find_few(struct link *k, struct bytes key, size_t *at)
+{
+    struct read_batch *b = k->reading;
+    for (size_t tries = 0; tries < b->n; tries++) {
+        struct read_item *it = &b->items[k->order[*at]];
+        *at = *at + 1 < b->n ? *at + 1 : 0;
+        if (bytes_eq(it->key, key))
+            return it;
+    }
+    check_failed("a row of a key that was not asked for", __FILE__, __LINE__);
+}
+
+static enum few_result take_few(struct link *k, const PGresult *r)
+{
+    struct read_batch *b = k->reading;
+    enum few_result worst = FEW_TAKEN;
+    size_t at = 0;
+    b->time_us = pg_timestamp_us(PQgetvalue(r, 0, 1));
+    if (b->spaces != NULL && (size_t)b->items[0].db < b->nspaces)
+        b->spaces[b->items[0].db] = pg_int4(PQgetvalue(r, 0, 0));
+    for (size_t i = 0; i < b->n; i++) { /* without a row, until one comes */
+        b->items[i].changed = b->items[i].known != 0;
+        b->items[i].version = 0;
+    }
+    for (int row = 0; row < PQntuples(r); row++) {
+        if (PQgetisnull(r, row, 2))
+            break; /* the row that says that there is none */
+        struct bytes key = bytes_of(PQgetvalue(r, row, 2), (size_t)PQgetlength(r, row, 2));
+        enum few_result taken = take_few_item(find_few(k, key, &at), r, row);
+        worst = taken > worst ? taken : worst;
+    }
+    return worst;
+}
+
+/* True if all is there; else the batch has been sent again, or `complete` is false. */
+static bool take_read(struct link *k, const PGresult *r, bool *complete)
+{
+    struct read_batch *b = k->reading;
+    *complete = true;
+    if (!k->reading_few) {
+        for (int row = 0; row < PQntuples(r); row++)
+            *complete &= batch_take_row(b, r, row);
+        return true;
+    }
+    enum few_result taken = take_few(k, r);
+    if (taken == FEW_ASK_AGAIN) {
+        for (size_t i = 0; i < b->n; i++)
+            value_unref(b->items[i].value);
+        send_read(k, false);
+        return false;
+    }
+    *complete = taken == FEW_TAKEN;
+    return true;
+}
+
 static void on_read(void *arg, struct lane *l, PGresult **results, int n)
 {
     struct link *k = arg;
@@ -103,9 +237,13 @@ static void on_read(void *arg, struct lane *l, PGresult **results, int n)
         link_lost(k, why);
         return;
     }
-    bool complete = true;
-    for (int row = 0; row < PQntuples(results[0]); row++)
-        complete &= batch_take_row(b, results[0], row);
+    bool complete;
+    if (k->reading_few && PQntuples(results[0]) == 0) {
+        link_lost(k, "a database has no space");
+        return;
+    }
+    if (!take_read(k, results[0], &complete))
+        return;
     store_clock_sample(s, b->time_us, lane_sent_us(l));
     op_stats_add(&s->reads, b->n, clock_mono_us() - lane_sent_us(l));
     end_read(k, complete ? STORE_OK : STORE_REFUSED);
@@ -124,10 +262,7 @@ static int compare_items(const void *a, const void *b, void *arg)
 
 static void sort_items(struct link *k, const struct commit_batch *b)
 {
-    if (k->order_cap < b->n) {
-        k->order_cap = b->n * 2;
-        k->order = mem_realloc(k->order, k->order_cap * sizeof(*k->order));
-    }
+    reserve_order(k, b->n);
     for (size_t i = 0; i < b->n; i++)
         k->order[i] = (int)i;
     qsort_r(k->order, b->n, sizeof(*k->order), compare_items, b->items);
@@ -142,17 +277,19 @@ static int32_t slot_of_us(int64_t us)
     return slot < 0 ? 0 : slot > INT32_MAX - 1 ? INT32_MAX - 1 : (int32_t)slot;
 }
 
-static void add_slot(struct params *p, int array, const struct commit_item *it, int64_t now_us,
-                     int64_t retention_us)
+/* When the sweeper is to look at the row; false = never. */
+static bool slot_of_item(const struct pg_store *s, const struct commit_item *it, int64_t now_us,
+                         int32_t *slot)
 {
     if (it->op == COMMIT_WRITE && it->value == NULL)
-        params_add_int4(p, array, slot_of_us(now_us + retention_us));
+        *slot = slot_of_us(now_us + s->config->tombstone_retention_s * 1000000);
     else if (it->expiry.kind == EXPIRY_AT)
-        params_add_int4(p, array, slot_of_us(it->expiry.us));
+        *slot = slot_of_us(it->expiry.us);
     else if (it->expiry.kind == EXPIRY_RELATIVE)
-        params_add_int4(p, array, slot_of_us(now_us + it->expiry.us));
+        *slot = slot_of_us(now_us + it->expiry.us);
     else
-        params_add_null(p, array);
+        return false;
+    return true;
 }
 
 static void add_guard(struct link *k, struct params *p)
@@ -178,8 +315,8 @@ static void add_items(struct link *k, const struct commit_batch *b)
 {
     struct params *p = &k->params;
     int64_t now_us = store_now_us(&k->store->base);
-    int64_t retention_us = k->store->config->tombstone_retention_s * 1000000;
     int32_t writes = 0;
+    int32_t due;
     for (size_t i = 0; i < b->n; i++)
         writes += b->items[i].op != COMMIT_CHECK;
     params_int8(p, k->stamp);
@@ -204,7 +341,10 @@ static void add_items(struct link *k, const struct commit_batch *b)
         else
             params_add_null(p, value);
         params_add_interval(p, expiry, it->expiry.kind == EXPIRY_NONE ? 0 : it->expiry.us);
-        add_slot(p, slot, it, now_us, retention_us);
+        if (slot_of_item(k->store, it, now_us, &due))
+            params_add_int4(p, slot, due);
+        else
+            params_add_null(p, slot);
     }
 }
 
@@ -248,6 +388,27 @@ static void add_checked(struct link *k, const struct commit_batch *b)
     lane_add(k->lane, statement_get(STMT_COMMIT_CHECKED)->name, p, true);
 }
 
+/* The one item of STMT_COMMIT_ONE. */
+static void add_one(struct link *k, const struct commit_item *it)
+{
+    struct params *p = &k->params;
+    int32_t due;
+    params_int8(p, k->stamp);
+    params_int4(p, it->db);
+    params_bytea(p, it->key);
+    params_int4(p, item_code(it, 0, false));
+    params_int2(p, it->value != NULL ? it->value->type : 0);
+    if (it->value != NULL)
+        params_bytea(p, value_bytes(it->value));
+    else
+        params_null(p);
+    params_interval(p, it->expiry.kind == EXPIRY_NONE ? 0 : it->expiry.us);
+    if (slot_of_item(k->store, it, store_now_us(&k->store->base), &due))
+        params_int4(p, due);
+    else
+        params_null(p);
+}
+
 static void on_commit(void *arg, struct lane *l, PGresult **results, int n);
 
 static bool expects_nothing(const struct commit_batch *b)
@@ -268,10 +429,15 @@ void batch_add_commit(struct link *k, const struct commit_batch *b)
         add_checked(k, b);
         return;
     }
+    enum statement_id id = expects_nothing(b) ? STMT_COMMIT_BLIND : STMT_COMMIT;
+    if (id == STMT_COMMIT_BLIND && b->n == 1 && b->items[0].op == COMMIT_WRITE)
+        id = STMT_COMMIT_ONE;
     params_reset(&k->params);
     add_guard(k, &k->params);
-    add_items(k, b);
-    enum statement_id id = expects_nothing(b) ? STMT_COMMIT_BLIND : STMT_COMMIT;
+    if (id == STMT_COMMIT_ONE)
+        add_one(k, &b->items[0]);
+    else
+        add_items(k, b);
     lane_add(k->lane, statement_get(id)->name, &k->params, true);
 }
 

@@ -90,7 +90,7 @@ static void add_session(struct link *k)
 /* The settings' answer: is this a server that can be written to? */
 static bool session_ok(struct link *k, const PGresult *r)
 {
-    enum { COLUMN_RECOVERY = 10, COLUMN_VERSION = 11, COLUMN_READ_ONLY = 12 };
+    enum { COLUMN_RECOVERY = 11, COLUMN_VERSION = 12, COLUMN_READ_ONLY = 13 };
     if (strcmp(text_at(r, COLUMN_RECOVERY), "true") == 0 ||
         strcmp(text_at(r, COLUMN_READ_ONLY), "on") == 0) {
         link_lost(k, "the server is read-only");
@@ -202,12 +202,12 @@ static void on_link_session(void *arg, struct lane *l, PGresult **results, int n
 
 static void boot_lane_link(struct link *k)
 {
-    static const enum statement_id read[] = {STMT_READ};
+    static const enum statement_id read[] = {STMT_READ, STMT_READ_FEW};
     static const enum statement_id commit[] = {
         STMT_COMMIT,         STMT_SHARE_SPACES, STMT_LOCK_KEYS,     STMT_COMMIT_CHECKED,
         STMT_SETTLE_LANE,    STMT_CLAIM_LANE,   STMT_TERMINATE_LANE, STMT_OWN_SPACES,
         STMT_READ,           STMT_SCAN,         STMT_KEYS,          STMT_DBSIZE,
-        STMT_FLUSH,          STMT_SWAP,         STMT_COMMIT_BLIND};
+        STMT_FLUSH,          STMT_SWAP,         STMT_COMMIT_BLIND,  STMT_COMMIT_ONE};
     lane_begin(k->lane);
     add_session(k);
     if (k->kind == LINK_READ)

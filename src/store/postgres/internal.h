@@ -31,6 +31,7 @@ struct link {
     char application_name[80];
     /* read: */
     struct read_batch *reading;
+    bool reading_few;        /* ... as STMT_READ_FEW, its keys sorted by `order` */
     /* commit: the batch in flight. It stays here when the connection is lost, until the lane's row
      * has told whether it counted. */
     struct commit_batch *committing;

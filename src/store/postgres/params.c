@@ -35,6 +35,11 @@ static struct buf *next(struct params *p)
     return &p->data[p->n++];
 }
 
+void params_int2(struct params *p, int16_t v)
+{
+    buf_append_be16(next(p), (uint16_t)v);
+}
+
 void params_int4(struct params *p, int32_t v)
 {
     buf_append_be32(next(p), (uint32_t)v);
@@ -50,6 +55,17 @@ void params_bytea(struct params *p, struct bytes v)
     struct buf *b = next(p);
     buf_reserve(b, 1);
     buf_append_bytes(b, v);
+}
+
+static void append_interval(struct buf *b, int64_t us)
+{
+    buf_append_be64(b, (uint64_t)us);
+    buf_append_be64(b, 0); /* days, months */
+}
+
+void params_interval(struct params *p, int64_t us)
+{
+    append_interval(next(p), us);
 }
 
 void params_null(struct params *p)
@@ -108,9 +124,7 @@ void params_add_bytea(struct params *p, int array, struct bytes v)
 
 void params_add_interval(struct params *p, int array, int64_t us)
 {
-    struct buf *b = element(p, array, 16);
-    buf_append_be64(b, (uint64_t)us);
-    buf_append_be64(b, 0); /* days, months */
+    append_interval(element(p, array, 16), us);
 }
 
 void params_add_null(struct params *p, int array)

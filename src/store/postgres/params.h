@@ -27,9 +27,11 @@ void params_release(struct params *p);
 void params_reset(struct params *p);
 
 /* Each appends one parameter. */
+void params_int2(struct params *p, int16_t v);
 void params_int4(struct params *p, int32_t v);
 void params_int8(struct params *p, int64_t v);
 void params_bytea(struct params *p, struct bytes v);
+void params_interval(struct params *p, int64_t us);
 void params_null(struct params *p);
 void params_text(struct params *p, const char *v);
 

@@ -7,8 +7,10 @@
 
 enum statement_id {
     STMT_READ,
+    STMT_READ_FEW,
     STMT_COMMIT,
     STMT_COMMIT_BLIND,
+    STMT_COMMIT_ONE,
     STMT_SHARE_SPACES,
     STMT_OWN_SPACES,
     STMT_LOCK_KEYS,
