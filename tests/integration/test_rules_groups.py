@@ -433,7 +433,7 @@ def test_c26_what_follows_a_conditional_write_waits_for_it(lab, database, lanes,
     server, other = behind(lab, database, lanes), lab.respgres(database).client()
     server.client().incr("x")
     other.incr("x")
-    again = lanes.hold("read-0", "respgres_read", "answer")
+    again = lanes.hold("read-0", "respgres_read*", "answer")
     raw = send_all(server, first, ["SET", "y", "1"], ["SET", "z", "1"])
     again.wait()  # it has been rejected and reads
     time.sleep(0.3)  # for what must not happen

@@ -139,7 +139,7 @@ def test_exactly_once_after_pg_terminate_backend(lab, database, lanes):
 
 @pytest.mark.parametrize("lane, statement, command, reply", [
     ("commit-0", "respgres_commit*", ["INCR", "n"], number(1)),
-    ("read-0", "respgres_read", ["GET", "absent"], b"$-1\r\n"),
+    ("read-0", "respgres_read*", ["GET", "absent"], b"$-1\r\n"),
 ])
 def test_a_backend_is_terminated_behind_its_last_answer(lab, database, lanes, lane, statement,
                                                         command, reply):

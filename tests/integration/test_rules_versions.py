@@ -179,7 +179,7 @@ def test_a07_a_read_is_answered_by_a_statement_sent_after_it_came(lab, database,
         other.set("k", "one")
         assert client.get("k") == b"one"
         other.set("k", "two")
-        answer = lanes.hold("read-0", "respgres_read", "answer")
+        answer = lanes.hold("read-0", "respgres_read*", "answer")
         early = send(server, *early_command)
         answer.wait()
         other.set("k", "3")
