@@ -99,6 +99,7 @@ static void encode_one(struct params *p, const struct options *o, const struct s
     params_bytea(p, any_value(o, sample, random));
     params_interval(p, 0);
     params_null(p);
+    params_text(p, "k3ffAAA"); /* nobody is told */
     params_finish(p);
 }
 
@@ -130,6 +131,7 @@ static void encode(struct params *p, const struct options *o, const struct sampl
         params_add_interval(p, expiry, 0);
         params_add_null(p, slot);
     }
+    params_text(p, "k3ffAAA");
     params_finish(p);
     mem_free(keys);
 }

@@ -75,6 +75,14 @@ uint64_t hash_bytes(struct bytes s, uint64_t tweak)
     return st.v0 ^ st.v1 ^ st.v2 ^ st.v3;
 }
 
+uint32_t hash_stable(struct bytes s)
+{
+    uint32_t h = 2166136261U;
+    for (size_t i = 0; i < s.len; i++)
+        h = (h ^ (unsigned char)s.data[i]) * 16777619U;
+    return h;
+}
+
 const char *key_log_name(struct bytes key, char *out)
 {
     size_t n = 0;
@@ -86,10 +94,8 @@ const char *key_log_name(struct bytes key, char *out)
     }
     if (n == key.len || key.data[n] != ':')
         n = 0;
-    /* FNV-1a: the same key has the same name in every instance's log. */
-    uint32_t h = 2166136261U;
-    for (size_t i = 0; i < key.len; i++)
-        h = (h ^ (unsigned char)key.data[i]) * 16777619U;
-    snprintf(out, KEY_NAME_SIZE, "%.*s%s%08x", (int)n, key.data ? key.data : "", n ? ":" : "", h);
+    /* The same key has the same name in every instance's log. */
+    snprintf(out, KEY_NAME_SIZE, "%.*s%s%08x", (int)n, key.data ? key.data : "", n ? ":" : "",
+             hash_stable(key));
     return out;
 }

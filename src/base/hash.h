@@ -13,6 +13,9 @@ void hash_seed(void);
 /* `tweak` distinguishes equal bytes of different spaces (a database number). */
 uint64_t hash_bytes(struct bytes s, uint64_t tweak);
 
+/* FNV-1a, 32 bits: the same in every process, and in the schema's SQL (bucket_code). */
+uint32_t hash_stable(struct bytes s);
+
 /* Fills a NUL-terminated buffer of n bytes from the system's random source. */
 void random_bytes(void *out, size_t n);
 

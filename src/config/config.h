@@ -11,7 +11,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 
-enum consistency { CONSISTENCY_STRICT };
+enum consistency { CONSISTENCY_STRICT, CONSISTENCY_CACHED };
 enum durability { DURABILITY_COMMIT, DURABILITY_RELAXED };
 
 /* The options' values. One field per row of options.def; strings are never NULL ("" = unset). */
@@ -48,6 +48,7 @@ struct config {
     int64_t pg_read_lanes;
     int64_t pg_commit_lanes;
     int consistency; /* enum consistency */
+    int64_t cached_max_lag_ms;
     int durability;  /* enum durability */
     int64_t tombstone_retention_s;
     int64_t sweep_interval_ms;

@@ -51,7 +51,7 @@ const size_t option_fixed_count = sizeof(option_fixed) / sizeof(option_fixed[0])
 /* An enum's words stand in the order of these. */
 _Static_assert(LOG_DEBUG == 0 && LOG_VERBOSE == 1 && LOG_NOTICE == 2 && LOG_WARNING == 3,
                "loglevel");
-_Static_assert(CONSISTENCY_STRICT == 0, "consistency");
+_Static_assert(CONSISTENCY_STRICT == 0 && CONSISTENCY_CACHED == 1, "consistency");
 _Static_assert(DURABILITY_COMMIT == 0 && DURABILITY_RELAXED == 1, "durability");
 
 static const struct {
@@ -141,10 +141,6 @@ static bool parse_enum(const struct option *o, struct bytes text, int *out, stru
             *out = i;
             return true;
         }
-    }
-    if (strchr(o->words, ' ') == NULL) {
-        buf_printf(reason, "only '%s' is available in this version", o->words);
-        return false;
     }
     buf_append_cstr(reason, "argument(s) must be one of the following: ");
     cursor = o->words;

@@ -53,6 +53,7 @@ struct engine *engine_new(struct loop *loop, struct config_store *config, struct
     random_bytes(id, sizeof(id));
     for (size_t i = 0; i < sizeof(id); i++)
         snprintf(e->run_id + 2 * i, 3, "%02x", id[i]);
+    fresh_init(e);
     fetch_init(e);
     gather_init(e);
     exclusive_init(e);
@@ -87,6 +88,7 @@ void engine_free(struct engine *e)
     free_client(LIST_ITEM(it, struct client, node));
     LIST_EACH(it, &e->querying) /* nobody waits for these any more */
     txn_free(LIST_ITEM(it, struct txn, work_node));
+    fresh_release(e);
     slowlog_release(e);
     keyspace_free(e->keyspace);
     mem_free(e);

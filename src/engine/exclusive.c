@@ -257,6 +257,8 @@ static void finish(struct exclusive *ex)
     for (int i = 0; i < t->nkeys; i++)
         value_unref(ex->reads[i].value);
     leave_entries(t);
+    if (ex->xact.alters_spaces)
+        fresh_forget_all(t->engine);
     if (result == STORE_OK) {
         txn_done(t);
     } else if (result == STORE_REFUSED) {

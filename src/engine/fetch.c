@@ -137,6 +137,7 @@ static void send_lane(struct engine *e, struct read_lane *lane)
     }
     for (size_t i = 0; i < lane->batch.n; i++)
         lane->entries[i]->work->fetch_at = 0;
+    lane->sent_as_of = fresh_now(e);
     e->store->ops->read(e->store, lane->number, &lane->batch);
 }
 
@@ -154,7 +155,7 @@ void fetch_send(struct engine *e)
 
 /* The answer is about what was sent; another lane's answer may have come in between. Then the txns
  * of this batch have to ask again. */
-static void take_item(struct engine *e, struct entry *entry, struct read_item *it)
+static void take_item(struct engine *e, struct entry *entry, struct read_item *it, uint64_t as_of)
 {
     bool live = entry->knowledge == ENTRY_LIVE;
     if (it->known != known_of(entry) || (live && it->known_bytes != entry->value_version)) {
@@ -163,6 +164,7 @@ static void take_item(struct engine *e, struct entry *entry, struct read_item *i
         it->value = NULL;
         return;
     }
+    entry->as_of = as_of;
     if (!it->changed) {
         if (entry->knowledge == ENTRY_UNKNOWN)
             entry_set_absent(e->keyspace, entry, 0);
@@ -219,10 +221,11 @@ static void on_batch(struct read_batch *b)
     struct engine *e = lane->engine;
     enum store_result result = b->result;
     int64_t time_us = b->time_us;
+    uint64_t as_of = lane->sent_as_of;
     for (size_t i = 0; i < b->n; i++) {
         lane->entries[i]->work->crossed = false;
         if (result == STORE_OK)
-            take_item(e, lane->entries[i], &b->items[i]);
+            take_item(e, lane->entries[i], &b->items[i], as_of);
         else
             value_unref(b->items[i].value);
     }

@@ -565,6 +565,7 @@ static void send_lane(struct engine *e, size_t i)
         fill_batch(g);
         set_state(g, GATHER_SENT);
         lane->sent = g;
+        g->sent_as_of = fresh_now(e);
         e->store->ops->commit(e->store, i, &g->batch);
     }
 }
@@ -588,7 +589,7 @@ bool engine_has_gathered(const struct engine *e)
 /* ---- the outcome ---- */
 
 static void settle_item(struct engine *e, struct item *it, const struct commit_item *c,
-                        int64_t time_us)
+                        int64_t time_us, uint64_t as_of)
 {
     struct entry *entry = it->entry;
     if (c->op == COMMIT_CHECK)
@@ -597,6 +598,7 @@ static void settle_item(struct engine *e, struct item *it, const struct commit_i
         entry_set_unknown(e->keyspace, entry);
         return;
     }
+    entry->as_of = as_of;
     if (entry->knowledge != ENTRY_LIVE) {
         entry_set_absent(e->keyspace, entry, c->version);
         return;
@@ -644,7 +646,8 @@ static void settle_batch(struct gather *g)
         {
             CHECK(c->applied == applied);
             if (applied)
-                settle_item(e, LIST_ITEM(it, struct item, node), c, g->batch.time_us);
+                settle_item(e, LIST_ITEM(it, struct item, node), c, g->batch.time_us,
+                            g->sent_as_of);
             c++;
         }
         if (applied) {

@@ -158,6 +158,7 @@ static void section_postgres(const struct info *i)
     buf_printf(i->out, "postgres_conflicts:%llu\r\npostgres_timeouts:%llu\r\n",
                (unsigned long long)e->conflicts, (unsigned long long)e->timeouts);
     buf_printf(i->out, "postgres_locked_groups:%zu\r\n", e->nparked);
+    fresh_info(e, i->out);
     buf_printf(i->out, "postgres_reads_revalidated:%llu\r\npostgres_reads_fetched:%llu\r\n",
                (unsigned long long)e->revalidated, (unsigned long long)e->fetched);
 }

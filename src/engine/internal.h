@@ -33,6 +33,7 @@ enum txn_state {
 
 struct engine;
 struct exclusive;
+struct fresh;
 struct gather;
 struct group;
 struct txn;
@@ -174,6 +175,7 @@ struct gather {
     size_t nitems;
     size_t bytes;
     struct commit_batch batch;
+    uint64_t sent_as_of;      /* fresh_now when it was sent */
     struct commit_item *commit_items;
     struct store_query probe;
     bool *locked;             /* per item of the batch, while probing */
@@ -193,6 +195,7 @@ struct read_lane {
     struct read_batch batch;
     struct entry **entries; /* of the batch's items */
     size_t cap;
+    uint64_t sent_as_of;    /* fresh_now when the batch was sent */
     struct engine *engine;
     size_t number;
 };
@@ -237,6 +240,7 @@ struct engine {
     struct commit_lane *commits;
     size_t ncommits;
     struct exclusive *exclusive;
+    struct fresh *fresh;     /* NULL unless `consistency cached` */
     struct list parked;
     size_t nparked;
     struct timer *parked_timer;
@@ -367,6 +371,18 @@ void fetch_init(struct engine *e);
 void fetch_release(struct engine *e);
 void fetch_join(struct txn *t, bool exclusive);
 void fetch_send(struct engine *e);
+
+/* ---- fresh.c: what may be answered from memory ---- */
+void fresh_init(struct engine *e);
+void fresh_release(struct engine *e);
+/* To be kept when a statement is sent, and given to the entries whose state it tells. */
+uint64_t fresh_now(const struct engine *e);
+/* Our own FLUSH or SWAPDB: as if others had written everything. */
+void fresh_forget_all(struct engine *e);
+/* Live, and not changed since by anybody as far as is proven. Its expiry is the caller's to judge. */
+bool fresh_may_answer(struct engine *e, const struct entry *entry);
+void fresh_note_answer(struct engine *e);
+void fresh_info(const struct engine *e, struct buf *out);
 
 /* ---- gather.c: commit batches ---- */
 void gather_init(struct engine *e);

@@ -82,6 +82,8 @@ static void on_done(struct store_query *q)
     struct engine *e = t->engine;
     struct reply r;
     txn_reply_init(t, &r);
+    if (q->kind == QUERY_FLUSH || q->kind == QUERY_SWAP)
+        fresh_forget_all(e);
     if (q->result == STORE_OK)
         t->on_query(t, q, &r);
     else if (q->result == STORE_LOST)

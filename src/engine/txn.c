@@ -519,7 +519,16 @@ static bool may_use(const struct txn *t, const struct txn_key *k)
     return !t->is_watch && !t->solo && !group_runs_alone(w->item->group);
 }
 
-enum way { WAY_BLOCKED, WAY_FETCH, WAY_RUN, WAY_EXCLUSIVE };
+/* WAY_MEMORY: a read that is answered by what is here. Only of a single key: several would not be of
+ * one moment. */
+enum way { WAY_BLOCKED, WAY_FETCH, WAY_RUN, WAY_EXCLUSIVE, WAY_MEMORY };
+
+static bool may_answer_from_memory(const struct txn *t)
+{
+    const struct entry *entry = t->keys[0].entry;
+    return t->nkeys == 1 && !t->exec && !t->is_watch && fresh_may_answer(t->engine, entry) &&
+           entry->expires_us / 1000 > estimated_now_ms(t->engine);
+}
 
 /* How could this txn go on right now? */
 static enum way find_way(const struct txn *t)
@@ -536,8 +545,11 @@ static enum way find_way(const struct txn *t)
         return WAY_BLOCKED;
     if (t->nkeys == 0)
         return WAY_RUN;
-    if (t->is_watch || t->readonly)
-        return gathered ? WAY_RUN : WAY_FETCH;
+    if (t->is_watch || t->readonly) {
+        if (gathered)
+            return WAY_RUN;
+        return may_answer_from_memory(t) ? WAY_MEMORY : WAY_FETCH;
+    }
     if (!needs_fetch(t))
         return WAY_RUN;
     return gathered ? WAY_BLOCKED : WAY_FETCH;
@@ -581,6 +593,16 @@ static void run_unvalidated(struct txn *t)
     }
 }
 
+static void answer_from_memory(struct txn *t)
+{
+    t->now_ms = estimated_now_ms(t->engine);
+    bool changed = run(t);
+    CHECK(!changed);
+    fresh_note_answer(t->engine);
+    note_reads(t);
+    txn_done(t);
+}
+
 static void go(struct txn *t, enum way way)
 {
     bool asks = t->nkeys > 0 || t->exclusive;
@@ -591,6 +613,8 @@ static void go(struct txn *t, enum way way)
         exclusive_join(t);
     else if (way == WAY_FETCH)
         fetch_join(t, !t->readonly);
+    else if (way == WAY_MEMORY)
+        answer_from_memory(t);
     else
         run_unvalidated(t);
 }
@@ -622,7 +646,7 @@ bool txn_join_now(struct txn *t)
     size_t lane;
     if (engine_unavailable(t->engine) != NULL || t->nkeys == 0 || t->exclusive)
         return false;
-    if (way == WAY_FETCH && t->readonly && c->active == c->fetching) {
+    if ((way == WAY_FETCH || way == WAY_MEMORY) && t->readonly && c->active == c->fetching) {
         go(t, way);
         return true;
     }

@@ -31,6 +31,7 @@ struct entry {
     int64_t version;         /* of the row this knowledge comes from */
     int64_t value_version;   /* of the write that made these bytes; 0 while they are being written */
     int64_t expires_us;      /* INT64_MAX = never, or not known yet while being written */
+    uint64_t as_of;          /* the engine's: of the notices before the statement that told this */
     uint32_t pins;
     uint32_t key_len;
     uint16_t db;

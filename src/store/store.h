@@ -13,6 +13,7 @@
 
 #include "base/buf.h"
 #include "base/bytes.h"
+#include "base/hash.h"
 #include "value/expiry.h"
 #include "value/value.h"
 
@@ -172,6 +173,24 @@ struct store_xact {
     int64_t time_us;
 };
 
+/* ---- cached reads ---- */
+
+/* Instances tell each other which keys they have written, by buckets: so many for all keys. */
+enum { STORE_BUCKETS = 1 << 18 };
+
+static inline uint32_t store_bucket(struct bytes key)
+{
+    uint32_t h = hash_stable(key);
+    return (h ^ h >> 18) & (STORE_BUCKETS - 1);
+}
+
+/* What others have written. A call is about everything in the bucket (in all of them) that had been
+ * read or written here before it; it comes after the write has become visible. */
+struct store_notices {
+    void (*stale)(void *arg, uint32_t bucket);
+    void (*all_stale)(void *arg);
+};
+
 /* ---- the store ---- */
 
 struct store;
@@ -194,6 +213,11 @@ struct store_ops {
     void (*query)(struct store *s, struct store_query *q);
     /* PostgreSQL's clock as far as known, microseconds since 1970; never goes back. */
     int64_t (*now_us)(struct store *s);
+    /* `consistency cached`: notices go there from now on. */
+    void (*set_notices)(struct store *s, const struct store_notices *notices, void *arg);
+    /* Until when (clock_mono_us) what has not been called stale may be answered from memory without
+     * being older than `cached-max-lag`; 0 or past = not now. */
+    int64_t (*fresh_until_us)(const struct store *s);
     /* Lines for INFO's section postgres: "name:value\r\n". */
     void (*info)(struct store *s, struct buf *out);
     void (*reset_stats)(struct store *s);

@@ -192,8 +192,8 @@ static void file_errors(void)
     expect_file_refused("requirepass 'abc\n", ":1: unbalanced quotes");
     expect_file_refused("unixsocket \"a\\x00b\"\n",
                         ":1: unixsocket: argument must not contain a NUL byte");
-    expect_file_refused("consistency cached\n",
-                        ":1: consistency: only 'strict' is available in this version");
+    expect_file_refused("consistency sometimes\n",
+                        ":1: consistency: argument(s) must be one of the following: strict, cached");
     expect_file_refused("durability no\n", ":1: durability: argument(s) must be one of the "
                                            "following: commit, relaxed");
     expect_file_refused("so-reuseport 1\n", ":1: so-reuseport: argument must be 'yes' or 'no'");

@@ -49,6 +49,9 @@ struct memory_store {
     int64_t now_us;
     int64_t last_stamp;
     int64_t foreign_ahead_us;
+    const struct store_notices *notices;
+    void *notices_arg;
+    int64_t fresh_until_us;
     struct memory_rows data;
     struct lane *reads;
     struct lane *commits;
@@ -752,6 +755,31 @@ static bool ms_stopped(const struct store *base)
     return self(base)->stopping;
 }
 
+static void ms_set_notices(struct store *base, const struct store_notices *notices, void *arg)
+{
+    struct memory_store *ms = self(base);
+    ms->notices = notices;
+    ms->notices_arg = arg;
+}
+
+static int64_t ms_fresh_until_us(const struct store *base)
+{
+    return self(base)->fresh_until_us;
+}
+
+void memory_store_set_fresh_until(struct memory_store *ms, int64_t us)
+{
+    ms->fresh_until_us = us;
+}
+
+void memory_store_tell(struct memory_store *ms, const char *key)
+{
+    if (key != NULL)
+        ms->notices->stale(ms->notices_arg, store_bucket(bytes_cstr(key)));
+    else
+        ms->notices->all_stale(ms->notices_arg);
+}
+
 static const struct store_ops memory_ops = {
     .free = ms_free,
     .state = ms_state,
@@ -765,6 +793,8 @@ static const struct store_ops memory_ops = {
     .xact_step = ms_xact_step,
     .xact_end = ms_xact_end,
     .query = ms_query,
+    .set_notices = ms_set_notices,
+    .fresh_until_us = ms_fresh_until_us,
     .now_us = ms_now_us,
     .info = ms_info,
     .reset_stats = ms_reset_stats,

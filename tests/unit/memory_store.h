@@ -86,6 +86,11 @@ void memory_store_set_foreign_ahead(struct memory_store *ms, int64_t us);
 /* The sweeper takes the row away. */
 void memory_store_purge(struct memory_store *ms, int db, const char *key);
 
+/* `consistency cached`: answers from memory are good until then (clock_mono_us); 0 = never. */
+void memory_store_set_fresh_until(struct memory_store *ms, int64_t us);
+/* Another instance says that it has written the key, or (NULL) everything. */
+void memory_store_tell(struct memory_store *ms, const char *key);
+
 /* NULL if there is no row. */
 const struct memory_row *memory_store_row(const struct memory_store *ms, int db, struct bytes key);
 /* The value as a C string, "(nil)" if the key is not live. Valid until the next call. */

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "store/postgres/notice.h"
 
 /* ---- reads ---- */
 
@@ -364,6 +365,19 @@ void batch_add_lock_keys(struct link *k, const struct commit_batch *b)
     lane_add(k->lane, statement_get(STMT_LOCK_KEYS)->name, p, true);
 }
 
+/* The last parameter of each commit statement: what other instances are told. */
+static void add_notice(struct link *k, const struct commit_batch *b)
+{
+    struct buf *text = &k->store->notice;
+    notice_begin(text, k->slot);
+    for (size_t i = 0; i < b->n; i++) {
+        if (b->items[i].op != COMMIT_CHECK)
+            notice_add_key(text, b->items[i].key);
+    }
+    notice_end(text);
+    params_text(&k->params, buf_cstr(text));
+}
+
 static void add_checked(struct link *k, const struct commit_batch *b)
 {
     struct params *p = &k->params;
@@ -385,6 +399,7 @@ static void add_checked(struct link *k, const struct commit_batch *b)
         params_add_int4(p, expect, (int32_t)it->expect);
         params_add_int4(p, space, it->expected_space);
     }
+    add_notice(k, b);
     lane_add(k->lane, statement_get(STMT_COMMIT_CHECKED)->name, p, true);
 }
 
@@ -438,6 +453,7 @@ void batch_add_commit(struct link *k, const struct commit_batch *b)
         add_one(k, &b->items[0]);
     else
         add_items(k, b);
+    add_notice(k, b);
     lane_add(k->lane, statement_get(id)->name, &k->params, true);
 }
 

@@ -15,8 +15,7 @@
 #include "base/log.h"
 #include "store/postgres/migrations.h"
 
-/* An instance that has not been seen for so long loses its slot to the next that starts. */
-static const char lease_seconds[] = "30";
+const char lease_seconds[] = "30";
 
 /* Steps of the query link may wait for another instance's migration. */
 enum { BOOT_TIMEOUT_US = 10 * 1000 * 1000, NUM_TEXT = 24 };
@@ -194,6 +193,8 @@ static void on_link_session(void *arg, struct lane *l, PGresult **results, int n
         return;
     if (k->kind == LINK_READ)
         link_became_usable(k);
+    else if (k->kind == LINK_LISTEN)
+        listen_begin(k);
     else if (k->committing != NULL)
         settle(k);
     else
@@ -208,10 +209,14 @@ static void boot_lane_link(struct link *k)
         STMT_SETTLE_LANE,    STMT_CLAIM_LANE,   STMT_TERMINATE_LANE, STMT_OWN_SPACES,
         STMT_READ,           STMT_SCAN,         STMT_KEYS,          STMT_DBSIZE,
         STMT_FLUSH,          STMT_SWAP,         STMT_COMMIT_BLIND,  STMT_COMMIT_ONE};
+    static const enum statement_id listen[] = {STMT_START_CACHING, STMT_OLDER_WRITERS,
+                                               STMT_OLDER_WRITERS_LEFT, STMT_PING};
     lane_begin(k->lane);
     add_session(k);
     if (k->kind == LINK_READ)
         prepare(k, read, sizeof(read) / sizeof(read[0]));
+    else if (k->kind == LINK_LISTEN)
+        prepare(k, listen, sizeof(listen) / sizeof(listen[0]));
     else
         prepare(k, commit, sizeof(commit) / sizeof(commit[0]));
     lane_submit(k->lane, store_timeout_us(k->store), on_link_session);
@@ -236,6 +241,7 @@ static void prepare_queries(struct link *k)
     static const enum statement_id ids[] = {
         STMT_SCAN,  STMT_KEYS,  STMT_DBSIZE,          STMT_KEYSPACE, STMT_FLUSH,       STMT_SWAP,
         STMT_SWEEP, STMT_SWEEP_ABANDONED, STMT_HEARTBEAT, STMT_RELEASE_SLOT, STMT_FIND_LOCKED,
+        STMT_FORGET_CACHING,
         STMT_OLDEST_XMIN, STMT_TABLE_SIZE, STMT_SHORT_WAIT, STMT_TRY_LOCK, STMT_ADVANCE_SEQUENCE};
     lane_begin(k->lane);
     prepare(k, ids, sizeof(ids) / sizeof(ids[0]));
@@ -323,7 +329,7 @@ void slot_lost(struct pg_store *s)
     s->slot = 0;
     for (size_t i = 0; i < s->nlinks; i++) {
         struct link *k = &s->links[i];
-        if (k->kind == LINK_COMMIT && k->usable)
+        if ((k->kind == LINK_COMMIT || k->kind == LINK_LISTEN) && k->usable)
             link_lost(k, "the slot has another owner");
     }
     struct link *query = &s->links[0];

@@ -1,8 +1,9 @@
 /* internal: what the files of the PostgreSQL store share. Nothing outside this folder includes it.
  *
  * A link is a lane with its role in the store. Link 0 is the query link: it sets up the schema,
- * claims the instance's slot, answers whole-keyspace queries and does the housekeeping. The read and
- * commit links are opened once it has booted. */
+ * claims the instance's slot, answers whole-keyspace queries and does the housekeeping. The others are
+ * opened once it has booted: read links, commit links (the last one for large values), and with
+ * `consistency cached` one that listens. */
 #ifndef RESPGRES_STORE_POSTGRES_INTERNAL_H
 #define RESPGRES_STORE_POSTGRES_INTERNAL_H
 
@@ -10,7 +11,7 @@
 #include "store/postgres/postgres.h"
 #include "store/postgres/statements.h"
 
-enum link_kind { LINK_QUERY, LINK_READ, LINK_COMMIT };
+enum link_kind { LINK_QUERY, LINK_READ, LINK_COMMIT, LINK_LISTEN };
 
 struct pg_store;
 
@@ -53,6 +54,20 @@ struct op_stats {
     uint64_t max_us;
 };
 
+/* See listen.c. */
+struct listening {
+    struct timer *timer;     /* NULL unless `consistency cached` */
+    bool trusted;            /* every write is told, and all has been heard up to proven_us */
+    int64_t proven_us;       /* when the last ping that came back was sent; 0 = none yet */
+    int64_t ping_sent_us;
+    uint64_t ping_number;
+    struct buf text;         /* of the last ping */
+    char *older;             /* text[] of transactions to be waited for */
+    int64_t lag_us;          /* a ping's way, the last and the longest */
+    int64_t lag_us_max;
+    uint64_t starts;
+};
+
 struct pg_store {
     struct store base;
     struct loop *loop;
@@ -81,6 +96,11 @@ struct pg_store {
     int64_t clock_taken_us;
     bool clock_known;
     int64_t last_now_us;
+    /* cached reads */
+    const struct store_notices *notices;
+    void *notices_arg;
+    struct listening listening;
+    struct buf notice;       /* of the batch being encoded */
     /* queries: the head is in flight */
     struct store_query *queries;
     struct store_query **queries_tail;
@@ -122,17 +142,32 @@ static inline int64_t stamp_at(int64_t first, size_t i)
 {
     return first + ((int64_t)i << 10);
 }
+/* The commit link for large values. */
+struct link *store_bulk_link(struct pg_store *s);
 int64_t store_timeout_us(const struct pg_store *s);
 /* How long a batch on this link may stay without a sign of life. */
 int64_t link_timeout_us(const struct link *k);
 void op_stats_add(struct op_stats *st, size_t items, int64_t us);
 
 /* ---- boot.c: from connected to usable ---- */
+/* An instance that has not been seen for so long loses its slot to the next that starts. */
+extern const char lease_seconds[];
 void boot_link(struct link *k);
 /* Somebody else owns our slot: a new one is claimed, and every commit lane under it. */
 void slot_lost(struct pg_store *s);
 /* Parameters of STMT_HEARTBEAT and STMT_RELEASE_SLOT. */
 void heartbeat_params(const struct pg_store *s, struct params *p);
+
+/* ---- listen.c ---- */
+void listen_init(struct link *k);
+void listen_free(struct pg_store *s);
+void listen_stop(struct pg_store *s);
+/* Its connection has its settings and statements. */
+void listen_begin(struct link *k);
+void listen_lost(struct pg_store *s);
+void listen_notified(struct link *k, const char *payload);
+int64_t listen_fresh_until_us(const struct pg_store *s);
+void listen_info(const struct pg_store *s, struct buf *out);
 
 /* ---- batch.c ---- */
 void batch_read(struct link *k, struct read_batch *b);

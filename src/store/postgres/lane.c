@@ -287,6 +287,16 @@ static bool take_results(struct lane *l)
     return false;
 }
 
+static void take_notifications(struct lane *l)
+{
+    PGnotify *n;
+    while ((n = PQnotifies(l->conn)) != NULL) {
+        l->events->notified(l->arg, l, n->extra);
+        PQfreemem(n);
+        CHECK(l->state == LANE_READY || l->state == LANE_BUSY);
+    }
+}
+
 static void on_ready(void *arg, int events)
 {
     struct lane *l = arg;
@@ -296,6 +306,7 @@ static void on_ready(void *arg, int events)
         fail(l, PQerrorMessage(l->conn));
         return;
     }
+    take_notifications(l);
     if (l->state == LANE_READY) {
         /* Unasked-for input: a notice, or the end. */
         if (!PQisBusy(l->conn)) {

@@ -24,6 +24,9 @@ struct lane_events {
     /* The connection is gone (or was never made); the lane is down. An operation in flight has no
      * other end than this. `why` is one line without secrets. */
     void (*lost)(void *arg, struct lane *l, const char *why);
+    /* A NOTIFY for a channel that the session listens to; before the results that came behind it. Must
+     * not close the lane. */
+    void (*notified)(void *arg, struct lane *l, const char *payload);
 };
 
 /* `name` appears in application_name and logs; borrowed. */

@@ -9,7 +9,7 @@
 #include "base/buf.h"
 #include "base/bytes.h"
 
-enum { PARAMS_MAX = 18 };
+enum { PARAMS_MAX = 19 };
 
 struct params {
     int n;

@@ -132,6 +132,11 @@ void store_update_state(struct pg_store *s)
 
 /* ---- links ---- */
 
+struct link *store_bulk_link(struct pg_store *s)
+{
+    return &s->links[s->nread + s->ncommit];
+}
+
 static void link_connect(struct link *k)
 {
     struct pg_store *s = k->store;
@@ -198,6 +203,8 @@ void link_lost(struct link *k, const char *why)
         batch_give_up(k);
     if (k->kind == LINK_QUERY)
         query_fail_all(s, why);
+    if (k->kind == LINK_LISTEN)
+        listen_lost(s);
     if (!s->stopping)
         timer_set(k->retry, backoff_us(k));
     store_update_state(s);
@@ -215,11 +222,17 @@ static void on_lane_lost(void *arg, struct lane *l, const char *why)
     link_lost(arg, why);
 }
 
-static const struct lane_events link_events = {on_lane_connected, on_lane_lost};
+static void on_lane_notified(void *arg, struct lane *l, const char *payload)
+{
+    (void)l;
+    listen_notified(arg, payload);
+}
+
+static const struct lane_events link_events = {on_lane_connected, on_lane_lost, on_lane_notified};
 
 static void link_init(struct link *k, struct pg_store *s, enum link_kind kind, int number)
 {
-    static const char *const names[] = {"query", "read", "commit"};
+    static const char *const names[] = {"query", "read", "commit", "listen"};
     k->store = s;
     k->kind = kind;
     k->number = number;
@@ -258,6 +271,8 @@ static void pg_free(struct store *base)
         mem_free(k->order);
     }
     mem_free(s->links);
+    listen_free(s);
+    buf_release(&s->notice);
     timer_free(s->housekeeping);
     for (int i = 0; i < STATEMENT_COUNT; i++)
         buf_release(&s->texts[i]);
@@ -365,6 +380,7 @@ static void pg_info(struct store *base, struct buf *out)
                    !k->usable ? "down" : lane_state(k->lane) == LANE_BUSY ? "busy" : "idle",
                    (unsigned long long)lane_connects(k->lane));
     }
+    listen_info(s, out);
     info_ops(out, "postgres_read", &s->reads);
     info_ops(out, "postgres_commit", &s->commits);
     buf_printf(out, "postgres_rejected_items:%llu\r\n", (unsigned long long)s->rejected_items);
@@ -382,6 +398,17 @@ static void pg_info(struct store *base, struct buf *out)
                (long long)s->clock_rtt_us / 2);
 }
 
+static void pg_set_notices(struct store *base, const struct store_notices *notices, void *arg)
+{
+    self(base)->notices = notices;
+    self(base)->notices_arg = arg;
+}
+
+static int64_t pg_fresh_until_us(const struct store *base)
+{
+    return listen_fresh_until_us(self(base));
+}
+
 static void pg_reset_stats(struct store *base)
 {
     struct pg_store *s = self(base);
@@ -392,6 +419,7 @@ static void pg_reset_stats(struct store *base)
     s->settled_not_applied = 0;
     s->swept = 0;
     s->lost_connections = 0;
+    s->listening.lag_us_max = 0;
 }
 
 static void pg_stop(struct store *base)
@@ -399,6 +427,7 @@ static void pg_stop(struct store *base)
     struct pg_store *s = self(base);
     s->stopping = true;
     timer_clear(s->housekeeping);
+    listen_stop(s);
     for (size_t i = 0; i < s->nlinks; i++)
         timer_clear(s->links[i].retry);
     query_pump(s);
@@ -412,7 +441,8 @@ static bool pg_stopped(const struct store *base)
 
 static const struct store_ops pg_ops = {
     pg_free, pg_state, pg_read_lanes, pg_commit_lanes, pg_read_lane_idle, pg_commit_lane_idle,
-    pg_read, pg_commit, pg_xact_begin, pg_xact_step, pg_xact_end, pg_query, store_now_us, pg_info, pg_reset_stats, pg_stop, pg_stopped,
+    pg_read, pg_commit, pg_xact_begin, pg_xact_step, pg_xact_end, pg_query, store_now_us,
+    pg_set_notices, pg_fresh_until_us, pg_info, pg_reset_stats, pg_stop, pg_stopped,
 };
 
 struct store *postgres_store_new(struct loop *loop, const struct config *config,
@@ -435,14 +465,20 @@ struct store *postgres_store_new(struct loop *loop, const struct config *config,
     }
     s->nread = (size_t)config->pg_read_lanes;
     s->ncommit = (size_t)config->pg_commit_lanes + 1;
-    s->nlinks = 1 + s->nread + s->ncommit;
+    bool listens = config->consistency == CONSISTENCY_CACHED;
+    s->nlinks = 1 + s->nread + s->ncommit + listens;
     s->links = mem_zalloc(s->nlinks * sizeof(*s->links));
     link_init(&s->links[0], s, LINK_QUERY, 0);
     for (size_t i = 0; i < s->nread; i++)
         link_init(&s->links[1 + i], s, LINK_READ, (int)i);
     for (size_t i = 0; i < s->ncommit; i++)
         link_init(&s->links[1 + s->nread + i], s, LINK_COMMIT, (int)i);
-    s->links[s->nlinks - 1].bulk = true;
+    store_bulk_link(s)->bulk = true;
+    if (listens) {
+        struct link *k = &s->links[s->nlinks - 1];
+        link_init(k, s, LINK_LISTEN, 0);
+        listen_init(k);
+    }
     housekeeping_start(s);
     link_connect(&s->links[0]);
     return &s->base;

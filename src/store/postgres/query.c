@@ -344,6 +344,11 @@ static void send_identity(struct pg_store *s, struct link *k, enum statement_id 
     params_reset(&k->params);
     heartbeat_params(s, &k->params);
     lane_add(k->lane, statement_get(id)->name, &k->params, false);
+    if (id == STMT_HEARTBEAT) {
+        params_reset(&k->params);
+        params_text(&k->params, lease_seconds);
+        lane_add(k->lane, statement_get(STMT_FORGET_CACHING)->name, &k->params, true);
+    }
     lane_submit(k->lane, store_timeout_us(s) * 4, done);
 }
 

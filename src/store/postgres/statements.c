@@ -1,5 +1,7 @@
 #include "store/postgres/statements.h"
 
+#include <string.h>
+
 #include "base/check.h"
 
 /* Vocabulary of the texts below.
@@ -58,9 +60,17 @@
     "created_at = CASE WHEN " LIVE("e") " THEN e.created_at ELSE excluded.created_at END, "        \
     "updated_at = excluded.updated_at "
 
+/* Tells the instances that read from memory what was written: in the same transaction, and only if
+ * there is one besides us. Whoever starts to read from memory waits for statements that could not see
+ * its mark yet (STMT_OLDER_WRITERS). */
+#define CACHING "EXISTS (SELECT FROM @.instances i WHERE i.caching)"
+#define TELL(notice)                                                                               \
+    "(SELECT pg_notify('@#', " notice ") WHERE EXISTS (SELECT FROM @.instances i WHERE i.caching "  \
+    "AND i.slot <> $1))"
+
 /* The batch's outcome goes into the lane's row in the same transaction: that row alone says
  * afterwards whether the batch counted, and which of its items. */
-#define RECORD_OUTCOME                                                                             \
+#define RECORD_OUTCOME(notice)                                                                           \
     "UPDATE @.lanes l SET stamp = $5::int8, batch_time = statement_timestamp(), accepted = x.accepted "  \
     "FROM (SELECT CASE WHEN count(*) < $6::int4 THEN coalesce(array_agg(w.item & 1048575), '{}') END "   \
     "AS accepted, "                                                                                \
@@ -68,7 +78,7 @@
     "array_agg(w.version) FILTER (WHERE w.version <> " ITEM_VERSION("w.item") ") AS versions "     \
     "FROM w) x "                   \
     "WHERE l.slot = $1 AND l.incarnation = $2 AND l.lane = $3 AND (SELECT ok FROM guard) "         \
-    "RETURNING l.batch_time, l.accepted, x.raised, x.versions"
+    "RETURNING l.batch_time, l.accepted, x.raised, x.versions, " TELL(notice)
 
 static const struct statement table[STATEMENT_COUNT] = {
     /* Keys → state. Parameters: db int4[], key bytea[], known int8[], bytes int8[]. `known` is what
@@ -102,7 +112,7 @@ static const struct statement table[STATEMENT_COUNT] = {
         "WHERE s.db = $1::int4", 3},
 
     /* A batch of single-key groups. Parameters: slot, incarnation, lane, epoch, stamp, number of
-     * items, then a column per property of the items. An item that expects a live row is not
+     * items, then a column per property of the items, then the notice. An item that expects a live row is not
      * inserted where there is none at all. */
     [STMT_COMMIT] = {"respgres_commit",
         "WITH " GUARD ", w AS (INSERT INTO @.entries AS e (" ENTRY_COLUMNS ") "
@@ -119,7 +129,7 @@ static const struct statement table[STATEMENT_COUNT] = {
         "WHEN 2 THEN NOT " LIVE("e") " "
         "ELSE e.value_version = excluded.value_version AND " LIVE("e") " END "
         "RETURNING e.batch_item AS item, e.version) "
-        RECORD_OUTCOME, 14},
+        RECORD_OUTCOME("$15"), 15},
 
     /* A batch that expects nothing of any row (plain SET, SETEX, MSET): nothing in it can be refused,
      * so the outcome is known before the rows are written, and the lane's row is written first. */
@@ -136,10 +146,12 @@ static const struct statement table[STATEMENT_COUNT] = {
         "RETURNING e.batch_item AS item, e.version) "
         "SELECT (SELECT batch_time FROM lane), NULL::int4[], "
         "array_agg(w.item & 1048575) FILTER (WHERE w.version <> " ITEM_VERSION("w.item") "), "
-        "array_agg(w.version) FILTER (WHERE w.version <> " ITEM_VERSION("w.item") ") FROM w", 14},
+        "array_agg(w.version) FILTER (WHERE w.version <> " ITEM_VERSION("w.item") "), "
+        TELL("$15") " FROM w", 15},
 
     /* The same for a single row, what a client waits for that has PostgreSQL to itself: no arrays, and
-     * a smaller plan, so about a fifth less time. Parameters: guard, stamp, then the properties of the item. */
+     * a smaller plan, so about a fifth less time. Parameters: guard, stamp, then the properties of the item, then the
+     * notice. */
     [STMT_COMMIT_ONE] = {"respgres_commit_one",
         "WITH lane AS (UPDATE @.lanes SET stamp = $5::int8, batch_time = statement_timestamp(), "
         "accepted = NULL WHERE slot = $1 AND incarnation = $2 AND lane = $3 AND epoch = $4 "
@@ -156,7 +168,7 @@ static const struct statement table[STATEMENT_COUNT] = {
         "created_at = CASE WHEN " LIVE("e") " THEN e.created_at ELSE excluded.created_at END, "
         "updated_at = excluded.updated_at "
         "RETURNING updated_at, NULL::int4[], CASE WHEN version <> $5 THEN ARRAY[0] END, "
-        "CASE WHEN version <> $5 THEN ARRAY[version] END", 12},
+        "CASE WHEN version <> $5 THEN ARRAY[version] END, " TELL("$13"), 13},
 
     /* A batch with multi-key or check-only groups is three statements in one transaction. The
      * first keeps FLUSH and SWAPDB out, so that the other two see the same spaces. */
@@ -178,7 +190,7 @@ static const struct statement table[STATEMENT_COUNT] = {
 
     /* The third, on a fresh snapshot, checks every item and writes the groups that pass whole.
      * $15 = group of each item, $16 = 1 for items that are only checked, $17 = what is expected,
-     * $18 = the space in which a watched key was seen absent. */
+     * $18 = the space in which a watched key was seen absent, $19 = the notice. */
     [STMT_COMMIT_CHECKED] = {"respgres_commit_checked",
         "WITH " GUARD ", c AS MATERIALIZED (SELECT r.*, " SPACES "[r.db + 1] AS space, "
         "CASE r.expect WHEN 0 THEN true "
@@ -201,7 +213,7 @@ static const struct statement table[STATEMENT_COUNT] = {
         "WHERE r.only_check = 0 AND r.grp <> ALL (ARRAY(SELECT c.grp FROM c WHERE NOT c.ok)) "
         ON_CONFLICT_SET
         "RETURNING e.batch_item AS item, e.version) "
-        RECORD_OUTCOME, 18},
+        RECORD_OUTCOME("$19"), 19},
 
     /* Which of these keys can be locked right now? Parameters: db int4[], key bytea[]. Returns the
      * ordinals of those that somebody else holds. */
@@ -286,7 +298,7 @@ static const struct statement table[STATEMENT_COUNT] = {
         "(SELECT coalesce(max(o.slot), 0) + 1 FROM @.instances o)), $1, $2, $3::int, $4, 0 "
         "ON CONFLICT (slot) DO UPDATE SET incarnation = i.incarnation + 1, name = excluded.name, "
         "host = excluded.host, pid = excluded.pid, binary_version = excluded.binary_version, "
-        "started_at = clock_timestamp(), seen_at = clock_timestamp(), high_stamp = greatest("
+        "started_at = clock_timestamp(), seen_at = clock_timestamp(), caching = false, high_stamp = greatest("
         "i.high_stamp, (SELECT max(l.stamp) FROM @.lanes l WHERE l.slot = i.slot)) "
         "RETURNING slot, incarnation, high_stamp), "
         "fenced AS (UPDATE @.lanes l SET epoch = l.epoch + 1 FROM claimed c "
@@ -315,9 +327,40 @@ static const struct statement table[STATEMENT_COUNT] = {
         "UPDATE @.instances SET seen_at = clock_timestamp(), high_stamp = greatest(high_stamp, "
         "$3::int8) WHERE slot = $1::int AND incarnation = $2::int8", 3},
 
+    /* An instance that has not been seen for the lease ($1 seconds) need not be told any more; it will
+     * notice that before it trusts its memory again. */
+    [STMT_FORGET_CACHING] = {"respgres_forget_caching",
+        "UPDATE @.instances SET caching = false WHERE caching "
+        "AND seen_at < clock_timestamp() - make_interval(secs => $1::float8)", 1},
+
+    [STMT_LISTEN] = {"respgres_listen", "LISTEN @!", 0},
+
+    [STMT_START_CACHING] = {"respgres_start_caching",
+        "UPDATE @.instances SET caching = true WHERE slot = $1::int4 AND incarnation = $2::int8", 2},
+
+    /* Transactions that may be writing without having seen that mark: they hold a lock on one of the
+     * tables since before their statement's snapshot. */
+    [STMT_OLDER_WRITERS] = {"respgres_older_writers",
+        "SELECT array_agg(DISTINCT l.virtualtransaction) FROM pg_locks l "
+        "WHERE l.locktype = 'relation' AND l.relation IN ('@.entries'::regclass, '@.spaces'::regclass) "
+        "AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) "
+        "AND l.mode NOT IN ('AccessShareLock', 'RowShareLock') "
+        "AND l.pid IS DISTINCT FROM pg_backend_pid()", 0},
+
+    /* Which of them have not ended? */
+    [STMT_OLDER_WRITERS_LEFT] = {"respgres_older_writers_left",
+        "SELECT array_agg(DISTINCT l.virtualtransaction) FROM pg_locks l "
+        "WHERE l.locktype = 'relation' AND l.relation IN ('@.entries'::regclass, '@.spaces'::regclass) "
+        "AND l.virtualtransaction = ANY ($1::text[])", 1},
+
+    /* No row if this instance is not marked any more. */
+    [STMT_PING] = {"respgres_ping",
+        "SELECT pg_notify('@#', $1) FROM @.instances i "
+        "WHERE i.slot = $2::int4 AND i.incarnation = $3::int8 AND i.caching", 3},
+
     /* On a clean stop: free for the next to start. */
     [STMT_RELEASE_SLOT] = {"respgres_release_slot",
-        "UPDATE @.instances SET seen_at = '-infinity', high_stamp = greatest(high_stamp, $3::int8) "
+        "UPDATE @.instances SET seen_at = '-infinity', caching = false, high_stamp = greatest(high_stamp, $3::int8) "
         "WHERE slot = $1::int AND incarnation = $2::int8", 3},
 
     /* The next $3 rows behind cursor $2 of database $1. LIMIT counts rows that are scanned; what is
@@ -352,7 +395,8 @@ static const struct statement table[STATEMENT_COUNT] = {
         "AND l.x IS NOT NULL ORDER BY s.db FOR UPDATE OF s), "
         "gone AS (INSERT INTO @.abandoned_spaces (space) SELECT space FROM old), "
         "new AS (UPDATE @.spaces s SET space = nextval('@.space_seq') FROM old "
-        "WHERE s.db = old.db RETURNING 1) SELECT count(*) FROM new", 3},
+        "WHERE s.db = old.db RETURNING 1) SELECT count(*), "
+        "(SELECT pg_notify('@#', '*') WHERE " CACHING ") FROM new", 3},
 
     [STMT_SWAP] = {"respgres_swap",
         "WITH l AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtext('respgres.spaces'), "
@@ -363,7 +407,7 @@ static const struct statement table[STATEMENT_COUNT] = {
         "AND l.x IS NOT NULL ORDER BY s.db FOR UPDATE OF s) x), "
         "new AS (UPDATE @.spaces s SET space = CASE s.db WHEN $2::int4 THEN o.second ELSE o.first END "
         "FROM both_dbs o WHERE s.db IN ($2::int4, $3::int4) AND $2::int4 <> $3::int4 RETURNING 1) "
-        "SELECT count(*) FROM new", 3},
+        "SELECT count(*), (SELECT pg_notify('@#', '*') WHERE " CACHING ") FROM new", 3},
 
     /* One small batch of due rows; whoever gets the lock is the sweeper. Purges what expired more
      * than $2 seconds ago, tombstones older than $3 seconds, placeholders; moves the others' slot
@@ -440,12 +484,15 @@ static void append_quoted_name(struct buf *out, const char *name)
 void statement_expand(struct buf *out, const char *text, const char *schema)
 {
     for (const char *p = text; *p != '\0'; p++) {
-        if (p[0] != '@' || (p[1] != '.' && p[1] != '!')) {
+        if (p[0] != '@' || p[1] == '\0' || strchr(".!#", p[1]) == NULL) {
             buf_append(out, p, 1);
             continue;
         }
         p++;
-        append_quoted_name(out, schema);
+        if (*p == '#') /* its characters are checked: no quote can be among them */
+            buf_append_cstr(out, schema);
+        else
+            append_quoted_name(out, schema);
         if (*p == '.')
             buf_append_cstr(out, ".");
     }

@@ -1,5 +1,6 @@
 /* statements: every SQL statement respgres sends, in one table by name. Nothing else in the code
- * knows SQL. `@.` in a text stands for the schema's quoted name and a dot, `@!` for the name alone. */
+ * knows SQL. `@.` in a text stands for the schema's quoted name and a dot, `@!` for the name alone,
+ * `@#` for the name within a string constant. */
 #ifndef RESPGRES_STORE_POSTGRES_STATEMENTS_H
 #define RESPGRES_STORE_POSTGRES_STATEMENTS_H
 
@@ -31,6 +32,12 @@ enum statement_id {
     STMT_CLAIM_LANE,
     STMT_TERMINATE_LANE,
     STMT_HEARTBEAT,
+    STMT_FORGET_CACHING,
+    STMT_LISTEN,
+    STMT_START_CACHING,
+    STMT_OLDER_WRITERS,
+    STMT_OLDER_WRITERS_LEFT,
+    STMT_PING,
     STMT_RELEASE_SLOT,
     STMT_SCAN,
     STMT_KEYS,
@@ -54,7 +61,7 @@ struct statement {
 
 const struct statement *statement_get(enum statement_id id);
 
-/* Appends `text` with `@.` and `@!` replaced; NUL-terminated behind the length. */
+/* Appends `text` with `@.`, `@!` and `@#` replaced; NUL-terminated behind the length. */
 void statement_expand(struct buf *out, const char *text, const char *schema);
 
 /* How an item of a commit batch is encoded into one int4 (entries.batch_item): position, what is

@@ -45,7 +45,7 @@ static void on_vacuumed(void *arg, struct lane *l, PGresult **results, int n)
 
 void vacuum_pump(struct pg_store *s)
 {
-    struct link *k = &s->links[s->nlinks - 1];
+    struct link *k = store_bulk_link(s);
     if (!is_due(s))
         return;
     if (!k->wanted) {

@@ -75,8 +75,15 @@ CREATE TABLE @.instances (
     binary_version  text NOT NULL,
     started_at      timestamptz NOT NULL DEFAULT now(),
     seen_at         timestamptz NOT NULL DEFAULT now(),
-    high_stamp      bigint NOT NULL DEFAULT 0
+    high_stamp      bigint NOT NULL DEFAULT 0,
+    caching         boolean NOT NULL DEFAULT false       -- reads from memory: tell it what is written
 ) WITH (fillfactor = 50);
+CREATE INDEX instances_caching ON @.instances (slot) WHERE caching;
+
+-- For people: the instances that have been seen in the last half minute.
+CREATE VIEW @.fleet AS
+    SELECT slot, name, host, pid, binary_version, caching, started_at, seen_at
+    FROM @.instances WHERE seen_at > clock_timestamp() - interval '30 seconds';
 
 -- One row per commit lane: the outcome of its last batch. A batch counts if and only if its stamp
 -- stands here; `accepted` lists its items that were applied, NULL = all of them.
@@ -92,6 +99,35 @@ CREATE TABLE @.lanes (
     PRIMARY KEY (slot, incarnation, lane)
 ) WITH (fillfactor = 10, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0);
 
+-- Tells instances that read from memory that a key was written by SQL. A transaction with a snapshot of
+-- its own may not see that there is one: it always tells.
+CREATE FUNCTION @.bucket_code(key bytea) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    alphabet CONSTANT text := 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
+    h bigint := 2166136261; -- FNV-1a, folded to 18 bits
+BEGIN
+    FOR i IN 0 .. octet_length(key) - 1 LOOP
+        h := ((h # get_byte(key, i)) * 16777619) & 4294967295;
+    END LOOP;
+    h := (h # (h >> 18)) & 262143;
+    RETURN substr(alphabet, (h >> 12)::int + 1, 1) || substr(alphabet, (h >> 6 & 63)::int + 1, 1) ||
+           substr(alphabet, (h & 63)::int + 1, 1);
+END $$;
+CREATE FUNCTION @.tell_written(key bytea) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' OR
+       EXISTS (SELECT FROM @.instances WHERE caching) THEN
+        PERFORM pg_notify('@#', 'k000' || @.bucket_code(key));
+    END IF;
+END $$;
+CREATE FUNCTION @.entries_truncated() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('@#', '*');
+    RETURN NULL;
+END $$;
+CREATE TRIGGER entries_truncated AFTER TRUNCATE ON @.entries
+    EXECUTE FUNCTION @.entries_truncated();
+
 -- Writes by people. Our own writes always move `version`, so these triggers cost them a comparison.
 CREATE FUNCTION @.entry_updated() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -102,6 +138,7 @@ BEGIN
     NEW.updated_at := clock_timestamp();
     NEW.expire_slot := least(OLD.expire_slot, @.slot_of(NEW.expires_at),
         CASE WHEN NEW.value IS NULL THEN @.slot_of(clock_timestamp()) END);
+    PERFORM @.tell_written(NEW.key);
     RETURN NEW;
 END $$;
 CREATE TRIGGER entry_updated BEFORE UPDATE ON @.entries FOR EACH ROW
@@ -117,6 +154,7 @@ BEGIN
         VALUES (OLD.space, OLD.key, NULL, greatest(@.stamp(), ((OLD.version >> 10) + 1) << 10), 0,
                 @.slot_of(clock_timestamp()))
         ON CONFLICT (space, key) DO NOTHING;
+        PERFORM @.tell_written(OLD.key);
     END IF;
     RETURN NULL;
 END $$;
