@@ -126,6 +126,15 @@ def test_the_state_is_in_info(lab, database):
     assert database.execute("SELECT name, caching FROM respgres.fleet ORDER BY slot") == [
         (strict.client().info("server")["instance_name"], False),
         (server.client().info("server")["instance_name"], True)]
+    names = {i.client().info("server")["instance_name"] for i in (strict, server)}
+
+    def fleet():
+        found = stats(strict)
+        return {found[f"postgres_instance-{slot}"]["name"] for slot in (1, 2)
+                if f"postgres_instance-{slot}" in found}
+
+    wait_until(lambda: fleet() == names, 10, "INFO shows the fleet")
+    assert stat(strict, "postgres_instances") == 2
     server.client().config_set("cached-max-lag", 100)
     wait_until(lambda: stat(server, "postgres_cached_max_lag_us") == 100000)
 

@@ -118,6 +118,7 @@ def test_links_lead_somewhere():
 @pytest.mark.rows
 def test_the_fields_of_info_postgres_are_documented(lab, database):
     client = lab.respgres(database, consistency="cached").client()
+    wait_until(lambda: "postgres_instances" in client.info("postgres"))
     fields = {re.sub(r"-\d+$", "-N", name) for name in client.info("postgres")}
     documented = re.findall(r"^\| `(postgres_[\w-]+)` \|", read("docs/operations.md"), re.MULTILINE)
     assert sorted(documented) == sorted(fields)

@@ -10,7 +10,7 @@ import redis
 from harness import wait_until
 from rules import (  # noqa: F401
     NIL, OK, Holder, Threads, as_key, behind, bulk, lanes, number, pair, row,
-    send, stat, update, waiting_for_locks)
+    seconds, send, stat, update, waiting_for_locks)
 
 pytestmark = pytest.mark.rows
 
@@ -356,6 +356,39 @@ def test_d32_one_instance_sweeps(lab, database):
     assert database.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
                             " AND database = (SELECT oid FROM pg_database"
                             " WHERE datname = current_database())")[0][0] <= 1
+
+
+def test_the_sweeper_is_replaced_when_it_dies(lab, database):
+    """The lock goes with the transaction: the others go on within seconds."""
+    servers = [lab.respgres(database, sweep_interval=200) for _ in range(2)]
+    database.execute(
+        "INSERT INTO respgres.entries (key, value, expires_at, expire_slot)"
+        " SELECT ('gone' || g)::bytea, 'v', now() - interval '1 h', 0 FROM generate_series(1, 30000) g")
+
+    def left():
+        return database.execute("SELECT count(*) FROM respgres.entries")[0][0]
+
+    wait_until(lambda: left() < 30000, 5, "somebody sweeps")
+    sweeper = max(servers, key=lambda server: stat(server, "postgres_swept_rows"))
+    sweeper.kill9()
+    took, _ = seconds(lambda: wait_until(lambda: left() == 0, 20, "the other goes on"))
+    other = next(server for server in servers if server is not sweeper)
+    assert stat(other, "postgres_swept_rows") > 0
+    print(f"{took:.1f} s")
+
+
+def test_a_long_sweep_interval_keeps_nothing_else_back(lab, database):
+    """The heartbeat that keeps the slot goes on, and a shorter interval counts at once."""
+    server = lab.respgres(database, sweep_interval=3_600_000)
+    seen = "SELECT seen_at FROM respgres.instances"
+    for _ in range(2):  # the first may come with the first sweep
+        before = database.execute(seen)
+        wait_until(lambda b=before: database.execute(seen) != b, 10, "a heartbeat")
+    database.execute("INSERT INTO respgres.entries (key, value, expires_at, expire_slot)"
+                     " VALUES ('gone', 'v', now() - interval '1 h', 0)")
+    assert database.execute("SELECT count(*) FROM respgres.entries") == [(1,)]
+    server.client().config_set("sweep-interval", 100)
+    wait_until(lambda: database.execute("SELECT count(*) FROM respgres.entries") == [(0,)], 5)
 
 
 def test_the_sweeper_does_not_take_what_is_written_meanwhile(lab, database):

@@ -241,7 +241,7 @@ static void prepare_queries(struct link *k)
     static const enum statement_id ids[] = {
         STMT_SCAN,  STMT_KEYS,  STMT_DBSIZE,          STMT_KEYSPACE, STMT_FLUSH,       STMT_SWAP,
         STMT_SWEEP, STMT_SWEEP_ABANDONED, STMT_HEARTBEAT, STMT_RELEASE_SLOT, STMT_FIND_LOCKED,
-        STMT_FORGET_CACHING,
+        STMT_FORGET_CACHING, STMT_FLEET,
         STMT_OLDEST_XMIN, STMT_TABLE_SIZE, STMT_SHORT_WAIT, STMT_TRY_LOCK, STMT_ADVANCE_SEQUENCE};
     lane_begin(k->lane);
     prepare(k, ids, sizeof(ids) / sizeof(ids[0]));

@@ -106,6 +106,8 @@ struct pg_store {
     struct store_query **queries_tail;
     struct timer *housekeeping;
     bool sweep_due;
+    bool sweep_again;        /* at once: the last one has left something */
+    int64_t swept_us;        /* when the last one was due (clock_mono_us) */
     /* Large values rewritten since the last VACUUM, in bytes as PostgreSQL may store them; and the
      * size of the table with TOAST and indexes, as of the last sweep. */
     int64_t rewritten_bytes;
@@ -124,6 +126,7 @@ struct pg_store {
     uint64_t swept;
     int64_t oldest_xmin_age;
     uint64_t lost_connections;
+    struct buf fleet;        /* INFO's lines about the instances, as of the last heartbeat */
 };
 
 /* ---- postgres.c ---- */

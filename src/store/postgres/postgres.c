@@ -273,6 +273,7 @@ static void pg_free(struct store *base)
     mem_free(s->links);
     listen_free(s);
     buf_release(&s->notice);
+    buf_release(&s->fleet);
     timer_free(s->housekeeping);
     for (int i = 0; i < STATEMENT_COUNT; i++)
         buf_release(&s->texts[i]);
@@ -381,6 +382,7 @@ static void pg_info(struct store *base, struct buf *out)
                    (unsigned long long)lane_connects(k->lane));
     }
     listen_info(s, out);
+    buf_append_bytes(out, buf_bytes(&s->fleet));
     info_ops(out, "postgres_read", &s->reads);
     info_ops(out, "postgres_commit", &s->commits);
     buf_printf(out, "postgres_rejected_items:%llu\r\n", (unsigned long long)s->rejected_items);

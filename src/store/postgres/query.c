@@ -14,7 +14,9 @@
 enum {
     QUERY_TIMEOUT_US = 60 * 1000 * 1000,
     HEARTBEAT_US = 5 * 1000 * 1000,
+    TICK_US = 1000 * 1000,
     SWEEP_ROWS = 500,
+    SWEEP_PAUSE_US = 20 * 1000,
     PURGE_AFTER_S = 60, /* longer than any statement that may still look at the row */
 };
 
@@ -243,6 +245,18 @@ static void on_released(void *arg, struct lane *l, PGresult **results, int n)
     k->store->slot_released = true;
 }
 
+static void take_fleet(struct pg_store *s, const PGresult *r)
+{
+    buf_reset(&s->fleet, 0);
+    buf_printf(&s->fleet, "postgres_instances:%d\r\n", PQntuples(r));
+    for (int i = 0; i < PQntuples(r); i++)
+        buf_printf(&s->fleet,
+                   "postgres_instance-%s:name=%s,host=%s,pid=%s,version=%s,reads=%s,seen_ms_ago=%s\r\n",
+                   PQgetvalue(r, i, 0), PQgetvalue(r, i, 1), PQgetvalue(r, i, 2),
+                   PQgetvalue(r, i, 3), PQgetvalue(r, i, 4), PQgetvalue(r, i, 5),
+                   PQgetvalue(r, i, 6));
+}
+
 static void on_heartbeat(void *arg, struct lane *l, PGresult **results, int n)
 {
     struct link *k = arg;
@@ -255,6 +269,7 @@ static void on_heartbeat(void *arg, struct lane *l, PGresult **results, int n)
     } else if (strcmp(PQcmdTuples(results[0]), "0") == 0) {
         slot_lost(k->store);
     } else {
+        take_fleet(k->store, results[n - 1]);
         query_pump(k->store);
     }
 }
@@ -284,8 +299,10 @@ static void on_swept(void *arg, struct lane *l, PGresult **results, int n)
         s->table_bytes = pg_int8(PQgetvalue(results[3], 0, 0));
         /* More is waiting: go on soon, but leave room for the others in between. */
         if ((rows == SWEEP_ROWS || pg_int8(PQgetvalue(abandoned, 0, 1)) == SWEEP_ROWS) &&
-            !s->stopping)
-            timer_set(s->housekeeping, 20000);
+            !s->stopping) {
+            s->sweep_again = true;
+            timer_set(s->housekeeping, SWEEP_PAUSE_US);
+        }
     }
     query_pump(s);
 }
@@ -348,6 +365,8 @@ static void send_identity(struct pg_store *s, struct link *k, enum statement_id 
         params_reset(&k->params);
         params_text(&k->params, lease_seconds);
         lane_add(k->lane, statement_get(STMT_FORGET_CACHING)->name, &k->params, true);
+        params_reset(&k->params);
+        lane_add(k->lane, statement_get(STMT_FLEET)->name, &k->params, false);
     }
     lane_submit(k->lane, store_timeout_us(s) * 4, done);
 }
@@ -378,17 +397,23 @@ void query_pump(struct pg_store *s)
     }
 }
 
+/* Wakes at least once a second: a long sweep-interval neither keeps the heartbeat back nor outlives
+ * a shorter one that is set later. */
 static void on_housekeeping(void *arg)
 {
     struct pg_store *s = arg;
     int64_t now = clock_mono_us();
+    int64_t interval = s->config->sweep_interval_ms * 1000;
     if (s->booted && now >= s->next_heartbeat_us) {
         s->heartbeat_due = true;
         s->next_heartbeat_us = now + HEARTBEAT_US;
     }
-    s->sweep_due = s->config->sweep_interval_ms > 0;
-    timer_set(s->housekeeping,
-              s->config->sweep_interval_ms > 0 ? s->config->sweep_interval_ms * 1000 : HEARTBEAT_US);
+    if (s->sweep_again || s->swept_us == 0 || now - s->swept_us >= interval) {
+        s->sweep_due = true;
+        s->sweep_again = false;
+        s->swept_us = now;
+    }
+    timer_set(s->housekeeping, interval < TICK_US ? interval : TICK_US);
     query_pump(s);
 }
 

@@ -333,6 +333,12 @@ static const struct statement table[STATEMENT_COUNT] = {
         "UPDATE @.instances SET caching = false WHERE caching "
         "AND seen_at < clock_timestamp() - make_interval(secs => $1::float8)", 1},
 
+    /* For INFO: the instances that live, as text. */
+    [STMT_FLEET] = {"respgres_fleet",
+        "SELECT f.slot, f.name, f.host, f.pid, f.binary_version, "
+        "CASE WHEN f.caching THEN 'cached' ELSE 'strict' END, "
+        "(extract(epoch FROM clock_timestamp() - f.seen_at) * 1000)::int8 FROM @.fleet f ORDER BY 1", 0},
+
     [STMT_LISTEN] = {"respgres_listen", "LISTEN @!", 0},
 
     [STMT_START_CACHING] = {"respgres_start_caching",
