@@ -162,6 +162,24 @@ int command_key_at(const struct command *c, int i)
     return c->first_key + i * c->key_step;
 }
 
+int command_key_specs(const struct command *c)
+{
+    if (c->first_key == 0)
+        return 0;
+    int n = 1;
+    for (const char *s = c->key_flags; *s != '\0'; s++)
+        n += *s == ';';
+    return n;
+}
+
+struct bytes command_key_spec_flags(const struct command *c, int i)
+{
+    const char *s = c->key_flags;
+    for (; i > 0; i--)
+        s = strchr(s, ';') + 1;
+    return bytes_of(s, strcspn(s, ";"));
+}
+
 /* Redis prints these as C strings: up to the first NUL, at most `max` bytes. */
 static int text_len(struct bytes s, int max)
 {

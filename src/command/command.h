@@ -100,7 +100,7 @@ struct command {
     const char *complexity;
     const char *summary;   /* our own words */
     const char *syntax;    /* arguments as in Redis' documentation: "key value [NX | XX] ..." */
-    const char *key_flags; /* of the key specification: words, "" without keys */
+    const char *key_flags; /* of the key specifications, separated by ';': words, "" without keys */
     const char *tips;      /* words */
 };
 
@@ -129,6 +129,10 @@ bool command_arity_ok(const struct command *c, int argc);
 int command_key_count(const struct command *c, int argc);
 /* Argument number of the i-th key. */
 int command_key_at(const struct command *c, int i);
+/* Key specifications of its row. Each is about one key, but the last is about all further ones. */
+int command_key_specs(const struct command *c);
+/* The flags of the i-th of them: words. */
+struct bytes command_key_spec_flags(const struct command *c, int i);
 
 /* The error for an unknown command, to the letter: name and a prefix of the arguments. */
 void command_reply_unknown(struct reply *r, int argc, const struct bytes *argv);

@@ -118,17 +118,20 @@ static void reply_flag_set(struct reply *r, uint32_t flags, const struct flag_na
     }
 }
 
-/* The next of a text's words separated by blanks; false at the end. */
-static bool word_next(const char **text, struct bytes *word)
+/* Takes the next of a text's words separated by blanks off its front; false at the end. */
+static bool word_next(struct bytes *text, struct bytes *word)
 {
-    const char *s = *text + strspn(*text, " ");
-    size_t len = strcspn(s, " ");
-    *word = bytes_of(s, len);
-    *text = s + len;
+    while (text->len > 0 && text->data[0] == ' ')
+        *text = bytes_of(text->data + 1, text->len - 1);
+    size_t len = 0;
+    while (len < text->len && text->data[len] != ' ')
+        len++;
+    *word = bytes_of(text->data, len);
+    *text = bytes_of(text->data + len, text->len - len);
     return len > 0;
 }
 
-static size_t word_count(const char *text)
+static size_t word_count(struct bytes text)
 {
     size_t n = 0;
     struct bytes word;
@@ -139,9 +142,10 @@ static size_t word_count(const char *text)
 
 static void reply_tips(struct reply *r, const struct command *c)
 {
-    reply_set(r, word_count(c->tips));
+    struct bytes tips = bytes_cstr(c->tips);
+    reply_set(r, word_count(tips));
     struct bytes word;
-    for (const char *text = c->tips; word_next(&text, &word);)
+    while (word_next(&tips, &word))
         reply_bulk(r, word);
 }
 
@@ -152,6 +156,14 @@ static void reply_word_as_status(struct reply *r, struct bytes word)
     memcpy(text, word.data, word.len);
     text[word.len] = '\0';
     reply_status(r, text);
+}
+
+static void reply_words_as_statuses(struct reply *r, struct bytes words)
+{
+    reply_set(r, word_count(words));
+    struct bytes word;
+    while (word_next(&words, &word))
+        reply_word_as_status(r, word);
 }
 
 /* Remarks some key specifications carry. */
@@ -170,13 +182,15 @@ static void reply_int_field(struct reply *r, const char *name, int64_t v)
     reply_int(r, v);
 }
 
-/* Keys are found by position in all our commands: one specification, or none. */
-static void reply_key_specs(struct reply *r, const struct command *c)
+/* The last key, relative to the first one, unless it counts from the end. */
+static int last_key_of_spec(const struct command *c, int spec)
 {
-    bool has = c->first_key != 0;
-    reply_set(r, has);
-    if (!has)
-        return;
+    bool is_last = spec == command_key_specs(c) - 1;
+    return !is_last ? 0 : c->last_key < 0 ? c->last_key : c->last_key - c->first_key - spec;
+}
+
+static void reply_key_spec(struct reply *r, const struct command *c, int spec)
+{
     const char *note = key_note(c);
     reply_map(r, note == NULL ? 3 : 4);
     if (note != NULL) {
@@ -184,10 +198,7 @@ static void reply_key_specs(struct reply *r, const struct command *c)
         reply_bulk_cstr(r, note);
     }
     reply_bulk_cstr(r, "flags");
-    reply_set(r, word_count(c->key_flags));
-    struct bytes word;
-    for (const char *text = c->key_flags; word_next(&text, &word);)
-        reply_word_as_status(r, word);
+    reply_words_as_statuses(r, command_key_spec_flags(c, spec));
 
     reply_bulk_cstr(r, "begin_search");
     reply_map(r, 2);
@@ -195,7 +206,7 @@ static void reply_key_specs(struct reply *r, const struct command *c)
     reply_bulk_cstr(r, "index");
     reply_bulk_cstr(r, "spec");
     reply_map(r, 1);
-    reply_int_field(r, "index", c->first_key);
+    reply_int_field(r, "index", c->first_key + spec);
 
     reply_bulk_cstr(r, "find_keys");
     reply_map(r, 2);
@@ -203,10 +214,18 @@ static void reply_key_specs(struct reply *r, const struct command *c)
     reply_bulk_cstr(r, "range");
     reply_bulk_cstr(r, "spec");
     reply_map(r, 3);
-    /* Relative to the first key, unless it counts from the end. */
-    reply_int_field(r, "lastkey", c->last_key < 0 ? c->last_key : c->last_key - c->first_key);
+    reply_int_field(r, "lastkey", last_key_of_spec(c, spec));
     reply_int_field(r, "keystep", c->key_step);
     reply_int_field(r, "limit", 0);
+}
+
+/* Keys are found by position in all our commands. */
+static void reply_key_specs(struct reply *r, const struct command *c)
+{
+    int n = command_key_specs(c);
+    reply_set(r, (size_t)n);
+    for (int i = 0; i < n; i++)
+        reply_key_spec(r, c, i);
 }
 
 static void reply_info(struct reply *r, const struct command *c);
@@ -323,16 +342,17 @@ static void command_list(int argc, const struct bytes *argv, struct reply *r)
     }
 }
 
-/* What a call does to its keys. SET's flags depend on GET being among its options. */
-static const char *call_key_flags(const struct command *c, int argc, const struct bytes *argv)
+/* What a call does to its i-th key. SET's flags depend on GET being among its options. */
+static struct bytes call_key_flags(const struct command *c, int argc, const struct bytes *argv, int i)
 {
+    int specs = command_key_specs(c);
     if (c->id != CMD_SET)
-        return c->key_flags;
-    for (int i = 3; i < argc; i++) {
-        if (bytes_ieq(argv[i], "get"))
-            return "RW access update";
+        return command_key_spec_flags(c, i < specs ? i : specs - 1);
+    for (int at = 3; at < argc; at++) {
+        if (bytes_ieq(argv[at], "get"))
+            return BYTES_LIT("RW access update");
     }
-    return "OW update";
+    return BYTES_LIT("OW update");
 }
 
 /* GETKEYS and GETKEYSANDFLAGS; argv is that of the command asked about. */
@@ -351,18 +371,13 @@ static void command_getkeys(int argc, const struct bytes *argv, bool with_flags,
         return;
     }
     int n = command_key_count(c, argc);
-    const char *flags = call_key_flags(c, argc, argv);
     reply_array(r, (size_t)n);
     for (int i = 0; i < n; i++) {
         if (with_flags)
             reply_array(r, 2);
         reply_bulk(r, argv[command_key_at(c, i)]);
-        if (!with_flags)
-            continue;
-        reply_set(r, word_count(flags));
-        struct bytes word;
-        for (const char *text = flags; word_next(&text, &word);)
-            reply_word_as_status(r, word);
+        if (with_flags)
+            reply_words_as_statuses(r, call_key_flags(c, argc, argv, i));
     }
 }
 

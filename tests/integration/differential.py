@@ -560,20 +560,25 @@ class Generator:
             value = b"longer than that"  # or half a gigabyte would be made
         return [[self.case(b"SETRANGE"), self.key(), offset, value]]
 
+    def rename(self):
+        name = self.pick((b"RENAME", b"RENAME", b"RENAMENX"))
+        return [[self.case(name), self.key(), self.key()]]
+
     def position(self):
         if self.chance(0.85):
             return b"%d" % self.rng.randint(-70, 70)
         return self.pick(NUMBERS + NO_INTEGERS)
 
     FAMILIES = (read, read, read, write, write, several, several, pairs, set_for, set_options,
-                set_options, getex, expire, expire, persist, count, count, count_float, ranges)
+                set_options, getex, expire, expire, persist, count, count, count_float, ranges,
+                rename)
 
     # commands that fail
 
     ALL_DATA = (b"GET SET SETEX PSETEX SETNX GETSET GETDEL GETEX MGET MSET MSETNX APPEND STRLEN "
                 b"INCR DECR INCRBY DECRBY INCRBYFLOAT DEL UNLINK EXISTS TYPE TOUCH EXPIRE "
                 b"PEXPIRE EXPIREAT PEXPIREAT TTL PTTL EXPIRETIME PEXPIRETIME PERSIST GETRANGE "
-                b"SUBSTR SETRANGE").split()
+                b"SUBSTR SETRANGE RENAME RENAMENX").split()
     ARITY_ONLY = (b"ECHO SELECT KEYS SCAN DBSIZE SWAPDB MULTI EXEC DISCARD WATCH UNWATCH TIME "
                   b"AUTH CLIENT CONFIG SLOWLOG RESET").split()
 

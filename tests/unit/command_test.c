@@ -471,6 +471,41 @@ static void far_times_are_cut(void)
     world_release(&w);
 }
 
+/* --- names --- */
+
+static void keys_are_renamed(void)
+{
+    static const struct expectation rows[] = {
+        {"RENAME k n", "-ERR no such key"},
+        {"RENAMENX k k", "-ERR no such key"},
+        {"MSET k 1 taken 2", "+OK"},
+        {"RENAMENX k taken", ":0"},
+        {"RENAMENX k k", ":0"},
+        {"RENAMENX k n", ":1"},
+        {"EXPIRE taken 9", ":1"},
+        {"RENAME n taken", "+OK"},
+        {"TTL taken", ":-1"},
+        {"MGET k n taken", "*3\r\n$-1\r\n$-1\r\n$1\r\n1"},
+        {"EXPIRE taken 9", ":1"},
+        {"SET n ~", "+OK"},
+        {"RENAME taken n", "+OK"},
+        {"TTL n", ":9"},
+        {"GET n", "$1\r\n1"},
+    };
+    struct world w;
+    world_init(&w);
+    EXPECT_ALL(&w, rows);
+    EXPECT_CSTR(run(&w, "RENAME n n"), "+OK\r\n");
+    EXPECT_INT(w.change, KEY_UNCHANGED);
+    /* A time to live that has not begun goes along as it is. */
+    EXPECT_CSTR(run_all(&w, "SET k v EX 10; RENAME k l; PTTL l; RENAME l k; EXISTS k l; PTTL k"),
+                "+OK\r\n+OK\r\n:10000\r\n+OK\r\n:1\r\n:10000\r\n");
+    EXPECT_INT(w.expiry.kind, EXPIRY_RELATIVE);
+    w.now_ms += 10000;
+    EXPECT_CSTR(run(&w, "RENAME k l"), "-ERR no such key\r\n");
+    world_release(&w);
+}
+
 /* --- runs --- */
 
 static void changes_are_told(void)
@@ -701,6 +736,9 @@ static void command_describes_commands(void)
         {"COMMAND COUNT x", "-ERR wrong number of arguments for 'command|count' command"},
         {"COMMAND GETKEYS MSET a 1 b 2", "*2\r\n$1\r\na\r\n$1\r\nb"},
         {"COMMAND GETKEYS nosuch x", "-ERR Invalid command specified"},
+        {"COMMAND GETKEYSANDFLAGS RENAME a b",
+         "*2\r\n*2\r\n$1\r\na\r\n*3\r\n+RW\r\n+access\r\n+delete\r\n"
+         "*2\r\n$1\r\nb\r\n*2\r\n+OW\r\n+update"},
         {"COMMAND GETKEYS CONFIG nosuch", "-ERR Invalid command specified"},
         {"COMMAND GETKEYS PING x", "-ERR The command has no key arguments"},
         {"COMMAND GETKEYS GET a b", "-ERR Invalid number of arguments specified for command"},
@@ -833,7 +871,7 @@ static void syntax_is_parsed(void)
 
 TEST_MAIN(TEST(strings_are_set_and_read), TEST(strings_are_changed_in_part),
           TEST(numbers_are_counted), TEST(bad_options_are_refused), TEST(keys_expire),
-          TEST(past_times_remove), TEST(expiry_conditions_compare), TEST(far_times_are_cut),
+          TEST(past_times_remove), TEST(expiry_conditions_compare), TEST(far_times_are_cut), TEST(keys_are_renamed),
           TEST(changes_are_told), TEST(blind_calls_are_recognised),
           TEST(a_transaction_sees_its_own_changes), TEST(nulls_differ_under_resp3),
           TEST(the_table_is_consistent), TEST(keys_are_found), TEST(unknown_commands_are_named),
