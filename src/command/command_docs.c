@@ -10,12 +10,16 @@ static const char *group_name(enum command_group group)
     switch (group) {
     case GROUP_STRING:
         return "string";
+    case GROUP_BITMAP:
+        return "bitmap";
     case GROUP_GENERIC:
         return "generic";
     case GROUP_CONNECTION:
         return "connection";
     case GROUP_SERVER:
         return "server";
+    case GROUP_CLUSTER:
+        return "cluster";
     case GROUP_TRANSACTIONS:
         return "transactions";
     }
@@ -31,6 +35,10 @@ static const char *arg_type(const struct command *c, struct bytes name)
     } types[] = {
         {"key", "key"},
         {"newkey", "key"},
+        {"source", "key"},
+        {"destination", "key"},
+        {"destination-db", "integer"},
+        {"db", "integer"},
         {"pattern", "pattern"},
         {"unix-time-seconds", "unix-time"},
         {"unix-time-milliseconds", "unix-time"},

@@ -25,6 +25,7 @@ static const struct flag_name flag_names[] = {
     {CF_SKIP_SLOWLOG, "skip_slowlog"},
     {CF_FAST, "fast"},
     {CF_NO_AUTH, "no_auth"},
+    {CF_NO_ASYNC_LOADING, "no_async_loading"},
     {CF_NO_MULTI, "no_multi"},
     {CF_ALLOW_BUSY, "allow_busy"},
 };
@@ -45,6 +46,7 @@ enum {
     CAT_DANGEROUS = 1 << 9,
     CAT_CONNECTION = 1 << 10,
     CAT_TRANSACTION = 1 << 11,
+    CAT_BITMAP = 1 << 12,
 };
 
 static const struct flag_name category_names[] = {
@@ -52,6 +54,7 @@ static const struct flag_name category_names[] = {
     {CAT_READ, "@read"},
     {CAT_WRITE, "@write"},
     {CAT_STRING, "@string"},
+    {CAT_BITMAP, "@bitmap"},
     {CAT_PUBSUB, "@pubsub"},
     {CAT_ADMIN, "@admin"},
     {CAT_FAST, "@fast"},
@@ -71,6 +74,8 @@ static uint32_t group_category(const struct command *c)
     switch (c->group) {
     case GROUP_STRING:
         return CAT_STRING;
+    case GROUP_BITMAP:
+        return CAT_BITMAP;
     case GROUP_GENERIC:
         return CAT_KEYSPACE;
     case GROUP_CONNECTION:
@@ -78,6 +83,7 @@ static uint32_t group_category(const struct command *c)
     case GROUP_TRANSACTIONS:
         return CAT_TRANSACTION;
     case GROUP_SERVER:
+    case GROUP_CLUSTER:
         return 0;
     }
     check_failed("command group", __FILE__, __LINE__);

@@ -14,6 +14,9 @@ Compared other than byte for byte (see Normaliser):
   TTL PTTL EXPIRETIME PEXPIRETIME   within 2 seconds, and any two times beyond the year 280,000 are
                                     equal: respgres stores nothing later than PostgreSQL can
   HELLO                             but for id and version
+  RANDOMKEY                         nil, or not
+  OBJECT                            of values that were just set; of IDLETIME
+                                    and REFCOUNT the kind of reply only
   TIME INFO CLIENT ID|INFO|LIST     the kind of reply only
 Never sent: what differs by design (COMMAND COUNT and the whole COMMAND LIST, CONFIG GET of options
 there are, SLOWLOG GET, MONITOR).
@@ -209,6 +212,10 @@ class Normaliser:
             return self.same_time(self.TIMES[name], int(a[1]), int(b[1]))
         if name == b"keys":
             return sorted(a[1]) == sorted(b[1])
+        if name == b"randomkey":
+            return True  # some key, or none: nil has been told apart above
+        if [x.lower() for x in cmd[:2]] in ([b"object", b"idletime"], [b"object", b"refcount"]):
+            return a[0] == b[0] == ":"  # a queued SET holds a reference
         if name == b"hello":
             return self.without(a[1]) == self.without(b[1])
         return False
@@ -365,7 +372,9 @@ SPECIAL_FLOATS = [b"inf", b"-inf", b"+infinity", b"1e4932", b"-1e4932", b"1e300"
 VALUES = [b"", b"v", b"value", b"\x00", b"\x00\x01\x02\xff", b"\xf0\x9f\x92\xbe", b"\r\n",
           b"{\"a\": 1}", b"\x80\x04}\x94.", b"hello world", b"  7", b"3.0", b"not a number"]
 
-UNKNOWN = [b"FOO", b"gett", b"SETX", b"se", b"", b"\x00GET", b"GET\x00", b"no\r\nsuch", b"x" * 200,
+# Not "GET\0": that is GET to a redis-server whose hash of commands, seeded by chance, has both in one
+# bucket.
+UNKNOWN = [b"FOO", b"gett", b"SETX", b"se", b"", b"\x00GET", b"no\r\nsuch", b"x" * 200,
            b"caf\xc3\xa9", b"client|id", b"config|get", b"get ", b"hgetall2", b"*1", b"\xff"]
 
 TIME_COMMANDS = (b"EXPIRE", b"PEXPIRE", b"EXPIREAT", b"PEXPIREAT")
@@ -564,6 +573,31 @@ class Generator:
         name = self.pick((b"RENAME", b"RENAME", b"RENAMENX"))
         return [[self.case(name), self.key(), self.key()]]
 
+    def db(self):
+        if self.chance(0.85):
+            return b"%d" % self.rng.randrange(self.dbs)
+        return self.pick([b"-1", b"16", b"100000", b"4294967296", b"2147483648"] + NO_INTEGERS)
+
+    def copy(self):
+        if self.chance(0.3):
+            return [[self.case(b"MOVE"), self.key(), self.db()]]
+        args = []
+        for _ in range(self.pick((0, 0, 1, 1, 2, 3))):
+            args += self.pick(([self.case(b"REPLACE")], [self.case(b"DB"), self.db()],
+                               [self.case(b"DB"), self.db()], [b"DB"], [b"foo"], [b""]))
+        return [[self.case(b"COPY"), self.key(), self.key()] + args]
+
+    def describe(self):
+        """OBJECT: what is said of a value that was set a moment ago is the same."""
+        key = self.key()
+        if self.chance(0.3):
+            return [[b"OBJECT", self.pick((b"nosuch", b"ENCODING", b"FREQ", b"refcount"))],
+                    [b"OBJECT", b"ENCODING", key, key], [b"DEL", key],
+                    [b"OBJECT", self.pick((b"IDLETIME", b"FREQ", b"ENCODING", b"REFCOUNT")), key]]
+        value = b"x" * self.rng.randint(43, 46) if self.chance(0.2) else self.value()
+        what = self.pick((b"ENCODING", b"ENCODING", b"REFCOUNT", b"IDLETIME", b"FREQ"))
+        return [[b"SET", key, value], [self.case(b"OBJECT"), self.case(what), key]]
+
     def position(self):
         if self.chance(0.85):
             return b"%d" % self.rng.randint(-70, 70)
@@ -571,14 +605,15 @@ class Generator:
 
     FAMILIES = (read, read, read, write, write, several, several, pairs, set_for, set_options,
                 set_options, getex, expire, expire, persist, count, count, count_float, ranges,
-                rename)
+                rename, copy, describe)
 
     # commands that fail
 
     ALL_DATA = (b"GET SET SETEX PSETEX SETNX GETSET GETDEL GETEX MGET MSET MSETNX APPEND STRLEN "
                 b"INCR DECR INCRBY DECRBY INCRBYFLOAT DEL UNLINK EXISTS TYPE TOUCH EXPIRE "
                 b"PEXPIRE EXPIREAT PEXPIREAT TTL PTTL EXPIRETIME PEXPIRETIME PERSIST GETRANGE "
-                b"SUBSTR SETRANGE RENAME RENAMENX").split()
+                b"SUBSTR SETRANGE RENAME RENAMENX "
+                b"COPY MOVE").split()
     ARITY_ONLY = (b"ECHO SELECT KEYS SCAN DBSIZE SWAPDB MULTI EXEC DISCARD WATCH UNWATCH TIME "
                   b"AUTH CLIENT CONFIG SLOWLOG RESET").split()
 
@@ -645,8 +680,10 @@ class Generator:
                           b"\\*", b"\\[a-c\\]", b"", b"u[p]per", b"*\x00*", b"*[", b"k1*"))
 
     def keys_query(self):
-        if self.chance(0.5):
+        if self.chance(0.4):
             return [[self.case(b"DBSIZE")]]
+        if self.chance(0.3):
+            return [[self.case(b"RANDOMKEY")]]
         return [[self.case(b"KEYS"), self.pattern()]]
 
     def scan_errors(self):
@@ -722,7 +759,8 @@ class Program:
                     b"client|help command|count command|docs command|getkeys "
                     b"command|getkeysandflags command|help command|info command|list config|get "
                     b"config|help config|resetstat config|rewrite config|set slowlog|get "
-                    b"slowlog|help slowlog|len slowlog|reset").split()
+                    b"slowlog|help slowlog|len slowlog|reset randomkey object|encoding "
+                    b"object|freq object|help object|idletime object|refcount").split()
 
     def __init__(self, options):
         self.options = options
