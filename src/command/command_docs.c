@@ -35,6 +35,11 @@ static const char *arg_type(const struct command *c, struct bytes name)
     } types[] = {
         {"key", "key"},
         {"newkey", "key"},
+        {"destkey", "key"},
+        {"key1", "key"},
+        {"key2", "key"},
+        {"min-match-len", "integer"},
+        {"bit", "integer"},
         {"source", "key"},
         {"destination", "key"},
         {"destination-db", "integer"},

@@ -179,6 +179,8 @@ static const char *key_note(const struct command *c)
         return "RW and ACCESS due to the optional `GET` argument";
     if (c->id == CMD_GETEX)
         return "RW and UPDATE because it changes the TTL";
+    if (c->id == CMD_BITFIELD)
+        return "This command allows both access and modification of the key";
     return NULL;
 }
 
@@ -348,17 +350,42 @@ static void command_list(int argc, const struct bytes *argv, struct reply *r)
     }
 }
 
-/* What a call does to its i-th key. SET's flags depend on GET being among its options. */
+static bool set_has_get(int argc, const struct bytes *argv)
+{
+    for (int i = 3; i < argc; i++) {
+        if (bytes_ieq(argv[i], "get"))
+            return true;
+    }
+    return false;
+}
+
+/* Does it only GET, as far as it is understood? */
+static bool bitfield_reads(int argc, const struct bytes *argv)
+{
+    int i = 2;
+    while (i < argc) {
+        if (bytes_ieq(argv[i], "get") && i + 2 < argc)
+            i += 3;
+        else if (bytes_ieq(argv[i], "overflow") && i + 1 < argc)
+            i += 2;
+        else
+            return false;
+    }
+    return true;
+}
+
+/* What a call does to its i-th key: of SET and BITFIELD, the arguments tell. */
 static struct bytes call_key_flags(const struct command *c, int argc, const struct bytes *argv, int i)
 {
     int specs = command_key_specs(c);
-    if (c->id != CMD_SET)
+    switch (c->id) {
+    case CMD_SET:
+        return bytes_cstr(set_has_get(argc, argv) ? "RW access update" : "OW update");
+    case CMD_BITFIELD:
+        return bytes_cstr(bitfield_reads(argc, argv) ? "RO access" : "RW access update");
+    default:
         return command_key_spec_flags(c, i < specs ? i : specs - 1);
-    for (int at = 3; at < argc; at++) {
-        if (bytes_ieq(argv[at], "get"))
-            return BYTES_LIT("RW access update");
     }
-    return BYTES_LIT("OW update");
 }
 
 /* GETKEYS and GETKEYSANDFLAGS; argv is that of the command asked about. */

@@ -598,6 +598,84 @@ class Generator:
         what = self.pick((b"ENCODING", b"ENCODING", b"REFCOUNT", b"IDLETIME", b"FREQ"))
         return [[b"SET", key, value], [self.case(b"OBJECT"), self.case(what), key]]
 
+    # bits
+
+    def bit_offset(self):
+        if self.chance(0.9):
+            return b"%d" % self.rng.randint(0, 700)
+        return self.pick(NO_INTEGERS + [b"-1", b"4294967296", b"9223372036854775807", b"#1"])
+
+    def bit(self):
+        return self.pick((b"0", b"1", b"0", b"1", b"0", b"1", b"2", b"-1", b"x", b"", b"01"))
+
+    def bits(self):
+        r = self.rng.random()
+        key = self.key()
+        if r < 0.25:
+            return [[self.case(b"GETBIT"), key, self.bit_offset()]]
+        if r < 0.5:
+            return [[self.case(b"SETBIT"), key, self.bit_offset(), self.bit()]]
+        args = [key] if r < 0.75 else [key, self.bit()]
+        name = b"BITCOUNT" if r < 0.75 else b"BITPOS"
+        for _ in range(self.pick((0, 0, 1, 2, 2, 2))):
+            args.append(self.position() if self.chance(0.7) else
+                        b"%d" % self.rng.randint(-600, 600))
+        if len(args) > 2 and self.chance(0.6):
+            args.append(self.case(self.pick((b"BIT", b"BIT", b"BYTE", b"foo"))))
+        return [[self.case(name)] + args]
+
+    def bitop(self):
+        name = self.pick((b"AND", b"OR", b"XOR", b"NOT", b"NOT", b"foo", b""))
+        count = 1 if name == b"NOT" and self.chance(0.8) else self.rng.randint(0, 4)
+        destination = self.key()
+        return [[self.case(b"BITOP"), self.case(name), destination] +
+                [self.key() for _ in range(count)], [b"GET", destination]]
+
+    def field_type(self):
+        if self.chance(0.93):
+            return b"%c%d" % (self.pick(b"iu"), self.rng.randint(1, 63))
+        return self.pick((b"i64", b"i64", b"u64", b"u0", b"i65", b"u", b"", b"I8", b"u8x", b"u08",
+                          b"u-1", b"x8", b"i9999999999999999999999"))
+
+    def field_offset(self):
+        if self.chance(0.9):
+            return b"%d" % self.rng.randint(0, 300) if self.chance(0.6) else \
+                b"#%d" % self.rng.randint(0, 12)
+        return self.pick((b"#", b"#-1", b"-1", b"#x", b"4294967296", b"#9223372036854775807", b"",
+                          b"##1", b"# 1", b"#01"))
+
+    def bitfield(self):
+        args = []
+        for _ in range(self.pick((0, 1, 1, 2, 3, 6))):
+            name = self.pick((b"GET", b"SET", b"INCRBY", b"INCRBY", b"OVERFLOW"))
+            if name == b"OVERFLOW":
+                args += [self.case(name), self.case(self.pick((b"WRAP", b"SAT", b"FAIL") * 4 +
+                                                              (b"foo",)))]
+                continue
+            args += [self.case(name), self.field_type(), self.field_offset()]
+            if name != b"GET":
+                args.append(self.pick(NUMBERS) if self.chance(0.5) else self.integer())
+        if self.chance(0.06):
+            args.append(self.pick((b"GET", b"SET", b"OVERFLOW", b"foo", b"")))
+        name = self.case(self.pick((b"BITFIELD",) * 4 + (b"BITFIELD_RO",)))
+        key = self.key()
+        return [[name, key] + args, [b"GET", key]]
+
+    def lcs(self):
+        commands = []
+        keys = [self.key(), self.key()]
+        if self.chance(0.5):
+            for key in keys:
+                text = bytes(self.pick(b"abc") for _ in range(self.rng.randint(0, 40)))
+                commands.append([b"SET", key, text])
+        args = []
+        for _ in range(self.pick((0, 1, 1, 2, 3))):
+            args += self.pick(([b"LEN"], [b"IDX"], [b"IDX"], [b"WITHMATCHLEN"],
+                               [b"MINMATCHLEN", b"%d" % self.rng.randint(-1, 5)],
+                               [b"IDX", b"WITHMATCHLEN"], [b"MINMATCHLEN", self.integer()],
+                               [b"MINMATCHLEN"], [b"foo"]))
+        return commands + [[self.case(b"LCS")] + keys + [self.case(a) for a in args]]
+
     def position(self):
         if self.chance(0.85):
             return b"%d" % self.rng.randint(-70, 70)
@@ -605,7 +683,7 @@ class Generator:
 
     FAMILIES = (read, read, read, write, write, several, several, pairs, set_for, set_options,
                 set_options, getex, expire, expire, persist, count, count, count_float, ranges,
-                rename, copy, describe)
+                rename, copy, describe, bits, bits, bitop, bitfield, bitfield, lcs)
 
     # commands that fail
 
@@ -613,7 +691,7 @@ class Generator:
                 b"INCR DECR INCRBY DECRBY INCRBYFLOAT DEL UNLINK EXISTS TYPE TOUCH EXPIRE "
                 b"PEXPIRE EXPIREAT PEXPIREAT TTL PTTL EXPIRETIME PEXPIRETIME PERSIST GETRANGE "
                 b"SUBSTR SETRANGE RENAME RENAMENX "
-                b"COPY MOVE").split()
+                b"COPY MOVE LCS GETBIT SETBIT BITCOUNT BITPOS BITOP BITFIELD BITFIELD_RO").split()
     ARITY_ONLY = (b"ECHO SELECT KEYS SCAN DBSIZE SWAPDB MULTI EXEC DISCARD WATCH UNWATCH TIME "
                   b"AUTH CLIENT CONFIG SLOWLOG RESET").split()
 
