@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/buf.h"
+#include "base/num.h"
 #include "command/handler.h"
 
 static const struct command commands[] = {
@@ -40,30 +41,49 @@ enum {
     GROUP_OF_CLIENT = GROUP_CONNECTION,
     GROUP_OF_COMMAND = GROUP_SERVER,
     GROUP_OF_CONFIG = GROUP_SERVER,
+    GROUP_OF_OBJECT = GROUP_GENERIC,
     GROUP_OF_SLOWLOG = GROUP_SERVER,
 };
 
 static const struct command subcommands[] = {
-#define SUBCOMMAND(parent_, id_, name_, arity_, flags_, since_, complexity_, summary_, syntax_, \
-                   tips_)                                                                       \
-    {.name = name_,                                                                             \
-     .name_len = sizeof(name_) - 1,                                                             \
-     .id = CMD_##parent_,                                                                       \
-     .sub = SUB_##parent_##_##id_,                                                              \
-     .arity = arity_,                                                                           \
-     .flags = flags_,                                                                           \
-     .group = (enum command_group)GROUP_OF_##parent_,                                           \
-     .since = since_,                                                                           \
-     .complexity = complexity_,                                                                 \
-     .summary = summary_,                                                                       \
-     .syntax = syntax_,                                                                         \
-     .key_flags = "",                                                                           \
+#define DATA_SUBCOMMAND(parent_, id_, name_, arity_, flags_, key_, handler_, since_, complexity_, \
+                        summary_, syntax_, key_flags_, tips_)                                     \
+    {.name = name_,                                                                               \
+     .name_len = sizeof(name_) - 1,                                                               \
+     .id = CMD_##parent_,                                                                         \
+     .sub = SUB_##parent_##_##id_,                                                                \
+     .arity = arity_,                                                                             \
+     .flags = flags_,                                                                             \
+     .first_key = key_,                                                                           \
+     .last_key = key_,                                                                            \
+     .key_step = (key_) != 0,                                                                     \
+     .group = (enum command_group)GROUP_OF_##parent_,                                             \
+     .handler = handler_,                                                                         \
+     .since = since_,                                                                             \
+     .complexity = complexity_,                                                                   \
+     .summary = summary_,                                                                         \
+     .syntax = syntax_,                                                                           \
+     .key_flags = key_flags_,                                                                     \
      .tips = tips_},
+#define SUBCOMMAND(parent_, id_, name_, arity_, flags_, since_, complexity_, summary_, syntax_,   \
+                   tips_)                                                                         \
+    DATA_SUBCOMMAND(parent_, id_, name_, arity_, flags_, 0, NULL, since_, complexity_, summary_,  \
+                    syntax_, "", tips_)
 #include "command/subcommands.def"
+#undef DATA_SUBCOMMAND
 #undef SUBCOMMAND
 };
 
 enum { SUBCOMMAND_COUNT = sizeof(subcommands) / sizeof(subcommands[0]) };
+
+/* Commands that touch two keys: that of their first key argument, and that of their last one in a
+ * database which their arguments name. Such a function returns an error if the arguments are wrong. */
+typedef const char *(*other_db)(int argc, const struct bytes *argv, int databases, int db, int *out);
+
+static other_db other_db_of(const struct command *c)
+{
+    return c->id == CMD_COPY ? generic_copy_db : c->id == CMD_MOVE ? generic_move_db : NULL;
+}
 
 /* A few dozen rows, the frequent ones first, told apart by length: going through them costs less
  * than a hash of the name would. */
@@ -160,6 +180,59 @@ int command_key_count(const struct command *c, int argc)
 int command_key_at(const struct command *c, int i)
 {
     return c->first_key + i * c->key_step;
+}
+
+int command_place_count(const struct command *c, int argc, const struct bytes *argv, int databases,
+                        int db)
+{
+    other_db other = other_db_of(c);
+    if (other == NULL)
+        return command_key_count(c, argc);
+    int unused;
+    return other(argc, argv, databases, db, &unused) == NULL ? 2 : 0;
+}
+
+struct key_place command_place(const struct command *c, int argc, const struct bytes *argv,
+                               int databases, int db, int i)
+{
+    other_db other = other_db_of(c);
+    if (other == NULL || i == 0)
+        return (struct key_place){command_key_at(c, i), db};
+    struct key_place place = {c->last_key, db};
+    const char *error = other(argc, argv, databases, db, &place.db);
+    CHECK(error == NULL && i == 1);
+    return place;
+}
+
+const char *command_parse_db(struct bytes arg, int databases, int *out)
+{
+    int64_t db;
+    if (!num_int64(arg, &db))
+        return "ERR value is not an integer or out of range";
+    if (db < INT32_MIN || db > INT32_MAX)
+        return "ERR value is out of range, value must between -2147483648 and 2147483647";
+    if (db < 0 || db >= databases)
+        return "ERR DB index is out of range";
+    *out = (int)db;
+    return NULL;
+}
+
+int command_key_specs(const struct command *c)
+{
+    if (c->first_key == 0)
+        return 0;
+    int n = 1;
+    for (const char *s = c->key_flags; *s != '\0'; s++)
+        n += *s == ';';
+    return n;
+}
+
+struct bytes command_key_spec_flags(const struct command *c, int i)
+{
+    const char *s = c->key_flags;
+    for (; i > 0; i--)
+        s = strchr(s, ';') + 1;
+    return bytes_of(s, strcspn(s, ";"));
 }
 
 /* Redis prints these as C strings: up to the first NUL, at most `max` bytes. */

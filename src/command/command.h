@@ -30,6 +30,7 @@ enum command_flag {
     CF_PUBSUB = 1 << 12,
     CF_BLOCKING = 1 << 13,
     CF_ALLOW_BUSY = 1 << 14,
+    CF_NO_ASYNC_LOADING = 1 << 15,
     /* ours, not shown */
     CF_QUERY = 1 << 24,     /* over the whole keyspace: a query of the store, a barrier */
     CF_CONTAINER = 1 << 25, /* has subcommands, and no ACL category from its group */
@@ -41,9 +42,11 @@ enum command_flag {
 
 enum command_group {
     GROUP_STRING,
+    GROUP_BITMAP,
     GROUP_GENERIC,
     GROUP_CONNECTION,
     GROUP_SERVER,
+    GROUP_CLUSTER,
     GROUP_TRANSACTIONS
 };
 
@@ -61,7 +64,9 @@ enum command_id {
 enum subcommand_id {
     SUB_NONE, /* not a subcommand */
 #define SUBCOMMAND(parent, id, ...) SUB_##parent##_##id,
+#define DATA_SUBCOMMAND SUBCOMMAND
 #include "command/subcommands.def"
+#undef DATA_SUBCOMMAND
 #undef SUBCOMMAND
     SUB_END
 };
@@ -74,6 +79,8 @@ struct command_ctx {
     struct key **keys; /* one per key argument, in the order of the arguments; duplicates in the
                           arguments are the same pointer twice */
     int nkeys;
+    int db; /* of the connection */
+    int databases;
     size_t max_value; /* longest string APPEND and SETRANGE may make (proto-max-bulk-len) */
     struct reply *reply;
 };
@@ -100,7 +107,7 @@ struct command {
     const char *complexity;
     const char *summary;   /* our own words */
     const char *syntax;    /* arguments as in Redis' documentation: "key value [NX | XX] ..." */
-    const char *key_flags; /* of the key specification: words, "" without keys */
+    const char *key_flags; /* of the key specifications, separated by ';': words, "" without keys */
     const char *tips;      /* words */
 };
 
@@ -129,6 +136,28 @@ bool command_arity_ok(const struct command *c, int argc);
 int command_key_count(const struct command *c, int argc);
 /* Argument number of the i-th key. */
 int command_key_at(const struct command *c, int i);
+
+/* A key that a call touches: the argument with its name, and its database. */
+struct key_place {
+    int arg;
+    int db;
+};
+
+/* How many keys does the handler of this call, made in database `db` of `databases`, want? None if
+ * the arguments that tell are wrong. */
+int command_place_count(const struct command *c, int argc, const struct bytes *argv, int databases,
+                        int db);
+/* Where the i-th of them is. */
+struct key_place command_place(const struct command *c, int argc, const struct bytes *argv,
+                               int databases, int db, int i);
+
+/* A database number given as an argument. Returns the error if there is no such database. */
+MUST_CHECK const char *command_parse_db(struct bytes arg, int databases, int *out);
+
+/* Key specifications of its row. Each is about one key, but the last is about all further ones. */
+int command_key_specs(const struct command *c);
+/* The flags of the i-th of them: words. */
+struct bytes command_key_spec_flags(const struct command *c, int i);
 
 /* The error for an unknown command, to the letter: name and a prefix of the arguments. */
 void command_reply_unknown(struct reply *r, int argc, const struct bytes *argv);

@@ -10,12 +10,16 @@ static const char *group_name(enum command_group group)
     switch (group) {
     case GROUP_STRING:
         return "string";
+    case GROUP_BITMAP:
+        return "bitmap";
     case GROUP_GENERIC:
         return "generic";
     case GROUP_CONNECTION:
         return "connection";
     case GROUP_SERVER:
         return "server";
+    case GROUP_CLUSTER:
+        return "cluster";
     case GROUP_TRANSACTIONS:
         return "transactions";
     }
@@ -30,6 +34,16 @@ static const char *arg_type(const struct command *c, struct bytes name)
         const char *type;
     } types[] = {
         {"key", "key"},
+        {"newkey", "key"},
+        {"destkey", "key"},
+        {"key1", "key"},
+        {"key2", "key"},
+        {"min-match-len", "integer"},
+        {"bit", "integer"},
+        {"source", "key"},
+        {"destination", "key"},
+        {"destination-db", "integer"},
+        {"db", "integer"},
         {"pattern", "pattern"},
         {"unix-time-seconds", "unix-time"},
         {"unix-time-milliseconds", "unix-time"},
@@ -91,6 +105,16 @@ static void reply_arg_flags(struct reply *r, const struct syntax_node *n)
         reply_status(r, "multiple_token");
 }
 
+/* Which of the command's key specifications a key argument belongs to. */
+static int key_spec_of(const struct command *c, const struct syntax *s, const struct syntax_node *n)
+{
+    int before = 0;
+    for (const struct syntax_node *m = s->nodes; m != n; m++)
+        before += strcmp(node_type(c, m), "key") == 0;
+    int last = command_key_specs(c) - 1;
+    return before < last ? before : last;
+}
+
 static void reply_args(struct reply *r, const struct command *c, const struct syntax *s, int first);
 
 static void reply_arg(struct reply *r, const struct command *c, const struct syntax *s,
@@ -105,7 +129,7 @@ static void reply_arg(struct reply *r, const struct command *c, const struct syn
     reply_field(r, "type", type);
     if (is_key) {
         reply_bulk_cstr(r, "key_spec_index");
-        reply_int(r, 0);
+        reply_int(r, key_spec_of(c, s, n));
     }
     if (n->token.len > 0) {
         reply_bulk_cstr(r, "token");

@@ -25,6 +25,7 @@ static const struct flag_name flag_names[] = {
     {CF_SKIP_SLOWLOG, "skip_slowlog"},
     {CF_FAST, "fast"},
     {CF_NO_AUTH, "no_auth"},
+    {CF_NO_ASYNC_LOADING, "no_async_loading"},
     {CF_NO_MULTI, "no_multi"},
     {CF_ALLOW_BUSY, "allow_busy"},
 };
@@ -45,6 +46,7 @@ enum {
     CAT_DANGEROUS = 1 << 9,
     CAT_CONNECTION = 1 << 10,
     CAT_TRANSACTION = 1 << 11,
+    CAT_BITMAP = 1 << 12,
 };
 
 static const struct flag_name category_names[] = {
@@ -52,6 +54,7 @@ static const struct flag_name category_names[] = {
     {CAT_READ, "@read"},
     {CAT_WRITE, "@write"},
     {CAT_STRING, "@string"},
+    {CAT_BITMAP, "@bitmap"},
     {CAT_PUBSUB, "@pubsub"},
     {CAT_ADMIN, "@admin"},
     {CAT_FAST, "@fast"},
@@ -71,6 +74,8 @@ static uint32_t group_category(const struct command *c)
     switch (c->group) {
     case GROUP_STRING:
         return CAT_STRING;
+    case GROUP_BITMAP:
+        return CAT_BITMAP;
     case GROUP_GENERIC:
         return CAT_KEYSPACE;
     case GROUP_CONNECTION:
@@ -78,6 +83,7 @@ static uint32_t group_category(const struct command *c)
     case GROUP_TRANSACTIONS:
         return CAT_TRANSACTION;
     case GROUP_SERVER:
+    case GROUP_CLUSTER:
         return 0;
     }
     check_failed("command group", __FILE__, __LINE__);
@@ -118,17 +124,20 @@ static void reply_flag_set(struct reply *r, uint32_t flags, const struct flag_na
     }
 }
 
-/* The next of a text's words separated by blanks; false at the end. */
-static bool word_next(const char **text, struct bytes *word)
+/* Takes the next of a text's words separated by blanks off its front; false at the end. */
+static bool word_next(struct bytes *text, struct bytes *word)
 {
-    const char *s = *text + strspn(*text, " ");
-    size_t len = strcspn(s, " ");
-    *word = bytes_of(s, len);
-    *text = s + len;
+    while (text->len > 0 && text->data[0] == ' ')
+        *text = bytes_of(text->data + 1, text->len - 1);
+    size_t len = 0;
+    while (len < text->len && text->data[len] != ' ')
+        len++;
+    *word = bytes_of(text->data, len);
+    *text = bytes_of(text->data + len, text->len - len);
     return len > 0;
 }
 
-static size_t word_count(const char *text)
+static size_t word_count(struct bytes text)
 {
     size_t n = 0;
     struct bytes word;
@@ -139,9 +148,10 @@ static size_t word_count(const char *text)
 
 static void reply_tips(struct reply *r, const struct command *c)
 {
-    reply_set(r, word_count(c->tips));
+    struct bytes tips = bytes_cstr(c->tips);
+    reply_set(r, word_count(tips));
     struct bytes word;
-    for (const char *text = c->tips; word_next(&text, &word);)
+    while (word_next(&tips, &word))
         reply_bulk(r, word);
 }
 
@@ -154,6 +164,14 @@ static void reply_word_as_status(struct reply *r, struct bytes word)
     reply_status(r, text);
 }
 
+static void reply_words_as_statuses(struct reply *r, struct bytes words)
+{
+    reply_set(r, word_count(words));
+    struct bytes word;
+    while (word_next(&words, &word))
+        reply_word_as_status(r, word);
+}
+
 /* Remarks some key specifications carry. */
 static const char *key_note(const struct command *c)
 {
@@ -161,6 +179,8 @@ static const char *key_note(const struct command *c)
         return "RW and ACCESS due to the optional `GET` argument";
     if (c->id == CMD_GETEX)
         return "RW and UPDATE because it changes the TTL";
+    if (c->id == CMD_BITFIELD)
+        return "This command allows both access and modification of the key";
     return NULL;
 }
 
@@ -170,13 +190,15 @@ static void reply_int_field(struct reply *r, const char *name, int64_t v)
     reply_int(r, v);
 }
 
-/* Keys are found by position in all our commands: one specification, or none. */
-static void reply_key_specs(struct reply *r, const struct command *c)
+/* The last key, relative to the first one, unless it counts from the end. */
+static int last_key_of_spec(const struct command *c, int spec)
 {
-    bool has = c->first_key != 0;
-    reply_set(r, has);
-    if (!has)
-        return;
+    bool is_last = spec == command_key_specs(c) - 1;
+    return !is_last ? 0 : c->last_key < 0 ? c->last_key : c->last_key - c->first_key - spec;
+}
+
+static void reply_key_spec(struct reply *r, const struct command *c, int spec)
+{
     const char *note = key_note(c);
     reply_map(r, note == NULL ? 3 : 4);
     if (note != NULL) {
@@ -184,10 +206,7 @@ static void reply_key_specs(struct reply *r, const struct command *c)
         reply_bulk_cstr(r, note);
     }
     reply_bulk_cstr(r, "flags");
-    reply_set(r, word_count(c->key_flags));
-    struct bytes word;
-    for (const char *text = c->key_flags; word_next(&text, &word);)
-        reply_word_as_status(r, word);
+    reply_words_as_statuses(r, command_key_spec_flags(c, spec));
 
     reply_bulk_cstr(r, "begin_search");
     reply_map(r, 2);
@@ -195,7 +214,7 @@ static void reply_key_specs(struct reply *r, const struct command *c)
     reply_bulk_cstr(r, "index");
     reply_bulk_cstr(r, "spec");
     reply_map(r, 1);
-    reply_int_field(r, "index", c->first_key);
+    reply_int_field(r, "index", c->first_key + spec);
 
     reply_bulk_cstr(r, "find_keys");
     reply_map(r, 2);
@@ -203,10 +222,18 @@ static void reply_key_specs(struct reply *r, const struct command *c)
     reply_bulk_cstr(r, "range");
     reply_bulk_cstr(r, "spec");
     reply_map(r, 3);
-    /* Relative to the first key, unless it counts from the end. */
-    reply_int_field(r, "lastkey", c->last_key < 0 ? c->last_key : c->last_key - c->first_key);
+    reply_int_field(r, "lastkey", last_key_of_spec(c, spec));
     reply_int_field(r, "keystep", c->key_step);
     reply_int_field(r, "limit", 0);
+}
+
+/* Keys are found by position in all our commands. */
+static void reply_key_specs(struct reply *r, const struct command *c)
+{
+    int n = command_key_specs(c);
+    reply_set(r, (size_t)n);
+    for (int i = 0; i < n; i++)
+        reply_key_spec(r, c, i);
 }
 
 static void reply_info(struct reply *r, const struct command *c);
@@ -323,16 +350,42 @@ static void command_list(int argc, const struct bytes *argv, struct reply *r)
     }
 }
 
-/* What a call does to its keys. SET's flags depend on GET being among its options. */
-static const char *call_key_flags(const struct command *c, int argc, const struct bytes *argv)
+static bool set_has_get(int argc, const struct bytes *argv)
 {
-    if (c->id != CMD_SET)
-        return c->key_flags;
     for (int i = 3; i < argc; i++) {
         if (bytes_ieq(argv[i], "get"))
-            return "RW access update";
+            return true;
     }
-    return "OW update";
+    return false;
+}
+
+/* Does it only GET, as far as it is understood? */
+static bool bitfield_reads(int argc, const struct bytes *argv)
+{
+    int i = 2;
+    while (i < argc) {
+        if (bytes_ieq(argv[i], "get") && i + 2 < argc)
+            i += 3;
+        else if (bytes_ieq(argv[i], "overflow") && i + 1 < argc)
+            i += 2;
+        else
+            return false;
+    }
+    return true;
+}
+
+/* What a call does to its i-th key: of SET and BITFIELD, the arguments tell. */
+static struct bytes call_key_flags(const struct command *c, int argc, const struct bytes *argv, int i)
+{
+    int specs = command_key_specs(c);
+    switch (c->id) {
+    case CMD_SET:
+        return bytes_cstr(set_has_get(argc, argv) ? "RW access update" : "OW update");
+    case CMD_BITFIELD:
+        return bytes_cstr(bitfield_reads(argc, argv) ? "RO access" : "RW access update");
+    default:
+        return command_key_spec_flags(c, i < specs ? i : specs - 1);
+    }
 }
 
 /* GETKEYS and GETKEYSANDFLAGS; argv is that of the command asked about. */
@@ -351,18 +404,13 @@ static void command_getkeys(int argc, const struct bytes *argv, bool with_flags,
         return;
     }
     int n = command_key_count(c, argc);
-    const char *flags = call_key_flags(c, argc, argv);
     reply_array(r, (size_t)n);
     for (int i = 0; i < n; i++) {
         if (with_flags)
             reply_array(r, 2);
         reply_bulk(r, argv[command_key_at(c, i)]);
-        if (!with_flags)
-            continue;
-        reply_set(r, word_count(flags));
-        struct bytes word;
-        for (const char *text = flags; word_next(&text, &word);)
-            reply_word_as_status(r, word);
+        if (with_flags)
+            reply_words_as_statuses(r, call_key_flags(c, argc, argv, i));
     }
 }
 

@@ -14,11 +14,22 @@
 #undef SESSION_COMMAND
 #undef DATA_COMMAND
 
+#define DATA_SUBCOMMAND(parent, id, name, arity, flags, key, handler, ...) \
+    void handler(struct command_ctx *ctx);
+#define SUBCOMMAND(...)
+#include "command/subcommands.def"
+#undef SUBCOMMAND
+#undef DATA_SUBCOMMAND
+
 /* Only a call that certainly succeeds is blind: what follows it in a MULTI block takes its value for
  * the key's. */
 bool string_setex_is_blind(int argc, const struct bytes *argv);
 bool string_mset_is_blind(int argc, const struct bytes *argv);
 bool string_set_is_blind(int argc, const struct bytes *argv);
+
+/* The database of the second key (see command_place); the error if the arguments are wrong. */
+const char *generic_copy_db(int argc, const struct bytes *argv, int databases, int db, int *out);
+const char *generic_move_db(int argc, const struct bytes *argv, int databases, int db, int *out);
 
 /* The i-th key's value; NULL if the key is absent or expired. */
 struct value *key_find(const struct command_ctx *ctx, int i);

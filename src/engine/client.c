@@ -411,10 +411,10 @@ static void queue_in_multi(struct txn *t, const struct command *cmd)
     c->queued_memory += request->memory;
     t->single.request = NULL;
     t->ncommands = 0;
-    int64_t db;
-    if (cmd->id == CMD_SELECT && num_int64(request->argv[1], &db) && db >= 0 &&
-        db < c->engine->config->databases)
-        c->multi_db = (int)db;
+    int db;
+    if (cmd->id == CMD_SELECT &&
+        command_parse_db(request->argv[1], c->engine->config->databases, &db) == NULL)
+        c->multi_db = db;
     reply_status(&r, "QUEUED");
     done_now(t);
 }

@@ -52,6 +52,15 @@ static void answer_keys(struct txn *t, struct store_query *q, struct reply *r)
     buf_append_bytes(r->out, buf_bytes(&t->rows));
 }
 
+static void answer_random(struct txn *t, struct store_query *q, struct reply *r)
+{
+    (void)q;
+    if (t->nrows == 0)
+        reply_null(r);
+    else
+        buf_append_bytes(r->out, buf_bytes(&t->rows));
+}
+
 static void answer_count(struct txn *t, struct store_query *q, struct reply *r)
 {
     (void)t;
@@ -223,6 +232,10 @@ bool query_prepare(struct txn *t, const struct txn_command *tc, struct reply *r)
         return prepare_scan(t, tc, r);
     case CMD_KEYS:
         return prepare_keys(t, tc);
+    case CMD_RANDOMKEY:
+        t->query.kind = QUERY_RANDOM;
+        t->on_query = answer_random;
+        return true;
     case CMD_DBSIZE:
         t->query.kind = QUERY_DBSIZE;
         t->on_query = answer_count;

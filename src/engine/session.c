@@ -62,17 +62,12 @@ static void run_echo(struct client *c, const struct txn_command *tc, struct repl
 
 static void run_select(struct client *c, const struct txn_command *tc, struct reply *r)
 {
-    int64_t db;
-    if (!num_int64(tc->request->argv[1], &db)) {
-        reply_error(r, "ERR value is not an integer or out of range");
-    } else if (db < INT32_MIN || db > INT32_MAX) {
-        reply_error(r, "ERR value is out of range, value must between -2147483648 and 2147483647");
-    } else if (db < 0 || db >= c->engine->config->databases) {
-        reply_error(r, "ERR DB index is out of range");
-    } else {
-        c->db = (int)db;
+    const char *error =
+        command_parse_db(tc->request->argv[1], c->engine->config->databases, &c->db);
+    if (error != NULL)
+        reply_error(r, error);
+    else
         reply_ok(r);
-    }
 }
 
 static void run_quit(struct client *c, const struct txn_command *tc, struct reply *r)
@@ -227,6 +222,13 @@ static void run_command(struct client *c, const struct txn_command *tc, struct r
     command_command(tc->request->argc, tc->request->argv, r);
 }
 
+/* Its other subcommands have handlers. */
+static void run_object(struct client *c, const struct txn_command *tc, struct reply *r)
+{
+    (void)c;
+    command_reply_help(r, command_by_id(tc->cmd->id));
+}
+
 static void run_monitor(struct client *c, const struct txn_command *tc, struct reply *r)
 {
     (void)tc;
@@ -245,7 +247,7 @@ static void (*const handlers[COMMAND_COUNT])(struct client *c, const struct txn_
     [CMD_UNWATCH] = run_unwatch,   [CMD_DISCARD] = run_unwatch,   [CMD_RESET] = run_reset,
     [CMD_TIME] = run_time,         [CMD_COMMAND] = run_command,   [CMD_MONITOR] = run_monitor,
     [CMD_CLIENT] = session_client, [CMD_INFO] = session_info,     [CMD_CONFIG] = session_config,
-    [CMD_SLOWLOG] = session_slowlog,
+    [CMD_SLOWLOG] = session_slowlog, [CMD_OBJECT] = run_object,
 };
 
 void session_run(struct client *c, const struct txn_command *tc, struct reply *r)

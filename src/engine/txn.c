@@ -276,14 +276,17 @@ static void add_command_keys(struct txn *t, struct txn_command *tc)
     const struct command *cmd = tc->cmd;
     int argc = tc->request->argc;
     const struct bytes *argv = tc->request->argv;
-    tc->nkeys = command_key_count(cmd, argc);
+    int databases = t->engine->config->databases;
+    tc->nkeys = command_place_count(cmd, argc, argv, databases, tc->db);
     if (tc->nkeys == 0)
         return;
     bool blind = cmd->is_blind != NULL && cmd->is_blind(argc, argv);
     tc->keys = t->keys == &t->own_key ? &t->own_key_ref
                                       : mem_alloc((size_t)tc->nkeys * sizeof(*tc->keys));
-    for (int i = 0; i < tc->nkeys; i++)
-        tc->keys[i] = &add_key(t, tc->db, argv[command_key_at(cmd, i)], !blind)->key;
+    for (int i = 0; i < tc->nkeys; i++) {
+        struct key_place place = command_place(cmd, argc, argv, databases, tc->db, i);
+        tc->keys[i] = &add_key(t, place.db, argv[place.arg], !blind)->key;
+    }
 }
 
 void txn_build_keys(struct txn *t, const struct watch *watches, int nwatches)
@@ -291,9 +294,11 @@ void txn_build_keys(struct txn *t, const struct watch *watches, int nwatches)
     size_t most = (size_t)nwatches;
     t->readonly = true;
     for (int i = 0; i < t->ncommands; i++) {
-        const struct command *cmd = t->commands[i].cmd;
-        most += (size_t)command_key_count(cmd, t->commands[i].request->argc);
-        t->readonly &= (cmd->flags & CF_WRITE) == 0;
+        const struct txn_command *tc = &t->commands[i];
+        const struct request *r = tc->request;
+        most += (size_t)command_place_count(tc->cmd, r->argc, r->argv,
+                                            t->engine->config->databases, tc->db);
+        t->readonly &= (tc->cmd->flags & CF_WRITE) == 0;
     }
     t->keys = most <= 1 ? &t->own_key : mem_zalloc(most * sizeof(*t->keys));
     for (int i = 0; i < nwatches; i++) {
@@ -368,7 +373,8 @@ void txn_run_command(struct txn *t, struct txn_command *tc, struct reply *r)
     }
     struct command_ctx ctx = {
         .cmd = tc->cmd, .argc = tc->request->argc, .argv = tc->request->argv,
-        .now_ms = t->now_ms, .keys = tc->keys, .nkeys = tc->nkeys,
+        .now_ms = t->now_ms, .keys = tc->keys, .nkeys = tc->nkeys, .db = tc->db,
+        .databases = t->engine->config->databases,
         .max_value = (size_t)t->engine->config->proto_max_bulk_len, .reply = r};
     r->is_error = false;
     tc->cmd->handler(&ctx);

@@ -113,6 +113,7 @@ struct commit_batch {
 enum store_query_kind {
     QUERY_SCAN,        /* db, cursor, limit → row(id, key or none, type), cursor */
     QUERY_KEYS,        /* db, prefix → row(0, key, type) */
+    QUERY_RANDOM,      /* db → row(0, key, type) of some live key, none if there is none */
     QUERY_DBSIZE,      /* db → count */
     QUERY_KEYSPACE,    /* → keyspace */
     QUERY_FLUSH,       /* db .. db2 */

@@ -13,9 +13,10 @@
 #include "base/mem.h"
 #include "command/command.h"
 
-enum { SLOTS = 24, ARGS = 48, COMMANDS = 8, DEPTH = 16 };
+enum { SLOTS = 24, ARGS = 48, COMMANDS = 8, DEPTH = 16, DATABASES = 4 };
 
 struct slot {
+    int db;
     struct buf name;
     struct value *value;
     struct expiry expiry;
@@ -45,25 +46,26 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* ---- keys ---- */
 
-static struct slot *slot_of(struct world *w, struct bytes name)
+static struct slot *slot_of(struct world *w, int db, struct bytes name)
 {
     for (int i = 0; i < w->nslots; i++) {
-        if (bytes_eq(buf_bytes(&w->slots[i].name), name))
+        if (w->slots[i].db == db && bytes_eq(buf_bytes(&w->slots[i].name), name))
             return &w->slots[i];
     }
     if (w->nslots == SLOTS)
         return NULL;
     struct slot *s = &w->slots[w->nslots++];
-    *s = (struct slot){.value = NULL};
+    *s = (struct slot){.db = db};
     buf_init(&s->name);
     buf_append_bytes(&s->name, name);
     return s;
 }
 
 /* NULL: there are too many. */
-static struct key *key_of(struct world *w, struct keyring *ring, struct bytes name, bool blind)
+static struct key *key_of(struct world *w, struct keyring *ring, int db, struct bytes name,
+                          bool blind)
 {
-    struct slot *s = slot_of(w, name);
+    struct slot *s = slot_of(w, db, name);
     for (int i = 0; i < ring->n; i++) {
         if (ring->slots[i] == s)
             return &ring->keys[i];
@@ -72,7 +74,7 @@ static struct key *key_of(struct world *w, struct keyring *ring, struct bytes na
         return NULL;
     struct key *k = &ring->keys[ring->n];
     ring->slots[ring->n++] = s;
-    *k = (struct key){.name = name, .blind = blind};
+    *k = (struct key){.db = db, .name = name, .blind = blind};
     bool live =
         s->value != NULL && (s->expiry.kind == EXPIRY_NONE || s->expiry.us > w->now_ms * 1000);
     if (live && !blind) {
@@ -208,12 +210,12 @@ static bool run_call(struct world *w, struct keyring *ring, const struct call *c
         command_command(call->argc, call->argv, &r);
     } else if (cmd != NULL) {
         struct key *keys[ARGS];
-        int n = command_key_count(cmd, call->argc);
-        CHECK(n >= 0 && n < call->argc);
+        int n = command_place_count(cmd, call->argc, call->argv, DATABASES, 0);
+        CHECK(n >= 0 && n <= call->argc);
         for (int i = 0; i < n; i++) {
-            int at = command_key_at(cmd, i);
-            CHECK(at > 0 && at < call->argc);
-            keys[i] = key_of(w, ring, call->argv[at], blind);
+            struct key_place at = command_place(cmd, call->argc, call->argv, DATABASES, 0, i);
+            CHECK(at.arg > 0 && at.arg < call->argc && at.db >= 0 && at.db < DATABASES);
+            keys[i] = key_of(w, ring, at.db, call->argv[at.arg], blind);
             if (keys[i] == NULL)
                 return false;
         }
@@ -225,6 +227,7 @@ static bool run_call(struct world *w, struct keyring *ring, const struct call *c
                                   .now_ms = w->now_ms,
                                   .keys = keys,
                                   .nkeys = n,
+                                  .databases = DATABASES,
                                   .max_value = w->max_value,
                                   .reply = &r};
         cmd->handler(&ctx);

@@ -14,6 +14,9 @@ Compared other than byte for byte (see Normaliser):
   TTL PTTL EXPIRETIME PEXPIRETIME   within 2 seconds, and any two times beyond the year 280,000 are
                                     equal: respgres stores nothing later than PostgreSQL can
   HELLO                             but for id and version
+  RANDOMKEY                         nil, or not
+  OBJECT                            of values that were just set; of IDLETIME
+                                    and REFCOUNT the kind of reply only
   TIME INFO CLIENT ID|INFO|LIST     the kind of reply only
 Never sent: what differs by design (COMMAND COUNT and the whole COMMAND LIST, CONFIG GET of options
 there are, SLOWLOG GET, MONITOR).
@@ -209,6 +212,10 @@ class Normaliser:
             return self.same_time(self.TIMES[name], int(a[1]), int(b[1]))
         if name == b"keys":
             return sorted(a[1]) == sorted(b[1])
+        if name == b"randomkey":
+            return True  # some key, or none: nil has been told apart above
+        if [x.lower() for x in cmd[:2]] in ([b"object", b"idletime"], [b"object", b"refcount"]):
+            return a[0] == b[0] == ":"  # a queued SET holds a reference
         if name == b"hello":
             return self.without(a[1]) == self.without(b[1])
         return False
@@ -365,7 +372,9 @@ SPECIAL_FLOATS = [b"inf", b"-inf", b"+infinity", b"1e4932", b"-1e4932", b"1e300"
 VALUES = [b"", b"v", b"value", b"\x00", b"\x00\x01\x02\xff", b"\xf0\x9f\x92\xbe", b"\r\n",
           b"{\"a\": 1}", b"\x80\x04}\x94.", b"hello world", b"  7", b"3.0", b"not a number"]
 
-UNKNOWN = [b"FOO", b"gett", b"SETX", b"se", b"", b"\x00GET", b"GET\x00", b"no\r\nsuch", b"x" * 200,
+# Not "GET\0": that is GET to a redis-server whose hash of commands, seeded by chance, has both in one
+# bucket.
+UNKNOWN = [b"FOO", b"gett", b"SETX", b"se", b"", b"\x00GET", b"no\r\nsuch", b"x" * 200,
            b"caf\xc3\xa9", b"client|id", b"config|get", b"get ", b"hgetall2", b"*1", b"\xff"]
 
 TIME_COMMANDS = (b"EXPIRE", b"PEXPIRE", b"EXPIREAT", b"PEXPIREAT")
@@ -560,20 +569,129 @@ class Generator:
             value = b"longer than that"  # or half a gigabyte would be made
         return [[self.case(b"SETRANGE"), self.key(), offset, value]]
 
+    def rename(self):
+        name = self.pick((b"RENAME", b"RENAME", b"RENAMENX"))
+        return [[self.case(name), self.key(), self.key()]]
+
+    def db(self):
+        if self.chance(0.85):
+            return b"%d" % self.rng.randrange(self.dbs)
+        return self.pick([b"-1", b"16", b"100000", b"4294967296", b"2147483648"] + NO_INTEGERS)
+
+    def copy(self):
+        if self.chance(0.3):
+            return [[self.case(b"MOVE"), self.key(), self.db()]]
+        args = []
+        for _ in range(self.pick((0, 0, 1, 1, 2, 3))):
+            args += self.pick(([self.case(b"REPLACE")], [self.case(b"DB"), self.db()],
+                               [self.case(b"DB"), self.db()], [b"DB"], [b"foo"], [b""]))
+        return [[self.case(b"COPY"), self.key(), self.key()] + args]
+
+    def describe(self):
+        """OBJECT: what is said of a value that was set a moment ago is the same."""
+        key = self.key()
+        if self.chance(0.3):
+            return [[b"OBJECT", self.pick((b"nosuch", b"ENCODING", b"FREQ", b"refcount"))],
+                    [b"OBJECT", b"ENCODING", key, key], [b"DEL", key],
+                    [b"OBJECT", self.pick((b"IDLETIME", b"FREQ", b"ENCODING", b"REFCOUNT")), key]]
+        value = b"x" * self.rng.randint(43, 46) if self.chance(0.2) else self.value()
+        what = self.pick((b"ENCODING", b"ENCODING", b"REFCOUNT", b"IDLETIME", b"FREQ"))
+        return [[b"SET", key, value], [self.case(b"OBJECT"), self.case(what), key]]
+
+    # bits
+
+    def bit_offset(self):
+        if self.chance(0.9):
+            return b"%d" % self.rng.randint(0, 700)
+        return self.pick(NO_INTEGERS + [b"-1", b"4294967296", b"9223372036854775807", b"#1"])
+
+    def bit(self):
+        return self.pick((b"0", b"1", b"0", b"1", b"0", b"1", b"2", b"-1", b"x", b"", b"01"))
+
+    def bits(self):
+        r = self.rng.random()
+        key = self.key()
+        if r < 0.25:
+            return [[self.case(b"GETBIT"), key, self.bit_offset()]]
+        if r < 0.5:
+            return [[self.case(b"SETBIT"), key, self.bit_offset(), self.bit()]]
+        args = [key] if r < 0.75 else [key, self.bit()]
+        name = b"BITCOUNT" if r < 0.75 else b"BITPOS"
+        for _ in range(self.pick((0, 0, 1, 2, 2, 2))):
+            args.append(self.position() if self.chance(0.7) else
+                        b"%d" % self.rng.randint(-600, 600))
+        if len(args) > 2 and self.chance(0.6):
+            args.append(self.case(self.pick((b"BIT", b"BIT", b"BYTE", b"foo"))))
+        return [[self.case(name)] + args]
+
+    def bitop(self):
+        name = self.pick((b"AND", b"OR", b"XOR", b"NOT", b"NOT", b"foo", b""))
+        count = 1 if name == b"NOT" and self.chance(0.8) else self.rng.randint(0, 4)
+        destination = self.key()
+        return [[self.case(b"BITOP"), self.case(name), destination] +
+                [self.key() for _ in range(count)], [b"GET", destination]]
+
+    def field_type(self):
+        if self.chance(0.93):
+            return b"%c%d" % (self.pick(b"iu"), self.rng.randint(1, 63))
+        return self.pick((b"i64", b"i64", b"u64", b"u0", b"i65", b"u", b"", b"I8", b"u8x", b"u08",
+                          b"u-1", b"x8", b"i9999999999999999999999"))
+
+    def field_offset(self):
+        if self.chance(0.9):
+            return b"%d" % self.rng.randint(0, 300) if self.chance(0.6) else \
+                b"#%d" % self.rng.randint(0, 12)
+        return self.pick((b"#", b"#-1", b"-1", b"#x", b"4294967296", b"#9223372036854775807", b"",
+                          b"##1", b"# 1", b"#01"))
+
+    def bitfield(self):
+        args = []
+        for _ in range(self.pick((0, 1, 1, 2, 3, 6))):
+            name = self.pick((b"GET", b"SET", b"INCRBY", b"INCRBY", b"OVERFLOW"))
+            if name == b"OVERFLOW":
+                args += [self.case(name), self.case(self.pick((b"WRAP", b"SAT", b"FAIL") * 4 +
+                                                              (b"foo",)))]
+                continue
+            args += [self.case(name), self.field_type(), self.field_offset()]
+            if name != b"GET":
+                args.append(self.pick(NUMBERS) if self.chance(0.5) else self.integer())
+        if self.chance(0.06):
+            args.append(self.pick((b"GET", b"SET", b"OVERFLOW", b"foo", b"")))
+        name = self.case(self.pick((b"BITFIELD",) * 4 + (b"BITFIELD_RO",)))
+        key = self.key()
+        return [[name, key] + args, [b"GET", key]]
+
+    def lcs(self):
+        commands = []
+        keys = [self.key(), self.key()]
+        if self.chance(0.5):
+            for key in keys:
+                text = bytes(self.pick(b"abc") for _ in range(self.rng.randint(0, 40)))
+                commands.append([b"SET", key, text])
+        args = []
+        for _ in range(self.pick((0, 1, 1, 2, 3))):
+            args += self.pick(([b"LEN"], [b"IDX"], [b"IDX"], [b"WITHMATCHLEN"],
+                               [b"MINMATCHLEN", b"%d" % self.rng.randint(-1, 5)],
+                               [b"IDX", b"WITHMATCHLEN"], [b"MINMATCHLEN", self.integer()],
+                               [b"MINMATCHLEN"], [b"foo"]))
+        return commands + [[self.case(b"LCS")] + keys + [self.case(a) for a in args]]
+
     def position(self):
         if self.chance(0.85):
             return b"%d" % self.rng.randint(-70, 70)
         return self.pick(NUMBERS + NO_INTEGERS)
 
     FAMILIES = (read, read, read, write, write, several, several, pairs, set_for, set_options,
-                set_options, getex, expire, expire, persist, count, count, count_float, ranges)
+                set_options, getex, expire, expire, persist, count, count, count_float, ranges,
+                rename, copy, describe, bits, bits, bitop, bitfield, bitfield, lcs)
 
     # commands that fail
 
     ALL_DATA = (b"GET SET SETEX PSETEX SETNX GETSET GETDEL GETEX MGET MSET MSETNX APPEND STRLEN "
                 b"INCR DECR INCRBY DECRBY INCRBYFLOAT DEL UNLINK EXISTS TYPE TOUCH EXPIRE "
                 b"PEXPIRE EXPIREAT PEXPIREAT TTL PTTL EXPIRETIME PEXPIRETIME PERSIST GETRANGE "
-                b"SUBSTR SETRANGE").split()
+                b"SUBSTR SETRANGE RENAME RENAMENX "
+                b"COPY MOVE LCS GETBIT SETBIT BITCOUNT BITPOS BITOP BITFIELD BITFIELD_RO").split()
     ARITY_ONLY = (b"ECHO SELECT KEYS SCAN DBSIZE SWAPDB MULTI EXEC DISCARD WATCH UNWATCH TIME "
                   b"AUTH CLIENT CONFIG SLOWLOG RESET").split()
 
@@ -640,8 +758,10 @@ class Generator:
                           b"\\*", b"\\[a-c\\]", b"", b"u[p]per", b"*\x00*", b"*[", b"k1*"))
 
     def keys_query(self):
-        if self.chance(0.5):
+        if self.chance(0.4):
             return [[self.case(b"DBSIZE")]]
+        if self.chance(0.3):
+            return [[self.case(b"RANDOMKEY")]]
         return [[self.case(b"KEYS"), self.pattern()]]
 
     def scan_errors(self):
@@ -717,7 +837,8 @@ class Program:
                     b"client|help command|count command|docs command|getkeys "
                     b"command|getkeysandflags command|help command|info command|list config|get "
                     b"config|help config|resetstat config|rewrite config|set slowlog|get "
-                    b"slowlog|help slowlog|len slowlog|reset").split()
+                    b"slowlog|help slowlog|len slowlog|reset randomkey object|encoding "
+                    b"object|freq object|help object|idletime object|refcount").split()
 
     def __init__(self, options):
         self.options = options

@@ -1,210 +1,10 @@
-/* Handlers over a map in memory, run the way the engine runs them: keys are filled in, the handler
- * runs, and what it changed is taken out. Every run is done twice and the first one dropped: the
- * second must say the same. The clock is the test's. */
+/* Strings, keys and the table of commands, on a world in memory (command_world.h). */
 
 #include "command/command.h"
 #include "command/handler.h"
 #include "command/syntax.h"
+#include "command_world.h"
 #include "test.h"
-
-enum { SLOTS = 16, ARGS = 16, KEYS = 16, COMMANDS = 8 };
-
-struct slot {
-    char name[32];
-    struct value *value;
-    int64_t expires_us; /* 0 = never */
-};
-
-struct world {
-    struct slot slots[SLOTS];
-    int64_t now_ms;
-    size_t max_value;
-    int proto;
-    enum key_change change; /* of the last run's first key */
-    struct expiry expiry;
-    struct buf out;
-};
-
-static void world_init(struct world *w)
-{
-    *w = (struct world){.now_ms = INT64_C(1700000000000), .max_value = 100, .proto = 2};
-    buf_init(&w->out);
-}
-
-static void world_release(struct world *w)
-{
-    for (int i = 0; i < SLOTS; i++)
-        value_unref(w->slots[i].value);
-    buf_release(&w->out);
-}
-
-static struct slot *world_slot(struct world *w, struct bytes name)
-{
-    for (int i = 0; i < SLOTS; i++) {
-        struct slot *s = &w->slots[i];
-        if (s->name[0] == '\0')
-            memcpy(s->name, name.data, name.len);
-        if (bytes_eq(bytes_cstr(s->name), name))
-            return s;
-    }
-    check_failed("a free slot", __FILE__, __LINE__);
-}
-
-static void key_fill(struct world *w, struct key *k, struct bytes name, bool blind)
-{
-    *k = (struct key){.name = name, .blind = blind};
-    struct slot *s = world_slot(w, name);
-    bool live = s->value != NULL && (s->expires_us == 0 || s->expires_us > w->now_ms * 1000);
-    if (blind || !live)
-        return;
-    k->value = value_ref(s->value);
-    if (s->expires_us != 0)
-        k->expiry = (struct expiry){EXPIRY_AT, s->expires_us};
-}
-
-static void key_store(struct world *w, const struct key *k)
-{
-    struct slot *s = world_slot(w, k->name);
-    if (k->change == KEY_UNCHANGED)
-        return;
-    value_unref(s->value);
-    s->value = k->value == NULL ? NULL : value_ref(k->value);
-    s->expires_us = k->expiry.kind == EXPIRY_NONE ? 0
-                    : k->expiry.kind == EXPIRY_AT ? k->expiry.us
-                                                  : w->now_ms * 1000 + k->expiry.us;
-}
-
-struct keyring {
-    struct key keys[KEYS];
-    int count;
-};
-
-static struct key *keyring_get(struct keyring *ring, struct world *w, struct bytes name, bool blind)
-{
-    for (int i = 0; i < ring->count; i++) {
-        if (bytes_eq(ring->keys[i].name, name))
-            return &ring->keys[i];
-    }
-    CHECK(ring->count < KEYS);
-    key_fill(w, &ring->keys[ring->count], name, blind);
-    return &ring->keys[ring->count++];
-}
-
-struct call {
-    struct bytes argv[ARGS];
-    int argc;
-};
-
-/* Splits at blanks; `~` stands for an empty argument. */
-static struct call call_of(const char *text)
-{
-    struct call c = {.argc = 0};
-    while (*text != '\0') {
-        CHECK(c.argc < ARGS);
-        size_t len = strcspn(text, " ");
-        c.argv[c.argc++] = len == 1 && *text == '~' ? BYTES_LIT("") : bytes_of(text, len);
-        text += len;
-        text += strspn(text, " ");
-    }
-    return c;
-}
-
-static void call_run(struct world *w, struct keyring *ring, const struct call *call, bool blind,
-                     struct buf *out)
-{
-    struct reply r = {.out = out, .proto = w->proto};
-    const struct command *cmd = command_lookup_or_reply(call->argc, call->argv, &r);
-    if (cmd == NULL)
-        return;
-    if (cmd->handler == NULL) {
-        CHECK(cmd->id == CMD_COMMAND);
-        command_command(call->argc, call->argv, &r);
-        return;
-    }
-    struct key *keys[ARGS];
-    int n = command_key_count(cmd, call->argc);
-    for (int i = 0; i < n; i++)
-        keys[i] = keyring_get(ring, w, call->argv[command_key_at(cmd, i)], blind);
-    struct command_ctx ctx = {.cmd = cmd,
-                              .argc = call->argc,
-                              .argv = call->argv,
-                              .now_ms = w->now_ms,
-                              .keys = keys,
-                              .nkeys = n,
-                              .max_value = w->max_value,
-                              .reply = &r};
-    cmd->handler(&ctx);
-}
-
-/* Runs calls as one transaction, twice; keeps the second run. The reply, as a C string. */
-static const char *calls_run(struct world *w, const struct call *calls, int n, bool blind)
-{
-    struct buf first;
-    buf_init(&first);
-    buf_reset(&w->out, 4096);
-    for (int pass = 0; pass < 2; pass++) {
-        struct keyring ring = {.count = 0};
-        for (int i = 0; i < n; i++)
-            call_run(w, &ring, &calls[i], blind, pass == 0 ? &first : &w->out);
-        w->change = ring.count > 0 ? ring.keys[0].change : KEY_UNCHANGED;
-        w->expiry = ring.keys[0].expiry;
-        for (int i = 0; i < ring.count; i++) {
-            if (pass == 1)
-                key_store(w, &ring.keys[i]);
-            value_unref(ring.keys[i].value);
-        }
-    }
-    EXPECT(bytes_eq(buf_bytes(&first), buf_bytes(&w->out)));
-    buf_release(&first);
-    return buf_cstr(&w->out);
-}
-
-static const char *run(struct world *w, const char *text)
-{
-    struct call call = call_of(text);
-    return calls_run(w, &call, 1, false);
-}
-
-static const char *run_blind(struct world *w, const char *text)
-{
-    struct call call = call_of(text);
-    return calls_run(w, &call, 1, true);
-}
-
-/* Commands separated by ';' as one transaction. */
-static const char *run_all(struct world *w, const char *text)
-{
-    char copy[512];
-    snprintf(copy, sizeof(copy), "%s", text);
-    struct call calls[COMMANDS];
-    int n = 0;
-    char *rest = copy;
-    for (char *part; (part = strsep(&rest, ";")) != NULL; n++) {
-        CHECK(n < COMMANDS);
-        calls[n] = call_of(part + strspn(part, " "));
-    }
-    return calls_run(w, calls, n, false);
-}
-
-struct expectation {
-    const char *command;
-    const char *reply; /* without the CRLF at the end */
-};
-
-static void expect_all(struct world *w, const struct expectation *rows, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        const char *got = run(w, rows[i].command);
-        size_t len = strlen(got);
-        EXPECT(len >= 2 && strcmp(got + len - 2, "\r\n") == 0);
-        int before = test_failures;
-        EXPECT_TEXT(got, len - 2, rows[i].reply);
-        if (test_failures != before)
-            printf("  after: %s\n", rows[i].command);
-    }
-}
-
-#define EXPECT_ALL(w, rows) expect_all(w, rows, sizeof(rows) / sizeof(rows[0]))
 
 /* --- strings --- */
 
@@ -471,6 +271,120 @@ static void far_times_are_cut(void)
     world_release(&w);
 }
 
+/* --- names --- */
+
+static void keys_are_renamed(void)
+{
+    static const struct expectation rows[] = {
+        {"RENAME k n", "-ERR no such key"},
+        {"RENAMENX k k", "-ERR no such key"},
+        {"MSET k 1 taken 2", "+OK"},
+        {"RENAMENX k taken", ":0"},
+        {"RENAMENX k k", ":0"},
+        {"RENAMENX k n", ":1"},
+        {"EXPIRE taken 9", ":1"},
+        {"RENAME n taken", "+OK"},
+        {"TTL taken", ":-1"},
+        {"MGET k n taken", "*3\r\n$-1\r\n$-1\r\n$1\r\n1"},
+        {"EXPIRE taken 9", ":1"},
+        {"SET n ~", "+OK"},
+        {"RENAME taken n", "+OK"},
+        {"TTL n", ":9"},
+        {"GET n", "$1\r\n1"},
+    };
+    struct world w;
+    world_init(&w);
+    EXPECT_ALL(&w, rows);
+    EXPECT_CSTR(run(&w, "RENAME n n"), "+OK\r\n");
+    EXPECT_INT(w.change, KEY_UNCHANGED);
+    /* A time to live that has not begun goes along as it is. */
+    EXPECT_CSTR(run_all(&w, "SET k v EX 10; RENAME k l; PTTL l; RENAME l k; EXISTS k l; PTTL k"),
+                "+OK\r\n+OK\r\n:10000\r\n+OK\r\n:1\r\n:10000\r\n");
+    EXPECT_INT(w.expiry.kind, EXPIRY_RELATIVE);
+    w.now_ms += 10000;
+    EXPECT_CSTR(run(&w, "RENAME k l"), "-ERR no such key\r\n");
+    world_release(&w);
+}
+
+static void keys_are_copied_and_moved(void)
+{
+    static const struct expectation rows[] = {
+        {"COPY k n", ":0"},
+        {"MOVE k 1", ":0"},
+        {"SET k v EX 10", "+OK"},
+        {"COPY k n", ":1"},
+        {"TTL n", ":10"},
+        {"SET n w", "+OK"},
+        {"COPY n k", ":0"},
+        {"COPY n k REPLACE", ":1"},
+        {"TTL k", ":-1"},
+        {"MGET k n", "*2\r\n$1\r\nw\r\n$1\r\nw"},
+        {"COPY k k", "-ERR source and destination objects are the same"},
+        {"COPY none none db 0", "-ERR source and destination objects are the same"},
+        {"COPY k k DB 1", ":1"},
+        {"COPY n k DB 1", ":0"},
+        {"COPY k k DB 15 db 1 replace replace", ":1"},
+        {"COPY k n DB", "-ERR syntax error"},
+        {"COPY k n foo DB x", "-ERR syntax error"},
+        {"COPY k n DB x foo", "-ERR value is not an integer or out of range"},
+        {"COPY k n DB 16", "-ERR DB index is out of range"},
+        {"COPY none n DB -1", "-ERR DB index is out of range"},
+        {"COPY k n DB 2147483648",
+         "-ERR value is out of range, value must between -2147483648 and 2147483647"},
+        {"MOVE k 1", ":0"},
+        {"MOVE k 0", "-ERR source and destination objects are the same"},
+        {"MOVE k 01", "-ERR value is not an integer or out of range"},
+        {"MOVE k 16", "-ERR DB index is out of range"},
+        {"EXPIRE k 9", ":1"},
+        {"MOVE k 2", ":1"},
+        {"MOVE k 2", ":0"},
+        {"EXISTS k", ":0"},
+    };
+    struct world w;
+    world_init(&w);
+    EXPECT_ALL(&w, rows);
+    w.db = 2;
+    EXPECT_CSTR(run(&w, "TTL k"), ":9\r\n");
+    EXPECT_CSTR(run_all(&w, "SET k v EX 5; MOVE k 3; EXISTS k; COPY k k DB 3; MOVE k 0"),
+                "+OK\r\n:1\r\n:0\r\n:0\r\n:0\r\n");
+    w.db = 3;
+    EXPECT_CSTR(run(&w, "PTTL k"), ":5000\r\n");
+    EXPECT_CSTR(run(&w, "COPY k l"), ":1\r\n");
+    EXPECT_INT(w.change, KEY_UNCHANGED); /* of k */
+    w.now_ms += 5000;
+    EXPECT_CSTR(run(&w, "COPY k m"), ":0\r\n");
+    world_release(&w);
+}
+
+static void objects_are_described(void)
+{
+    static const struct expectation rows[] = {
+        {"OBJECT ENCODING k", "$-1"},
+        {"OBJECT REFCOUNT k", "$-1"},
+        {"OBJECT IDLETIME k", "$-1"},
+        {"OBJECT FREQ k", "$-1"},
+        {"SET k 9223372036854775807", "+OK"},
+        {"OBJECT ENCODING k", "$3\r\nint"},
+        {"OBJECT REFCOUNT k", ":1"},
+        {"OBJECT IDLETIME k", ":0"},
+        {"SET k 9999", "+OK"},
+        {"OBJECT REFCOUNT k", ":2147483647"},
+        {"SET k 01", "+OK"},
+        {"OBJECT ENCODING k", "$6\r\nembstr"},
+        {"SET k 12345678901234567890123456789012345678901234", "+OK"},
+        {"OBJECT ENCODING k", "$6\r\nembstr"},
+        {"APPEND k 5", ":45"},
+        {"OBJECT ENCODING k", "$3\r\nraw"},
+        {"OBJECT nosuch k", "-ERR unknown subcommand 'nosuch'. Try OBJECT HELP."},
+        {"OBJECT ENCODING", "-ERR wrong number of arguments for 'object|encoding' command"},
+    };
+    struct world w;
+    world_init(&w);
+    EXPECT_ALL(&w, rows);
+    EXPECT(strncmp(run(&w, "OBJECT FREQ k"), "-ERR An LFU maxmemory policy is not", 35) == 0);
+    world_release(&w);
+}
+
 /* --- runs --- */
 
 static void changes_are_told(void)
@@ -620,7 +534,7 @@ static void the_table_is_consistent(void)
         EXPECT_INT(c->sub, SUB_NONE);
         if (c->handler == NULL)
             continue;
-        EXPECT(c->first_key == 1);
+        EXPECT(c->first_key > 0);
         EXPECT((c->flags & (CF_WRITE | CF_READONLY)) != 0);
         EXPECT((c->flags & CF_QUERY) == 0);
         EXPECT(c->is_blind == NULL || (c->flags & CF_WRITE) != 0);
@@ -639,6 +553,7 @@ static void the_table_is_consistent(void)
         EXPECT((container->flags & CF_CONTAINER) != 0);
         EXPECT_INT(subs[i].group, container->group);
         EXPECT(strncmp(subs[i].name, container->name, container->name_len) == 0);
+        EXPECT_INT(subs[i].handler != NULL, subs[i].first_key != 0);
         check_row(&subs[i]);
     }
 }
@@ -701,6 +616,9 @@ static void command_describes_commands(void)
         {"COMMAND COUNT x", "-ERR wrong number of arguments for 'command|count' command"},
         {"COMMAND GETKEYS MSET a 1 b 2", "*2\r\n$1\r\na\r\n$1\r\nb"},
         {"COMMAND GETKEYS nosuch x", "-ERR Invalid command specified"},
+        {"COMMAND GETKEYSANDFLAGS RENAME a b",
+         "*2\r\n*2\r\n$1\r\na\r\n*3\r\n+RW\r\n+access\r\n+delete\r\n"
+         "*2\r\n$1\r\nb\r\n*2\r\n+OW\r\n+update"},
         {"COMMAND GETKEYS CONFIG nosuch", "-ERR Invalid command specified"},
         {"COMMAND GETKEYS PING x", "-ERR The command has no key arguments"},
         {"COMMAND GETKEYS GET a b", "-ERR Invalid number of arguments specified for command"},
@@ -833,7 +751,8 @@ static void syntax_is_parsed(void)
 
 TEST_MAIN(TEST(strings_are_set_and_read), TEST(strings_are_changed_in_part),
           TEST(numbers_are_counted), TEST(bad_options_are_refused), TEST(keys_expire),
-          TEST(past_times_remove), TEST(expiry_conditions_compare), TEST(far_times_are_cut),
+          TEST(past_times_remove), TEST(expiry_conditions_compare), TEST(far_times_are_cut), TEST(keys_are_renamed), TEST(keys_are_copied_and_moved),
+          TEST(objects_are_described),
           TEST(changes_are_told), TEST(blind_calls_are_recognised),
           TEST(a_transaction_sees_its_own_changes), TEST(nulls_differ_under_resp3),
           TEST(the_table_is_consistent), TEST(keys_are_found), TEST(unknown_commands_are_named),

@@ -154,6 +154,18 @@ static void count(const struct memory_rows *m, struct store_query *q, int64_t no
     }
 }
 
+/* Some key that a test can foretell. */
+static void first(const struct memory_rows *m, struct store_query *q, int64_t now_us)
+{
+    for (size_t i = 0; i < m->n; i++) {
+        const struct memory_row *r = &m->rows[i];
+        if (r->space == m->spaces[q->db] && memory_row_is_live(r, now_us)) {
+            q->row(q, 0, buf_bytes(&r->key), true, VALUE_STRING);
+            return;
+        }
+    }
+}
+
 static void keyspace(const struct memory_rows *m, struct store_query *q, int64_t now_us)
 {
     q->keyspace = mem_zalloc(MEMORY_DATABASES * sizeof(*q->keyspace));
@@ -180,6 +192,9 @@ void memory_rows_query(struct memory_rows *m, struct store_query *q, int64_t now
     case QUERY_KEYS:
     case QUERY_DBSIZE:
         count(m, q, now_us);
+        break;
+    case QUERY_RANDOM:
+        first(m, q, now_us);
         break;
     case QUERY_KEYSPACE:
         keyspace(m, q, now_us);

@@ -208,7 +208,8 @@ static void boot_lane_link(struct link *k)
         STMT_COMMIT,         STMT_SHARE_SPACES, STMT_LOCK_KEYS,     STMT_COMMIT_CHECKED,
         STMT_SETTLE_LANE,    STMT_CLAIM_LANE,   STMT_TERMINATE_LANE, STMT_OWN_SPACES,
         STMT_READ,           STMT_SCAN,         STMT_KEYS,          STMT_DBSIZE,
-        STMT_FLUSH,          STMT_SWAP,         STMT_COMMIT_BLIND,  STMT_COMMIT_ONE};
+        STMT_FLUSH,          STMT_SWAP,         STMT_COMMIT_BLIND,  STMT_COMMIT_ONE,
+        STMT_RANDOM};
     static const enum statement_id listen[] = {STMT_START_CACHING, STMT_OLDER_WRITERS,
                                                STMT_OLDER_WRITERS_LEFT, STMT_PING};
     lane_begin(k->lane);
@@ -242,7 +243,8 @@ static void prepare_queries(struct link *k)
         STMT_SCAN,  STMT_KEYS,  STMT_DBSIZE,          STMT_KEYSPACE, STMT_FLUSH,       STMT_SWAP,
         STMT_SWEEP, STMT_SWEEP_ABANDONED, STMT_HEARTBEAT, STMT_RELEASE_SLOT, STMT_FIND_LOCKED,
         STMT_FORGET_CACHING, STMT_FLEET,
-        STMT_OLDEST_XMIN, STMT_TABLE_SIZE, STMT_SHORT_WAIT, STMT_TRY_LOCK, STMT_ADVANCE_SEQUENCE};
+        STMT_OLDEST_XMIN, STMT_TABLE_SIZE, STMT_SHORT_WAIT, STMT_TRY_LOCK, STMT_ADVANCE_SEQUENCE,
+        STMT_RANDOM};
     lane_begin(k->lane);
     prepare(k, ids, sizeof(ids) / sizeof(ids[0]));
     lane_submit(k->lane, BOOT_TIMEOUT_US, on_query_prepared);

@@ -71,6 +71,9 @@ enum statement_id query_add_params(struct pg_store *s, struct params *p,
         return STMT_SCAN;
     case QUERY_KEYS:
         return add_keys(p, q);
+    case QUERY_RANDOM:
+        params_int4(p, q->db);
+        return STMT_RANDOM;
     case QUERY_DBSIZE:
         params_int4(p, q->db);
         return STMT_DBSIZE;
@@ -181,6 +184,7 @@ void query_take_rows(struct store_query *q, const PGresult *r)
         take_scan(q, r);
         break;
     case QUERY_KEYS:
+    case QUERY_RANDOM:
         for (int i = 0; i < PQntuples(r); i++)
             q->row(q, 0, bytes_of(PQgetvalue(r, i, 0), (size_t)PQgetlength(r, i, 0)), true, 0);
         break;

@@ -42,6 +42,7 @@ enum statement_id {
     STMT_RELEASE_SLOT,
     STMT_SCAN,
     STMT_KEYS,
+    STMT_RANDOM,
     STMT_DBSIZE,
     STMT_KEYSPACE,
     STMT_FLUSH,

@@ -1,0 +1,55 @@
+/* What OBJECT tells of values, as far as it means something here: there is one way to store a string,
+ * so ENCODING and REFCOUNT say what Redis would for a value that was just set. */
+
+#include "base/num.h"
+#include "command/handler.h"
+
+/* As Redis decides for a new string. */
+enum { EMBSTR_MAX = 44, SHARED_INTEGERS = 10000 };
+
+/* NULL: it is absent, and null is written. */
+static const struct value *value_or_reply(struct command_ctx *ctx)
+{
+    const struct value *v = key_find(ctx, 0);
+    if (v == NULL)
+        reply_null(ctx->reply);
+    return v;
+}
+
+void object_encoding(struct command_ctx *ctx)
+{
+    const struct value *v = value_or_reply(ctx);
+    if (v == NULL)
+        return;
+    int64_t n;
+    reply_bulk_cstr(ctx->reply, num_int64(value_bytes(v), &n) ? "int"
+                                : v->len <= EMBSTR_MAX        ? "embstr"
+                                                              : "raw");
+}
+
+/* Small integers are one object that is never freed. */
+void object_refcount(struct command_ctx *ctx)
+{
+    const struct value *v = value_or_reply(ctx);
+    if (v == NULL)
+        return;
+    int64_t n;
+    bool shared = num_int64(value_bytes(v), &n) && n >= 0 && n < SHARED_INTEGERS;
+    reply_int(ctx->reply, shared ? INT32_MAX : 1);
+}
+
+/* The last use is not kept; the question itself makes the key the one used last. */
+void object_idletime(struct command_ctx *ctx)
+{
+    if (value_or_reply(ctx) != NULL)
+        reply_int(ctx->reply, 0);
+}
+
+void object_freq(struct command_ctx *ctx)
+{
+    if (value_or_reply(ctx) != NULL)
+        reply_error(ctx->reply,
+                    "ERR An LFU maxmemory policy is not selected, access frequency not tracked. "
+                    "Please note that when switching between policies at runtime LRU and LFU data "
+                    "will take some time to adjust.");
+}
