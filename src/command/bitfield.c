@@ -1,5 +1,5 @@
-/* BITFIELD: integers of 1 to 64 bits anywhere in a string. The arguments are gone through twice: the
- * first time they are checked, the second time they are carried out, on a copy if they write.
+/* BITFIELD: integers of 1 to 64 bits anywhere in a string. The arguments are gone through twice:
+ * the first time they are checked, the second time they are carried out, on a copy if they write.
  * Semantics: https://redis.io/docs/latest/commands/bitfield/ */
 
 #include "base/num.h"
@@ -55,8 +55,8 @@ static bool type_or_reply(struct command_ctx *ctx, struct bytes arg, struct fiel
     return true;
 }
 
-/* Reads the step that begins at argument *at, and moves that on. step->overflow is what holds before
- * it, and after it. */
+/* Reads the step that begins at argument *at, and moves that on. step->overflow is what holds
+ * before it, and after it. */
 static bool step_or_reply(struct command_ctx *ctx, int *at, struct field_step *step)
 {
     static const struct {
