@@ -133,6 +133,14 @@ static void field_write(struct value *v, const struct field_step *f, wide n)
     }
 }
 
+/* The limit that a number outside of the range has passed. Redis takes one that is SET for too large,
+ * however small it is, where 64 bits cannot tell how far it is from the largest. */
+static wide limit_passed(const struct field_step *f, wide n, wide min, wide max)
+{
+    bool is_small = n < min && (f->op == FIELD_INCRBY || max - n <= INT64_MAX);
+    return is_small ? min : max;
+}
+
 /* Brings a number into the field's range in the way asked for; false = it fails. */
 static bool field_fit(const struct field_step *f, wide *n)
 {
@@ -147,7 +155,7 @@ static bool field_fit(const struct field_step *f, wide *n)
         *n += *n < 0 ? all + min : min;
         return true;
     case OVERFLOW_SAT:
-        *n = *n < min ? min : max;
+        *n = limit_passed(f, *n, min, max);
         return true;
     case OVERFLOW_FAIL:
         return false;

@@ -225,6 +225,13 @@ static void fields_overflow_as_asked(void)
          "*3\r\n:127\r\n:-128\r\n$-1"},
         {"BITFIELD k OVERFLOW SAT SET i8 0 1000 OVERFLOW WRAP SET i8 0 -129 GET i8 0",
          "*3\r\n:-128\r\n:127\r\n:127"},
+        {"BITFIELD k OVERFLOW SAT SET i8 0 -9223372036854775680 GET i8 0",
+         "*2\r\n:127\r\n:-128"},
+        {"BITFIELD k OVERFLOW SAT SET i8 0 -9223372036854775681 GET i8 0",
+         "*2\r\n:-128\r\n:127"}, /* as Redis does */
+        {"BITFIELD k OVERFLOW SAT SET i63 0 -4611686018427387905 GET i63 0",
+         "*2\r\n:4575657221408423936\r\n:4611686018427387903"},
+        {"BITFIELD k OVERFLOW SAT INCRBY i63 0 -9223372036854775808", "*1\r\n:-4611686018427387904"},
         {"DEL k", ":1"},
         {"BITFIELD k SET i64 0 9223372036854775807 INCRBY i64 0 1 INCRBY i64 0 -1",
          "*3\r\n:0\r\n:-9223372036854775808\r\n:9223372036854775807"},
