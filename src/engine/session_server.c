@@ -147,8 +147,9 @@ static void memory_stats(const struct engine *e, struct reply *r)
     keyspace_get_stats(e->keyspace, &st);
     getrusage(RUSAGE_SELF, &usage);
     size_t resident = mem_resident();
+    size_t peak = (size_t)usage.ru_maxrss * 1024; /* is not kept up to date at every moment */
     reply_map(r, 9);
-    reply_stat(r, "peak.allocated", (size_t)usage.ru_maxrss * 1024);
+    reply_stat(r, "peak.allocated", peak > resident ? peak : resident);
     reply_stat(r, "total.allocated", resident);
     reply_stat(r, "replication.backlog", 0);
     reply_stat(r, "clients.slaves", 0);
