@@ -51,18 +51,24 @@ static void on_fatal(void *arg, const char *why)
     loop_stop(s->loop);
 }
 
-/* The first asks: no new connections, finish what is in flight. The second does not ask. */
+/* No new connections, finish what is in flight. */
+static void begin_drain(struct server *s)
+{
+    s->draining = true;
+    s->drain_until_us =
+        clock_mono_us() + config_values(s->config)->shutdown_timeout_s * 1000000;
+    net_stop_accepting(s->net);
+    net_stop_reading(s->net);
+}
+
+/* The first asks, the second does not. */
 static void on_terminate(void *arg, int signo)
 {
     struct server *s = arg;
     if (s->draining)
         _exit(1);
     log_event(LOG_NOTICE, "shutdown", "signal=%d", signo);
-    s->draining = true;
-    s->drain_until_us =
-        clock_mono_us() + config_values(s->config)->shutdown_timeout_s * 1000000;
-    net_stop_accepting(s->net);
-    net_stop_reading(s->net);
+    begin_drain(s);
 }
 
 static void on_hangup(void *arg, int signo)
@@ -109,6 +115,10 @@ static bool on_turn_end(void *arg)
     struct server *s = arg;
     bool more = engine_turn_end(s->engine);
     more |= net_turn_end(s->net);
+    if (!s->draining && engine_shutdown_requested(s->engine)) {
+        log_event(LOG_NOTICE, "shutdown", "command=shutdown");
+        begin_drain(s);
+    }
     if (s->draining)
         drain(s);
     return more;

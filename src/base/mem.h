@@ -17,6 +17,9 @@ void mem_free(void *p);
 /* Bytes of physical memory this process may use: the smaller of RAM and the cgroup's limit. */
 size_t mem_available_total(void);
 
+/* Gives memory that is free back to the system, as far as the allocator can. */
+void mem_give_back(void);
+
 /* Resident set size of this process in bytes; 0 if unknown. */
 size_t mem_resident(void);
 

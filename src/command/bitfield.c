@@ -1,5 +1,5 @@
-/* BITFIELD: integers of 1 to 64 bits anywhere in a string. The arguments are gone through twice: the
- * first time they are checked, the second time they are carried out, on a copy if they write.
+/* BITFIELD: integers of 1 to 64 bits anywhere in a string. The arguments are gone through twice:
+ * the first time they are checked, the second time they are carried out, on a copy if they write.
  * Semantics: https://redis.io/docs/latest/commands/bitfield/ */
 
 #include "base/num.h"
@@ -55,8 +55,8 @@ static bool type_or_reply(struct command_ctx *ctx, struct bytes arg, struct fiel
     return true;
 }
 
-/* Reads the step that begins at argument *at, and moves that on. step->overflow is what holds before
- * it, and after it. */
+/* Reads the step that begins at argument *at, and moves that on. step->overflow is what holds
+ * before it, and after it. */
 static bool step_or_reply(struct command_ctx *ctx, int *at, struct field_step *step)
 {
     static const struct {
@@ -133,6 +133,14 @@ static void field_write(struct value *v, const struct field_step *f, wide n)
     }
 }
 
+/* The limit that a number outside of the range has passed. Redis takes one that is SET for too large,
+ * however small it is, where 64 bits cannot tell how far it is from the largest. */
+static wide limit_passed(const struct field_step *f, wide n, wide min, wide max)
+{
+    bool is_small = n < min && (f->op == FIELD_INCRBY || max - n <= INT64_MAX);
+    return is_small ? min : max;
+}
+
 /* Brings a number into the field's range in the way asked for; false = it fails. */
 static bool field_fit(const struct field_step *f, wide *n)
 {
@@ -147,7 +155,7 @@ static bool field_fit(const struct field_step *f, wide *n)
         *n += *n < 0 ? all + min : min;
         return true;
     case OVERFLOW_SAT:
-        *n = *n < min ? min : max;
+        *n = limit_passed(f, *n, min, max);
         return true;
     case OVERFLOW_FAIL:
         return false;

@@ -149,7 +149,8 @@ static int64_t count_ones(const struct value *v, struct bit_range range)
     return n;
 }
 
-/* An absent key answers before its further arguments are looked at, as in Redis. */
+/* An absent key answers before its further arguments are looked at, and a reversed range before its
+ * unit, as in Redis. */
 void bits_bitcount(struct command_ctx *ctx)
 {
     const struct value *v = key_find(ctx, 0);
@@ -167,11 +168,11 @@ void bits_bitcount(struct command_ctx *ctx)
     if (ctx->argc > 3 && (!arg_int64_or_reply(ctx, ctx->argv[2], &first) ||
                           !arg_int64_or_reply(ctx, ctx->argv[3], &last)))
         return;
-    if (ctx->argc > 4 && !unit_or_reply(ctx, ctx->argv[4], &unit_bits))
-        return;
     bool reversed = first < 0 && last < 0 && first > last;
-    struct bit_range range = range_of(first, last, unit_bits, v->len);
-    reply_int(ctx->reply, reversed ? 0 : count_ones(v, range));
+    if (reversed)
+        reply_int(ctx->reply, 0);
+    else if (ctx->argc < 5 || unit_or_reply(ctx, ctx->argv[4], &unit_bits))
+        reply_int(ctx->reply, count_ones(v, range_of(first, last, unit_bits, v->len)));
 }
 
 /* Where the first such bit in the range is; range.to if there is none. */

@@ -9,8 +9,8 @@
 MUST_CHECK bool bit_offset_or_reply(struct command_ctx *ctx, struct bytes arg, int width,
                                     uint64_t *out);
 
-/* A copy of `old` (may be NULL), zeros behind it up to `least` bytes; NULL = no memory, and the error
- * is written. */
+/* A copy of `old` (may be NULL), zeros behind it up to `least` bytes; NULL = no memory, and the
+ * error is written. */
 MUST_CHECK struct value *bits_copy_or_reply(struct command_ctx *ctx, const struct value *old,
                                             size_t least);
 

@@ -41,6 +41,9 @@ enum {
     GROUP_OF_CLIENT = GROUP_CONNECTION,
     GROUP_OF_COMMAND = GROUP_SERVER,
     GROUP_OF_CONFIG = GROUP_SERVER,
+    GROUP_OF_LATENCY = GROUP_SERVER,
+    GROUP_OF_MEMORY = GROUP_SERVER,
+    GROUP_OF_MODULE = GROUP_SERVER,
     GROUP_OF_OBJECT = GROUP_GENERIC,
     GROUP_OF_SLOWLOG = GROUP_SERVER,
 };
@@ -77,8 +80,9 @@ static const struct command subcommands[] = {
 enum { SUBCOMMAND_COUNT = sizeof(subcommands) / sizeof(subcommands[0]) };
 
 /* Commands that touch two keys: that of their first key argument, and that of their last one in a
- * database which their arguments name. Such a function returns an error if the arguments are wrong. */
-typedef const char *(*other_db)(int argc, const struct bytes *argv, int databases, int db, int *out);
+ * database which their arguments name. The function returns an error if the arguments are wrong. */
+typedef const char *(*other_db)(int argc, const struct bytes *argv, int databases, int db,
+                                int *out);
 
 static other_db other_db_of(const struct command *c)
 {

@@ -38,6 +38,7 @@ enum command_flag {
     CF_CAT_KEYSPACE = 1 << 26,
     CF_CAT_CONNECTION = 1 << 27,
     CF_CAT_DANGEROUS = 1 << 28,
+    CF_CAT_ADMIN = 1 << 29,
 };
 
 enum command_group {

@@ -101,6 +101,7 @@ static uint32_t categories(const struct command *c)
         {CF_BLOCKING, CAT_BLOCKING},
         {CF_ADMIN, CAT_ADMIN | CAT_DANGEROUS},
         {CF_CAT_DANGEROUS, CAT_DANGEROUS},
+        {CF_CAT_ADMIN, CAT_ADMIN},
         {CF_CAT_KEYSPACE, CAT_KEYSPACE},
         {CF_CAT_CONNECTION, CAT_CONNECTION},
     };
@@ -375,7 +376,8 @@ static bool bitfield_reads(int argc, const struct bytes *argv)
 }
 
 /* What a call does to its i-th key: of SET and BITFIELD, the arguments tell. */
-static struct bytes call_key_flags(const struct command *c, int argc, const struct bytes *argv, int i)
+static struct bytes call_key_flags(const struct command *c, int argc, const struct bytes *argv,
+                                   int i)
 {
     int specs = command_key_specs(c);
     switch (c->id) {

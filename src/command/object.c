@@ -1,5 +1,5 @@
-/* What OBJECT tells of values, as far as it means something here: there is one way to store a string,
- * so ENCODING and REFCOUNT say what Redis would for a value that was just set. */
+/* What OBJECT and MEMORY USAGE tell of values, as far as it means something here: there is one way
+ * to store a string, so ENCODING and REFCOUNT say what Redis would for a value that was just set. */
 
 #include "base/num.h"
 #include "command/handler.h"
@@ -52,4 +52,22 @@ void object_freq(struct command_ctx *ctx)
                     "ERR An LFU maxmemory policy is not selected, access frequency not tracked. "
                     "Please note that when switching between policies at runtime LRU and LFU data "
                     "will take some time to adjust.");
+}
+
+/* SAMPLES is for what has parts: a string has none. */
+void memory_usage(struct command_ctx *ctx)
+{
+    for (int i = 3; i < ctx->argc; i += 2) {
+        int64_t samples = -1;
+        bool named = bytes_ieq(ctx->argv[i], "samples") && i + 1 < ctx->argc;
+        if (named && !arg_int64_or_reply(ctx, ctx->argv[i + 1], &samples))
+            return;
+        if (samples < 0) {
+            reply_syntax_error(ctx);
+            return;
+        }
+    }
+    const struct value *v = value_or_reply(ctx);
+    if (v != NULL)
+        reply_int(ctx->reply, (int64_t)(value_memory(v) + ctx->keys[0]->name.len));
 }

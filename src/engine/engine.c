@@ -131,6 +131,11 @@ bool engine_idle(const struct engine *e)
     return !in_flight(e) && !engine_has_gathered(e) && !exclusive_busy(e);
 }
 
+bool engine_shutdown_requested(const struct engine *e)
+{
+    return e->shutdown_requested;
+}
+
 void engine_count_rejected_connection(struct engine *e)
 {
     e->rejected_connections++;

@@ -20,6 +20,9 @@ bool engine_turn_end(struct engine *e);
 /* Applies what changed in the configuration at run time. */
 void engine_config_changed(struct engine *e);
 
+/* Has a client sent SHUTDOWN? */
+bool engine_shutdown_requested(const struct engine *e);
+
 /* Drain: no new requests are taken (net has stopped reading); true once nothing is in flight. */
 bool engine_idle(const struct engine *e);
 

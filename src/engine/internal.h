@@ -246,6 +246,7 @@ struct engine {
     struct timer *parked_timer;
     struct timer *deadlines;
     bool pumping_now;
+    bool shutdown_requested; /* by SHUTDOWN */
     int64_t now_floor_ms;    /* now_ms of handlers never goes back */
     /* statistics, INFO's names */
     int64_t started_us;
@@ -427,6 +428,9 @@ void client_set_text(char **field, struct bytes s);
 /* ---- session*.c: commands that belong to the engine ---- */
 /* Runs one at once. */
 void session_run(struct client *c, const struct txn_command *tc, struct reply *r);
+typedef void (*session_function)(struct client *c, const struct txn_command *tc, struct reply *r);
+/* session_server.c's; NULL if it is not there. */
+session_function session_server_function(enum command_id id);
 void session_auth(struct client *c, const struct txn_command *tc, struct reply *r);
 void session_hello(struct client *c, const struct txn_command *tc, struct reply *r);
 void session_client(struct client *c, const struct txn_command *tc, struct reply *r);

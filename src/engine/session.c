@@ -222,13 +222,6 @@ static void run_command(struct client *c, const struct txn_command *tc, struct r
     command_command(tc->request->argc, tc->request->argv, r);
 }
 
-/* Its other subcommands have handlers. */
-static void run_object(struct client *c, const struct txn_command *tc, struct reply *r)
-{
-    (void)c;
-    command_reply_help(r, command_by_id(tc->cmd->id));
-}
-
 static void run_monitor(struct client *c, const struct txn_command *tc, struct reply *r)
 {
     (void)tc;
@@ -240,18 +233,20 @@ static void run_monitor(struct client *c, const struct txn_command *tc, struct r
 
 /* ---- the table ---- */
 
-static void (*const handlers[COMMAND_COUNT])(struct client *c, const struct txn_command *tc,
-                                             struct reply *r) = {
+static const session_function functions[COMMAND_COUNT] = {
     [CMD_PING] = run_ping,         [CMD_ECHO] = run_echo,         [CMD_SELECT] = run_select,
     [CMD_QUIT] = run_quit,         [CMD_AUTH] = session_auth,     [CMD_HELLO] = session_hello,
     [CMD_UNWATCH] = run_unwatch,   [CMD_DISCARD] = run_unwatch,   [CMD_RESET] = run_reset,
     [CMD_TIME] = run_time,         [CMD_COMMAND] = run_command,   [CMD_MONITOR] = run_monitor,
     [CMD_CLIENT] = session_client, [CMD_INFO] = session_info,     [CMD_CONFIG] = session_config,
-    [CMD_SLOWLOG] = session_slowlog, [CMD_OBJECT] = run_object,
+    [CMD_SLOWLOG] = session_slowlog,
 };
 
 void session_run(struct client *c, const struct txn_command *tc, struct reply *r)
 {
-    CHECK(handlers[tc->cmd->id] != NULL);
-    handlers[tc->cmd->id](c, tc, r);
+    session_function function = functions[tc->cmd->id];
+    if (function == NULL)
+        function = session_server_function(tc->cmd->id);
+    CHECK(function != NULL);
+    function(c, tc, r);
 }

@@ -17,7 +17,8 @@ Compared other than byte for byte (see Normaliser):
   RANDOMKEY                         nil, or not
   OBJECT                            of values that were just set; of IDLETIME
                                     and REFCOUNT the kind of reply only
-  TIME INFO CLIENT ID|INFO|LIST     the kind of reply only
+  TIME INFO CLIENT ID|INFO|LIST, LASTSAVE LOLWUT LATENCY DOCTOR MEMORY DOCTOR|STATS|USAGE
+                                    the kind of reply only
 Never sent: what differs by design (COMMAND COUNT and the whole COMMAND LIST, CONFIG GET of options
 there are, SLOWLOG GET, MONITOR).
 
@@ -33,6 +34,8 @@ import select
 import socket
 import sys
 import time
+
+from differential_more import MoreCommands
 
 CRLF = b"\r\n"
 BURST_MAX = 120
@@ -183,7 +186,9 @@ class Normaliser:
     """Decides whether two replies that differ in bytes say the same."""
 
     KIND_ONLY = {(b"time",), (b"info",), (b"client", b"id"), (b"client", b"info"),
-                 (b"client", b"list")}
+                 (b"client", b"list"), (b"lastsave",), (b"lolwut",), (b"latency", b"doctor"),
+                 (b"memory", b"doctor"), (b"memory", b"stats"), (b"memory", b"malloc-stats"),
+                 (b"memory", b"usage")}
     TIMES = {b"ttl": 1000, b"pttl": 1, b"expiretime": 1000, b"pexpiretime": 1}  # unit in ms
 
     def same(self, cmd, queued, ref, sub):
@@ -372,8 +377,8 @@ SPECIAL_FLOATS = [b"inf", b"-inf", b"+infinity", b"1e4932", b"-1e4932", b"1e300"
 VALUES = [b"", b"v", b"value", b"\x00", b"\x00\x01\x02\xff", b"\xf0\x9f\x92\xbe", b"\r\n",
           b"{\"a\": 1}", b"\x80\x04}\x94.", b"hello world", b"  7", b"3.0", b"not a number"]
 
-# Not "GET\0": that is GET to a redis-server whose hash of commands, seeded by chance, has both in one
-# bucket.
+# Not "GET\0": that is GET to a redis-server whose hash of commands, seeded by chance, has both in
+# one bucket.
 UNKNOWN = [b"FOO", b"gett", b"SETX", b"se", b"", b"\x00GET", b"no\r\nsuch", b"x" * 200,
            b"caf\xc3\xa9", b"client|id", b"config|get", b"get ", b"hgetall2", b"*1", b"\xff"]
 
@@ -381,8 +386,11 @@ TIME_COMMANDS = (b"EXPIRE", b"PEXPIRE", b"EXPIREAT", b"PEXPIREAT")
 READ_TIMES = (b"TTL", b"PTTL", b"EXPIRETIME", b"PEXPIRETIME")
 
 
-class Generator:
+class Generator(MoreCommands):
     """Random commands. A method returns one or more commands, each a list of arguments."""
+
+    NUMBERS = NUMBERS
+    NO_INTEGERS = NO_INTEGERS
 
     def __init__(self, rng, dbs, resp, skip):
         self.rng = rng
@@ -396,6 +404,7 @@ class Generator:
             (1, "swapdb", self.swapdb), (1, "flush", self.flush), (2, "keys", self.keys_query),
             (3, "scan", self.scan_errors), (2, "hello", self.hello), (4, "client", self.client),
             (4, "command", self.command), (3, "auth", self.auth), (3, "misc", self.misc),
+            (3, "server", self.server),
             (1, "reset", self.reset), (1, "quit", self.quit), (2, "inline", self.inline)]
         self.table = [row for row in table if row[1] not in skip]
         self.private_table = [row for row in self.table if row[1] in ("data", "wrong", "multi")]
@@ -569,113 +578,6 @@ class Generator:
             value = b"longer than that"  # or half a gigabyte would be made
         return [[self.case(b"SETRANGE"), self.key(), offset, value]]
 
-    def rename(self):
-        name = self.pick((b"RENAME", b"RENAME", b"RENAMENX"))
-        return [[self.case(name), self.key(), self.key()]]
-
-    def db(self):
-        if self.chance(0.85):
-            return b"%d" % self.rng.randrange(self.dbs)
-        return self.pick([b"-1", b"16", b"100000", b"4294967296", b"2147483648"] + NO_INTEGERS)
-
-    def copy(self):
-        if self.chance(0.3):
-            return [[self.case(b"MOVE"), self.key(), self.db()]]
-        args = []
-        for _ in range(self.pick((0, 0, 1, 1, 2, 3))):
-            args += self.pick(([self.case(b"REPLACE")], [self.case(b"DB"), self.db()],
-                               [self.case(b"DB"), self.db()], [b"DB"], [b"foo"], [b""]))
-        return [[self.case(b"COPY"), self.key(), self.key()] + args]
-
-    def describe(self):
-        """OBJECT: what is said of a value that was set a moment ago is the same."""
-        key = self.key()
-        if self.chance(0.3):
-            return [[b"OBJECT", self.pick((b"nosuch", b"ENCODING", b"FREQ", b"refcount"))],
-                    [b"OBJECT", b"ENCODING", key, key], [b"DEL", key],
-                    [b"OBJECT", self.pick((b"IDLETIME", b"FREQ", b"ENCODING", b"REFCOUNT")), key]]
-        value = b"x" * self.rng.randint(43, 46) if self.chance(0.2) else self.value()
-        what = self.pick((b"ENCODING", b"ENCODING", b"REFCOUNT", b"IDLETIME", b"FREQ"))
-        return [[b"SET", key, value], [self.case(b"OBJECT"), self.case(what), key]]
-
-    # bits
-
-    def bit_offset(self):
-        if self.chance(0.9):
-            return b"%d" % self.rng.randint(0, 700)
-        return self.pick(NO_INTEGERS + [b"-1", b"4294967296", b"9223372036854775807", b"#1"])
-
-    def bit(self):
-        return self.pick((b"0", b"1", b"0", b"1", b"0", b"1", b"2", b"-1", b"x", b"", b"01"))
-
-    def bits(self):
-        r = self.rng.random()
-        key = self.key()
-        if r < 0.25:
-            return [[self.case(b"GETBIT"), key, self.bit_offset()]]
-        if r < 0.5:
-            return [[self.case(b"SETBIT"), key, self.bit_offset(), self.bit()]]
-        args = [key] if r < 0.75 else [key, self.bit()]
-        name = b"BITCOUNT" if r < 0.75 else b"BITPOS"
-        for _ in range(self.pick((0, 0, 1, 2, 2, 2))):
-            args.append(self.position() if self.chance(0.7) else
-                        b"%d" % self.rng.randint(-600, 600))
-        if len(args) > 2 and self.chance(0.6):
-            args.append(self.case(self.pick((b"BIT", b"BIT", b"BYTE", b"foo"))))
-        return [[self.case(name)] + args]
-
-    def bitop(self):
-        name = self.pick((b"AND", b"OR", b"XOR", b"NOT", b"NOT", b"foo", b""))
-        count = 1 if name == b"NOT" and self.chance(0.8) else self.rng.randint(0, 4)
-        destination = self.key()
-        return [[self.case(b"BITOP"), self.case(name), destination] +
-                [self.key() for _ in range(count)], [b"GET", destination]]
-
-    def field_type(self):
-        if self.chance(0.93):
-            return b"%c%d" % (self.pick(b"iu"), self.rng.randint(1, 63))
-        return self.pick((b"i64", b"i64", b"u64", b"u0", b"i65", b"u", b"", b"I8", b"u8x", b"u08",
-                          b"u-1", b"x8", b"i9999999999999999999999"))
-
-    def field_offset(self):
-        if self.chance(0.9):
-            return b"%d" % self.rng.randint(0, 300) if self.chance(0.6) else \
-                b"#%d" % self.rng.randint(0, 12)
-        return self.pick((b"#", b"#-1", b"-1", b"#x", b"4294967296", b"#9223372036854775807", b"",
-                          b"##1", b"# 1", b"#01"))
-
-    def bitfield(self):
-        args = []
-        for _ in range(self.pick((0, 1, 1, 2, 3, 6))):
-            name = self.pick((b"GET", b"SET", b"INCRBY", b"INCRBY", b"OVERFLOW"))
-            if name == b"OVERFLOW":
-                args += [self.case(name), self.case(self.pick((b"WRAP", b"SAT", b"FAIL") * 4 +
-                                                              (b"foo",)))]
-                continue
-            args += [self.case(name), self.field_type(), self.field_offset()]
-            if name != b"GET":
-                args.append(self.pick(NUMBERS) if self.chance(0.5) else self.integer())
-        if self.chance(0.06):
-            args.append(self.pick((b"GET", b"SET", b"OVERFLOW", b"foo", b"")))
-        name = self.case(self.pick((b"BITFIELD",) * 4 + (b"BITFIELD_RO",)))
-        key = self.key()
-        return [[name, key] + args, [b"GET", key]]
-
-    def lcs(self):
-        commands = []
-        keys = [self.key(), self.key()]
-        if self.chance(0.5):
-            for key in keys:
-                text = bytes(self.pick(b"abc") for _ in range(self.rng.randint(0, 40)))
-                commands.append([b"SET", key, text])
-        args = []
-        for _ in range(self.pick((0, 1, 1, 2, 3))):
-            args += self.pick(([b"LEN"], [b"IDX"], [b"IDX"], [b"WITHMATCHLEN"],
-                               [b"MINMATCHLEN", b"%d" % self.rng.randint(-1, 5)],
-                               [b"IDX", b"WITHMATCHLEN"], [b"MINMATCHLEN", self.integer()],
-                               [b"MINMATCHLEN"], [b"foo"]))
-        return commands + [[self.case(b"LCS")] + keys + [self.case(a) for a in args]]
-
     def position(self):
         if self.chance(0.85):
             return b"%d" % self.rng.randint(-70, 70)
@@ -683,7 +585,9 @@ class Generator:
 
     FAMILIES = (read, read, read, write, write, several, several, pairs, set_for, set_options,
                 set_options, getex, expire, expire, persist, count, count, count_float, ranges,
-                rename, copy, describe, bits, bits, bitop, bitfield, bitfield, lcs)
+                MoreCommands.rename, MoreCommands.copy, MoreCommands.describe, MoreCommands.bits,
+                MoreCommands.bits, MoreCommands.bitop, MoreCommands.bitfield,
+                MoreCommands.bitfield, MoreCommands.lcs)
 
     # commands that fail
 
@@ -837,7 +741,13 @@ class Program:
                     b"client|help command|count command|docs command|getkeys "
                     b"command|getkeysandflags command|help command|info command|list config|get "
                     b"config|help config|resetstat config|rewrite config|set slowlog|get "
-                    b"slowlog|help slowlog|len slowlog|reset randomkey object|encoding "
+                    b"slowlog|help slowlog|len slowlog|reset randomkey role wait "
+                    b"lastsave save bgsave bgrewriteaof shutdown readonly readwrite asking lolwut "
+                    b"replconf sync psync latency|doctor latency|graph latency|help "
+                    b"latency|histogram latency|history latency|latest latency|reset "
+                    b"memory|doctor memory|help memory|malloc-stats memory|purge memory|stats "
+                    b"memory|usage module|help module|list module|load module|loadex "
+                    b"module|unload object|encoding "
                     b"object|freq object|help object|idletime object|refcount").split()
 
     def __init__(self, options):
@@ -1010,8 +920,8 @@ def parse_options(argv):
     parser.add_argument("--dbs", type=int, default=3, help="databases used, from 0 on")
     parser.add_argument("--skip", action="append", default=[], metavar="CATEGORY",
                         help="leave out: wrong multi multi-query watch select swapdb flush keys "
-                             "scan hello client command auth misc reset quit inline parallel "
-                             "expiry")
+                             "scan hello client command auth misc server reset quit inline "
+                             "parallel expiry")
     return parser.parse_args(argv)
 
 

@@ -1,7 +1,10 @@
-"""Commands that are more than a function over loaded values: of several databases, of the table as a
-whole, of the server."""
+"""Commands that are more than a function over loaded values: of several databases, of the table as
+a whole, of the server."""
 
 import pytest
+import redis
+
+from harness import encode, wait_until
 
 # --- several databases ---------------------------------------------------------------------------
 
@@ -27,14 +30,15 @@ def test_move_is_seen_by_watch_in_both_databases(server):
             pipe.set("result", "ran")
         assert zero.execute_command("MOVE", "k", 1) == 1
         for pipe in (from_zero, to_one):
-            with pytest.raises(Exception, match="Watched variable changed"):
+            with pytest.raises(redis.WatchError, match="Watched variable changed"):
                 pipe.execute()
     assert (zero.exists("result"), one.exists("result")) == (0, 0)
 
 
 def live_rows(database):
     return database.execute("SELECT db, convert_from(key, 'utf8'), expires_at FROM respgres.entries"
-                            " JOIN respgres.spaces USING (space) WHERE value IS NOT NULL ORDER BY 1")
+                            " JOIN respgres.spaces USING (space) WHERE value IS NOT NULL"
+                            " ORDER BY 1")
 
 
 @pytest.mark.rows
@@ -74,3 +78,68 @@ def test_randomkey_finds_the_only_live_row(client, database):
         client.set(key, "live")
         assert {client.randomkey() for _ in range(20)} == {key.encode()}
         client.delete(key)
+
+
+# --- the server ----------------------------------------------------------------------------------
+
+@pytest.mark.rows  # Redis loses what it has not saved
+@pytest.mark.parametrize("words", [[], ["NOSAVE"], ["NOW", "SAVE", "FORCE"]])
+def test_shutdown_ends_the_server_and_answers_what_was_taken(server, words):
+    """Nothing of what was acknowledged is lost by it, and what follows it is not carried out."""
+    busy = server.raw()
+    busy.send(b"".join(encode("INCR", "n") for _ in range(200)))
+    last = server.raw()
+    last.send(encode("PING") + encode("SHUTDOWN", *words) + encode("SET", "late", "1"))
+    assert last.reply() == b"+PONG\r\n"
+    assert last.is_closed()
+    assert server.wait() == 0
+    answers = busy.rest().count(b":")
+    server.start()
+    client = server.client()
+    assert int(client.get("n") or 0) == answers
+    assert not client.exists("late")
+
+
+def test_shutdown_takes_its_options_or_nothing(server):
+    raw = server.raw()
+    for words in (["foo"], ["SAVE", "NOSAVE"], ["ABORT", "NOW"], ["NOW", "foo"]):
+        assert raw.command("SHUTDOWN", *words) == b"-ERR syntax error\r\n"
+    assert raw.command("SHUTDOWN", "ABORT") == b"-ERR No shutdown in progress.\r\n"
+    raw.command("MULTI")
+    assert raw.command("shutdown") == b"-ERR Command not allowed inside a transaction\r\n"
+    assert raw.command("EXEC").startswith(b"-EXECABORT")
+    assert raw.command("PING") == b"+PONG\r\n"
+
+
+def test_redis_cli_shuts_down(server):
+    server.cli("shutdown", "nosave")
+    assert server.wait() == 0
+
+
+@pytest.mark.rows  # Redis takes a while for it
+def test_saving_answers_as_if_done(client):
+    assert client.save()
+    before = client.lastsave()
+    assert client.bgsave()
+    wait_until(lambda: client.lastsave() > before, 10, "LASTSAVE moves on")
+    assert client.execute_command("ROLE") == [b"master", 0, []]
+    assert client.wait(0, 0) == 0
+    assert client.execute_command("MODULE LIST") == []
+    assert client.execute_command("LATENCY LATEST") == []
+    assert client.memory_usage("none") is None
+    client.set("k", "v" * 1000)
+    assert 1000 < client.memory_usage("k", samples=0) < 2000
+    stats = client.memory_stats()
+    assert stats["keys.count"] >= 1 and stats["dataset.bytes"] > 1000
+    assert stats["total.allocated"] <= stats["peak.allocated"]
+    assert client.memory_purge()
+
+
+@pytest.mark.rows
+def test_replication_and_cluster_are_refused(client):
+    for command in ("REPLCONF listening-port 1", "SYNC", "PSYNC ? -1"):
+        with pytest.raises(redis.ResponseError, match="replication is not supported"):
+            client.execute_command(*command.split())
+    for command in ("CLUSTER INFO", "CLUSTER SLOTS", "READONLY", "READWRITE", "ASKING"):
+        with pytest.raises(redis.ResponseError, match="cluster support disabled"):
+            client.execute_command(*command.split(maxsplit=1))

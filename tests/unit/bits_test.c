@@ -5,9 +5,9 @@
 
 #define OFFSET_ERROR "-ERR bit offset is not an integer or out of range"
 #define NO_INTEGER "-ERR value is not an integer or out of range"
-#define NO_TYPE                                                                                     \
-    "-ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 " \
-    "is."
+#define NO_TYPE                                                                                   \
+    "-ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but "   \
+    "i64 is."
 
 static void bits_are_read_and_set(void)
 {
@@ -63,6 +63,7 @@ static void bits_are_counted(void)
         {"BITCOUNT k -2 -1", ":7"},
         {"BITCOUNT k -100 0", ":4"},
         {"BITCOUNT k -100 -200", ":0"},
+        {"BITCOUNT k -1 -2 foo", ":0"},
         {"BITCOUNT k 5 100", ":4"},
         {"BITCOUNT k 6 100", ":0"},
         {"BITCOUNT k 5 30 BIT", ":17"},
@@ -224,6 +225,13 @@ static void fields_overflow_as_asked(void)
          "*3\r\n:127\r\n:-128\r\n$-1"},
         {"BITFIELD k OVERFLOW SAT SET i8 0 1000 OVERFLOW WRAP SET i8 0 -129 GET i8 0",
          "*3\r\n:-128\r\n:127\r\n:127"},
+        {"BITFIELD k OVERFLOW SAT SET i8 0 -9223372036854775680 GET i8 0",
+         "*2\r\n:127\r\n:-128"},
+        {"BITFIELD k OVERFLOW SAT SET i8 0 -9223372036854775681 GET i8 0",
+         "*2\r\n:-128\r\n:127"}, /* as Redis does */
+        {"BITFIELD k OVERFLOW SAT SET i63 0 -4611686018427387905 GET i63 0",
+         "*2\r\n:4575657221408423936\r\n:4611686018427387903"},
+        {"BITFIELD k OVERFLOW SAT INCRBY i63 0 -9223372036854775808", "*1\r\n:-4611686018427387904"},
         {"DEL k", ":1"},
         {"BITFIELD k SET i64 0 9223372036854775807 INCRBY i64 0 1 INCRBY i64 0 -1",
          "*3\r\n:0\r\n:-9223372036854775808\r\n:9223372036854775807"},
@@ -274,8 +282,8 @@ static void common_subsequences_are_found(void)
     w.max_value = 7 * 7 * 4;
     EXPECT_ALL(&w, rows);
     w.max_value--;
-    EXPECT_CSTR(run(&w, "LCS a a LEN"), "-ERR Insufficient memory, transient memory for LCS exceeds "
-                                        "proto-max-bulk-len\r\n");
+    EXPECT_CSTR(run(&w, "LCS a a LEN"),
+                "-ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len\r\n");
     w.proto = 3;
     w.max_value++;
     EXPECT_CSTR(run(&w, "LCS none b IDX"), "%2\r\n$7\r\nmatches\r\n*0\r\n$3\r\nlen\r\n:0\r\n");

@@ -1,5 +1,5 @@
-/* command_world: handlers over a map in memory, run the way the engine runs them: keys are filled in,
- * the handler runs, and what it changed is taken out. Every run is done twice and the first one
+/* command_world: handlers over a map in memory, run the way the engine runs them: keys are filled
+ * in, the handler runs, and what it changed is taken out. Every run is done twice and the first one
  * dropped: the second must say the same. The clock is the test's. */
 #ifndef RESPGRES_TESTS_UNIT_COMMAND_WORLD_H
 #define RESPGRES_TESTS_UNIT_COMMAND_WORLD_H

@@ -433,6 +433,100 @@ static void pending_is_counted(void)
     end(&w);
 }
 
+/* ---- names ---- */
+
+static void a_rename_is_whole(void)
+{
+    struct world w;
+    begin(&w);
+    peer_say(&w.a, "SET k v EX 100;GET l");
+    peer_take(&w.a);
+    hold(&w, MEMORY_COMMIT, true);
+    peer_say(&w.a, "RENAME k l;GET l");
+    peer_say(&w.b, "MGET k l");
+    EXPECT_CSTR(peer_take(&w.b), "");
+    memory_store_write(w.ms, 0, "l", "another instance's");
+    answer(&w, MEMORY_COMMIT);
+    EXPECT_CSTR(memory_store_text(w.ms, 0, "k"), "v"); /* neither is written, it runs again */
+    EXPECT_CSTR(memory_store_text(w.ms, 0, "l"), "another instance's");
+    hold(&w, MEMORY_COMMIT, false);
+    rig_turn(&w.rig);
+    EXPECT_CSTR(peer_take(&w.a), "+OK $1 v");
+    EXPECT_CSTR(peer_take(&w.b), "*2 $-1 $1 v");
+    EXPECT_CSTR(peer_ask(&w.b, "TTL l"), ":100");
+    end(&w);
+}
+
+/* What was computed from names that others have changed meanwhile is not written. */
+static void renaming_looks_at_both_names(void)
+{
+    struct world w;
+    begin(&w);
+    peer_say(&w.a, "MSET k 1 source 2;EXISTS l copy");
+    peer_take(&w.a);
+    hold(&w, MEMORY_COMMIT, true);
+    peer_say(&w.a, "RENAMENX k l");
+    peer_say(&w.b, "COPY source copy");
+    memory_store_write(w.ms, 0, "l", "taken");
+    memory_store_write(w.ms, 0, "source", NULL);
+    hold(&w, MEMORY_COMMIT, false);
+    rig_turn(&w.rig);
+    EXPECT_CSTR(peer_take(&w.a), ":0");
+    EXPECT_CSTR(peer_take(&w.b), ":0");
+    EXPECT_CSTR(peer_ask(&w.a, "MGET k l source copy"), "*4 $1 1 $5 taken $-1 $-1");
+    end(&w);
+}
+
+static void keys_change_databases(void)
+{
+    struct world w;
+    begin(&w);
+    EXPECT_CSTR(peer_ask(&w.a, "SET k v EX 9;MOVE k 1;GET k;SELECT 1;TTL k;COPY k k DB 0;MOVE k 0"),
+                "+OK :1 $-1 +OK :9 :1 :0");
+    EXPECT_CSTR(peer_ask(&w.a, "COPY k k;COPY k k DB 99;MOVE k x"),
+                "-ERR source and destination objects are the same -ERR DB index is out of range "
+                "-ERR value is not an integer or out of range");
+    /* The database of a queued command is that of its place in the block. */
+    peer_say(&w.b, "MULTI;MOVE k 2;SELECT 1;MOVE k 0;COPY k l DB 2;SELECT 2;MGET k l");
+    peer_take(&w.b);
+    EXPECT_CSTR(peer_ask(&w.b, "EXEC"), "*6 :1 +OK :1 :0 +OK *2 $1 v $-1");
+    EXPECT_CSTR(peer_ask(&w.b, "TTL k;SELECT 0;TTL k"), ":9 +OK :9");
+    EXPECT_CSTR(memory_store_text(w.ms, 1, "k"), "(nil)");
+    end(&w);
+}
+
+static void some_key_is_named(void)
+{
+    struct world w;
+    begin(&w);
+    EXPECT_CSTR(peer_ask(&w.a, "RANDOMKEY;SET k v;RANDOMKEY;DEL k;RANDOMKEY"),
+                "$-1 +OK $1 k :1 $-1");
+    EXPECT_CSTR(peer_ask(&w.a, "MULTI;RANDOMKEY;SET k v;RANDOMKEY;EXEC"),
+                "+OK +QUEUED +QUEUED +QUEUED *3 $-1 +OK $1 k");
+    end(&w);
+}
+
+/* ---- SHUTDOWN ---- */
+
+static void shutting_down(void)
+{
+    struct world w;
+    begin(&w);
+    EXPECT_CSTR(peer_ask(&w.b, "SHUTDOWN ABORT"), "-ERR No shutdown in progress.");
+    EXPECT(!engine_shutdown_requested(w.rig.engine));
+    EXPECT_CSTR(peer_ask(&w.b, "SHUTDOWN NOW;PING"), "");
+    EXPECT(engine_shutdown_requested(w.rig.engine));
+    hold(&w, MEMORY_COMMIT, true);
+    peer_say(&w.a, "SET k v;SHUTDOWN;SET late v");
+    EXPECT(!engine_idle(w.rig.engine) && !w.a.told_close);
+    hold(&w, MEMORY_COMMIT, false);
+    rig_turn(&w.rig);
+    EXPECT_CSTR(peer_take(&w.a), "+OK");
+    EXPECT(engine_idle(w.rig.engine) && w.a.told_close);
+    EXPECT_CSTR(memory_store_text(w.ms, 0, "late"), "(nil)");
+    end(&w);
+}
+
 TEST_MAIN(TEST(queries_are_barriers), TEST(keys_and_scan), TEST(flushing),
           TEST(a_flush_beats_what_was_read_before_it), TEST(swapping),
           TEST(swapping_under_a_reader), TEST(a_lost_query_says_so),
@@ -442,4 +536,6 @@ TEST_MAIN(TEST(queries_are_barriers), TEST(keys_and_scan), TEST(flushing),
           TEST(quit_comes_after_what_was_asked), TEST(protocol_errors_close), TEST(http_is_cut_off),
           TEST(killing), TEST(killing_by_address), TEST(clients_are_listed),
           TEST(monitors_see_commands), TEST(monitors_see_blocks), TEST(a_monitor_that_leaves),
-          TEST(slow_commands_are_logged), TEST(pending_is_counted))
+          TEST(slow_commands_are_logged), TEST(pending_is_counted),
+          TEST(a_rename_is_whole), TEST(renaming_looks_at_both_names),
+          TEST(keys_change_databases), TEST(some_key_is_named), TEST(shutting_down))

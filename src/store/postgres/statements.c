@@ -382,20 +382,20 @@ static const struct statement table[STATEMENT_COUNT] = {
         "WHERE e.space = (SELECT s.space FROM @.spaces s WHERE s.db = $1::int4) AND e.key >= $2::bytea "
         "AND ($3::bytea IS NULL OR e.key < $3) AND " LIVE("e"), 3},
 
-    /* Some live key of database $1. The first of 8 random ids that has live rows among the 32 behind
-     * it gives one of these: bounded work, however large the database is. Only where hardly any row
-     * is live are all of them looked at, from one of these ids on. */
+    /* Some live key of database $1: that of the first of 32 random ids behind which the next row is
+     * live. So the work is bounded, however large the database is; only where hardly any row is live
+     * are all of them looked at, from one of these ids on. LIMIT 1 keeps to the index, whatever the
+     * statistics say. */
     [STMT_RANDOM] = {"respgres_random",
         "WITH bounds AS MATERIALIZED (SELECT s.space, lo.id AS lo, hi.id AS hi FROM @.spaces s, "
         "LATERAL (SELECT e.id FROM @.entries e WHERE e.space + 0 = s.space ORDER BY e.id LIMIT 1) lo, "
         "LATERAL (SELECT e.id FROM @.entries e WHERE e.space + 0 = s.space ORDER BY e.id DESC LIMIT 1) hi "
         "WHERE s.db = $1::int4), "
         "probes AS MATERIALIZED (SELECT b.space, b.lo + floor(random() * (b.hi - b.lo + 1))::int8 AS id "
-        "FROM bounds b, generate_series(1, 8)) "
+        "FROM bounds b, generate_series(1, 32)) "
         "SELECT f.key FROM (SELECT coalesce("
-        "(SELECT x.key FROM probes p, LATERAL (SELECT w.key FROM (SELECT e.key, " LIVE("e") " AS live "
-        "FROM @.entries e WHERE e.space + 0 = p.space AND e.id >= p.id ORDER BY e.id LIMIT 32) w "
-        "WHERE w.live ORDER BY random() LIMIT 1) x LIMIT 1), "
+        "(SELECT x.key FROM probes p, LATERAL (SELECT e.key, " LIVE("e") " AS live FROM @.entries e "
+        "WHERE e.space + 0 = p.space AND e.id >= p.id ORDER BY e.id LIMIT 1) x WHERE x.live LIMIT 1), "
         "(SELECT x.key FROM (SELECT * FROM probes LIMIT 1) p, LATERAL (SELECT e.key FROM @.entries e "
         "WHERE e.space + 0 = p.space AND e.id >= p.id AND " LIVE("e") " ORDER BY e.id LIMIT 1) x), "
         "(SELECT x.key FROM bounds b, LATERAL (SELECT e.key FROM @.entries e "
