@@ -56,16 +56,18 @@ class Recorder:
         begun, ended, reply = self._ask(words)
         return self._record(key, begun, ended, commands, reply)
 
-    def run_on_all(self, name, keys, values=None):
-        """MGET or MSET: an operation on each of the keys."""
+    def run_on_all(self, name, keys, values=()):
+        """MGET, MSET or FLUSHALL: an operation on each of the keys."""
+        words = {"MGET": ["MGET", *keys], "FLUSHALL": ["FLUSHALL"],
+                 "MSET": ["MSET", *(word for pair in zip(keys, values) for word in pair)]}[name]
+        begun, ended, reply = self._ask([words])
+        parts, commands = [reply] * len(keys), [(("FLUSHALL",),)] * len(keys)
         if name == "MGET":
-            begun, ended, reply = self._ask([["MGET", *keys]])
-            parts = _bulks(reply) if reply and reply.startswith(b"*") else [reply] * len(keys)
             commands = [(("GET",),)] * len(keys)
-        else:
-            begun, ended, reply = self._ask(
-                [["MSET", *(word for pair in zip(keys, values) for word in pair)]])
-            parts, commands = [reply] * len(keys), [(("SET", value),) for value in values]
+            if reply and reply.startswith(b"*"):
+                parts = _bulks(reply)
+        elif name == "MSET":
+            commands = [(("SET", value),) for value in values]
         for key, part, command in zip(keys, parts, commands):
             self._record(key, begun, ended, command, part)
 

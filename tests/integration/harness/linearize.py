@@ -79,6 +79,10 @@ def _del(state, _args, _op):
     return None, number(state is not None)
 
 
+def _flushall(_state, _args, _op):
+    return None, OK
+
+
 def _append(state, args, _op):
     value, deadline = state or (b"", None)
     return (value + args[0], deadline), number(len(value) + len(args[0]))
@@ -120,7 +124,7 @@ def _expires(state, args, _op):
 
 REGISTER = {
     "GET": _get, "SET": _set, "SETNX": _setnx, "GETSET": _getset, "GETDEL": _getdel, "DEL": _del,
-    "APPEND": _append, "INCR": _incr, "PERSIST": _persist, "PEXPIRE": _pexpire, "PTTL": _pttl,
+    "FLUSHALL": _flushall, "APPEND": _append, "INCR": _incr, "PERSIST": _persist, "PEXPIRE": _pexpire, "PTTL": _pttl,
     EXPIRES: _expires,
 }
 
