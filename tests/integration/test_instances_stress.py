@@ -121,8 +121,8 @@ def check_chain(steps, what):
 
 @rounds(12, 1500)
 def test_totals_are_exact(fleet, seed, rounds):
-    """INCR, INCRBY, INCRBYFLOAT and APPEND of shared keys, one at a time and pipelined: an update is
-    lost, or done twice, or two clients are told the same number."""
+    """INCR, INCRBY, INCRBYFLOAT and APPEND of shared keys, one at a time and pipelined: an update
+    is lost, or done twice, or two clients are told the same number."""
     steps = collections.defaultdict(list)
 
     def command(client, i):
@@ -350,7 +350,7 @@ def check_spans(spans):
         assert not (span.committed and certain), f"carried out though somebody wrote: {span}"
 
 
-# --- WATCH -----------------------------------------------------------------------------------------
+# --- WATCH ----------------------------------------------------------------------------------------
 # Each: what is done to the watched key "k" by a client of another or the same instance, in the
 # database that only one client of the test uses. The key is there before, "5", without a TTL.
 
@@ -486,8 +486,9 @@ def test_exec_is_nil_after_flushall(fleet, seed, rounds):
 class Recorded:
     """Clients that do what `choices` says on keys that change all the time, and a check of it."""
 
-    def __init__(self, fleet, seed, choices, keys=("a", "b")):
-        self.fleet, self.seed, self.choices, self.keys = fleet, seed, choices, keys
+    def __init__(self, fleet, seed, choices):
+        self.fleet, self.seed, self.choices = fleet, seed, choices
+        self.keys = "abcdef"[:fleet.size // 4]  # four clients each
         self.history = History()
         self.generation = 0
 
@@ -514,7 +515,7 @@ class Recorded:
         self.generation += 1
 
 
-@rounds(20, 1500)
+@rounds(20, 400)
 def test_expiry_against_writes(fleet, seed, rounds):
     """What expires in milliseconds is counted, extended, saved, written over and looked at: an INCR
     counts what had expired, a PERSIST or EXPIRE keeps it alive, a new value inherits the
@@ -528,10 +529,10 @@ def test_expiry_against_writes(fleet, seed, rounds):
                 ("PEXPIRE", ms), ("PERSIST",), ("INCR",), ("INCR",), ("INCR",), ("APPEND", b"0"),
                 ("GETDEL",), ("GETSET", b"1"), ("PTTL",), ("PTTL",), ("GET",), ("GET",), ("DEL",)]
 
-    Recorded(fleet, seed, choices, keys="abcdef"[:fleet.size // 4]).run(rounds)
+    Recorded(fleet, seed, choices).run(rounds)
 
 
-@rounds(40, 1500)
+@rounds(40, 400)
 def test_flushall_under_load(fleet, seed, rounds):
     """It is one moment for all keys and instances: a write before it survives, or one behind it
     does not."""
@@ -543,8 +544,9 @@ def test_flushall_under_load(fleet, seed, rounds):
         chance = random.Random(seed)
         client = Recorder("who flushes", fleet.servers, recorded.history, chance)
         while not ending.is_set():
+            now = recorded.generation  # what is older is not used any more
             client.run_on_all("FLUSHALL", [f"{key}{generation}" for key in recorded.keys
-                                           for generation in range(recorded.generation + 2)])
+                                           for generation in range(now, now + 3)])
             client.close()  # another instance the next time
             ending.wait(0.01)
 

@@ -13,26 +13,26 @@ UNKNOWN = (b"-ERR PostgreSQL did not confirm",)
 
 
 class History:
-    """key → the operations on it, of all clients."""
+    """The operations of all clients, key by key."""
 
     def __init__(self):
-        self._operations = collections.defaultdict(list)
+        self.operations = collections.defaultdict(list)
         self._lock = threading.Lock()
 
     def add(self, key, operation):
         with self._lock:
-            self._operations[key].append(operation)
+            self.operations[key].append(operation)
 
     def count(self):
         with self._lock:
-            return sum(map(len, self._operations.values()))
+            return sum(map(len, self.operations.values()))
 
     def unknown(self):
-        return sum(o.reply is None for each in self._operations.values() for o in each)
+        return sum(o.reply is None for each in self.operations.values() for o in each)
 
     def check(self):
         """That each key's history is linearizable."""
-        for key, operations in self._operations.items():
+        for key, operations in self.operations.items():
             wrong = why_not_linearizable(operations)
             assert wrong is None, f"the history of {key} is not linearizable: {wrong}"
 
@@ -65,7 +65,7 @@ class Recorder:
         if name == "MGET":
             commands = [(("GET",),)] * len(keys)
             if reply and reply.startswith(b"*"):
-                parts = _bulks(reply)
+                parts = bulks(reply)
         elif name == "MSET":
             commands = [(("SET", value),) for value in values]
         for key, part, command in zip(keys, parts, commands):
@@ -117,7 +117,7 @@ def _with_key(key, command):
     return [name, key, *args]
 
 
-def _bulks(reply):
+def bulks(reply):
     """The replies of an array of bulk strings."""
     parts, at = [], reply.index(b"\r\n") + 2
     while at < len(reply):
