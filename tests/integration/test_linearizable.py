@@ -11,7 +11,8 @@ import pytest
 
 from harness import wait_until
 from harness.history import History, Recorder
-from rules import Threads, faketime
+from harness.linearize import NIL, OK, Operation
+from rules import Threads, as_key, faketime
 
 pytestmark = [pytest.mark.rows, pytest.mark.timeout(120)]
 
@@ -81,8 +82,8 @@ class Clients:
 
 
 def record_and_check(servers, seed, faults, disturb, operations=OPERATIONS_PER_FAULT, leases=True):
-    """`disturb` so often, each time on new keys and after some operations. `leases`: also keys that
-    expire, by our own clock."""
+    """disturb(chance, clients) so often, each time on new keys and after some operations. `leases`:
+    also keys that expire, by our own clock."""
     kinds = ["register", "text", "counter"] + (["lease"] if leases else [])
     clients, chance = Clients(servers, seed, kinds), random.Random(seed)
 
@@ -91,7 +92,7 @@ def record_and_check(servers, seed, faults, disturb, operations=OPERATIONS_PER_F
             for _ in range(faults):
                 clients.generation += 1
                 clients.wait_for_operations(chance.randrange(20, operations))
-                disturb(chance)
+                disturb(chance, clients)
                 clients.wait_for_operations(operations // 2)
         finally:
             ending.set()
@@ -121,7 +122,7 @@ def long(*case):
 def test_nothing_goes_wrong(lab, database, seed, instances, faults):
     """A stale read, a lost update, a write done twice."""
     servers = [lab.respgres(database, pg_timeout=10_000) for _ in range(instances)]
-    clients = record_and_check(servers, seed, faults, lambda _: None)
+    clients = record_and_check(servers, seed, faults, lambda *_: None)
     assert clients.history.unknown() == 0 and sum(clients.refused) == 0
 
 
@@ -131,7 +132,7 @@ def test_an_instance_is_killed(lab, database, seed, instances, faults):
     it has been read as not there."""
     servers = [lab.respgres(database) for _ in range(instances)]
 
-    def kill(chance):
+    def kill(chance, _):
         server = chance.choice(servers)
         server.kill9()
         server.start()
@@ -146,7 +147,7 @@ def test_lanes_are_cut(lab, database, seed, instances, faults):
     url = database.url_by(port=proxy.port)
     servers = [lab.respgres(url) for _ in range(instances - 1)] + [lab.respgres(database)]
 
-    def cut(_):
+    def cut(*_):
         wait_until(proxy.cut, what="there is a connection to cut")
 
     record_and_check(servers, seed, faults, cut)
@@ -162,7 +163,7 @@ def test_lanes_are_slow_and_silent(lab, database, seed, instances, faults):
     servers += [lab.respgres(database, pg_timeout=300) for _ in range(instances - 2)]
     proxies[0].delay(0.004)
 
-    def silence(chance):
+    def silence(chance, _):
         proxy = chance.choice(proxies)
         proxy.blackhole()
         server = servers[proxies.index(proxy)]
@@ -180,7 +181,7 @@ def test_an_instance_sleeps(lab, database, seed, instances, faults):
     """SIGSTOP, while others go on; when it wakes it goes on with what it had."""
     servers = [lab.respgres(database) for _ in range(instances)]
 
-    def sleep(chance):
+    def sleep(chance, _):
         server = chance.choice(servers)
         others = [s for s in servers if s is not server]
         server.signal(signal.SIGSTOP)
@@ -203,7 +204,7 @@ def test_a_backend_sleeps(lab, seed, instances, pg_timeout, faults):
     database = lab.database(postgres)
     servers = [lab.respgres(database, pg_timeout=pg_timeout) for _ in range(instances)]
 
-    def sleep(chance):
+    def sleep(chance, _):
         pids = wait_until(lambda: [pid for pid, in postgres.execute(
             "SELECT pid FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
             " AND application_name ~ 'commit-|read-'", database.name)])
@@ -217,12 +218,40 @@ def test_a_backend_sleeps(lab, seed, instances, pg_timeout, faults):
     record_and_check(servers, seed, faults, sleep)
 
 
+@pytest.mark.parametrize("instances, faults", [(3, 4), long(2, 150), long(3, 150)])
+def test_a_person_writes_and_holds_rows(lab, database, seed, instances, faults):
+    """An UPDATE in psql that is committed after a while, which may be longer than pg-timeout, or
+    taken back: it is lost or not seen, or what was refused because of it is done later."""
+    servers = [lab.respgres(database, pg_timeout=300) for _ in range(instances)]
+    conn = database.connect()
+    conn.autocommit = False
+
+    def write(chance, clients):
+        key, value = f"register{clients.generation}", b"%x" % chance.getrandbits(60)
+        begun = time.monotonic_ns()
+        with conn.cursor() as cursor:
+            cursor.execute("UPDATE respgres.entries SET value = %s WHERE key = %s AND active"
+                           " AND value IS NOT NULL", (value, as_key(key)))
+            found = cursor.rowcount
+        threading.Event().wait(chance.choice([0.0, 0.05, 0.5]))
+        if chance.random() < 0.3:
+            conn.rollback()
+            return
+        conn.commit()
+        clients.history.add(key, Operation(
+            begun, time.monotonic_ns(), (("SET", value, "XX", "KEEPTTL"),), OK if found else NIL,
+            "a person"))
+
+    record_and_check(servers, seed, faults, write)
+    conn.close()
+
+
 @pytest.mark.parametrize("instances, faults", [(3, 5), long(2, 300), long(3, 300)])
 def test_backends_are_terminated(lab, database, seed, instances, faults):
     """By an administrator."""
     servers = [lab.respgres(database) for _ in range(instances)]
 
-    def terminate(chance):
+    def terminate(chance, _):
         pid = chance.choice(wait_until(database.sessions))
         database.postgres.execute("SELECT pg_terminate_backend(%s)", pid)
 
@@ -236,7 +265,7 @@ def test_postgresql_crashes(lab, seed, instances, faults):
     database = lab.database(postgres)
     servers = [lab.respgres(database) for _ in range(instances)]
 
-    def kill(_):
+    def kill(*_):
         postgres.kill9()
         postgres.start()
 
@@ -267,7 +296,7 @@ def test_clocks_differ_and_jump(lab, database, tmp_path, seed, instances, faults
     times = [int(server.client().info("server")["server_time_usec"]) / 1e6 for server in servers]
     assert 8 < times[0] - times[1] < 12, "the clocks do not differ"
 
-    def jump(chance):
+    def jump(chance, _):
         server, clock = chance.choice(list(zip(servers, clocks)))
         if chance.random() < 0.5:
             clock.set(chance.choice([-5, 0, 5]))
@@ -316,7 +345,7 @@ def test_postgresqls_clock_steps_back(lab, database, seed, instances, faults):
     ahead, = database.execute("SELECT extract(epoch FROM clock_timestamp())::float8")[0]
     assert 3 < ahead - time.time() < 7, "its clock is not shifted"
 
-    def step(chance):
+    def step(chance, _):
         clock.set(5)
         server = chance.choice(servers)
         server.client().incr("before the step")
