@@ -9,7 +9,7 @@ struct value *key_find(const struct command_ctx *ctx, int i)
     if (k->value == NULL)
         return NULL;
     /* Only an absolute expiry can have passed: a relative one has not begun yet. */
-    bool expired = k->expiry.kind == EXPIRY_AT && k->expiry.us / 1000 <= ctx->now_ms;
+    bool expired = k->expiry.kind == EXPIRY_AT && k->expiry.us <= ctx->now_ms * 1000;
     return expired ? NULL : k->value;
 }
 

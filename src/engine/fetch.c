@@ -154,11 +154,13 @@ void fetch_send(struct engine *e)
 /* ---- the answer ---- */
 
 /* The answer is about what was sent; another lane's answer may have come in between. Then the txns
- * of this batch have to ask again. */
+ * of this batch have to ask again. So they have where a write is under way that may or may not have
+ * come before the expiry. */
 static void take_item(struct engine *e, struct entry *entry, struct read_item *it, uint64_t as_of)
 {
     bool live = entry->knowledge == ENTRY_LIVE;
-    if (it->known != known_of(entry) || (live && it->known_bytes != entry->value_version)) {
+    if (it->undecided || it->known != known_of(entry) ||
+        (live && it->known_bytes != entry->value_version)) {
         entry->work->crossed = true;
         value_unref(it->value);
         it->value = NULL;
@@ -195,6 +197,18 @@ static bool has_crossed(const struct txn *t)
     return false;
 }
 
+/* Others have been answered by a later time than that of this batch, by which the handlers will go,
+ * too. What has expired between the two was not judged by PostgreSQL. */
+static bool expires_before(const struct txn *t, int64_t time_us)
+{
+    for (int i = 0; t->now_ms * 1000 > time_us && i < t->nkeys; i++) {
+        const struct entry *entry = t->keys[i].entry;
+        if (entry->knowledge == ENTRY_LIVE && entry->expires_us <= t->now_ms * 1000)
+            return true;
+    }
+    return false;
+}
+
 static void end_txn(struct txn *t, enum store_result result, int64_t time_us)
 {
     leave(t);
@@ -205,7 +219,10 @@ static void end_txn(struct txn *t, enum store_result result, int64_t time_us)
         txn_free(t);
     } else if (result == STORE_OK && !has_crossed(t)) {
         txn_set_now(t, time_us / 1000);
-        txn_fetched(t);
+        if (expires_before(t, time_us))
+            txn_again(t);
+        else
+            txn_fetched(t);
     } else if (result == STORE_REFUSED) {
         txn_fail(t, "ERR out of memory");
     } else {

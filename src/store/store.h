@@ -46,6 +46,7 @@ struct read_item {
     int64_t known;
     int64_t known_bytes; /* with known > 0: the value_version of the bytes the caller holds */
     /* out: */
+    bool undecided;      /* it has expired, unless a write that is under way came in time: ask again */
     bool changed;        /* false: exactly as known (and for known == 0: absent, no row) */
     int64_t version;     /* with changed: > 0 live, < 0 absent at that version, 0 no row */
     uint8_t type;
@@ -62,7 +63,7 @@ struct read_batch {
     void (*done)(struct read_batch *b);
     /* out: */
     enum store_result result;
-    int64_t time_us; /* PostgreSQL's clock before the first key was judged */
+    int64_t time_us; /* PostgreSQL's clock before the snapshot: by it the keys were judged */
 };
 
 /* ---- commits ---- */

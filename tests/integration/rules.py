@@ -1,5 +1,6 @@
 """What the tests of the store's rules (test_rules_*.py) share."""
 
+import glob
 import random
 import threading
 import time
@@ -40,6 +41,18 @@ def behind(lab, database, lanes, **options):
     """An instance whose lanes go through the proxy. It may be held up for a while."""
     options.setdefault("pg_timeout", 5000)
     return lab.respgres(database.url_by(port=lanes.port), **options)
+
+
+def faketime(server, path):
+    """Starts it; its clock is what the file at `path` says."""
+    library = next(iter(glob.glob("/usr/lib/*/faketime/libfaketime.so.1")), None)
+    assert library, "libfaketime is missing: install faketime"
+    original = server.command_line
+    server.command_line = lambda: [
+        "env", f"LD_PRELOAD={library}", f"FAKETIME_TIMESTAMP_FILE={path}", "FAKETIME_NO_CACHE=1",
+        "FAKETIME_DONT_FAKE_MONOTONIC=1", "DONT_FAKE_MONOTONIC=1",
+        "ASAN_OPTIONS=detect_leaks=0:exitcode=99:verify_asan_link_order=0", *original()]
+    return server.start()
 
 
 # --- clients -------------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """Rules of the store, 10 and 32 to 34, and "time is PostgreSQL's clock, everywhere; expired =
 absent in every read and write path": expiry, tombstones and the sweeper."""
 
-import glob
 import time
 
 import pytest
@@ -9,7 +8,7 @@ import redis
 
 from harness import wait_until
 from rules import (  # noqa: F401
-    NIL, OK, Holder, Threads, as_key, behind, bulk, lanes, number, pair, row,
+    NIL, OK, Holder, Threads, as_key, behind, bulk, faketime, lanes, number, pair, row,
     seconds, send, stat, update, waiting_for_locks)
 
 pytestmark = pytest.mark.rows
@@ -55,6 +54,57 @@ def test_a10_a_write_that_waited_for_a_lock_revives_nothing(lab, database):
         for key, (_, _, value) in commands.items():
             assert reader.get(key) == value, key
             assert reader.ttl(key) == (-2 if value is None else -1), key
+
+
+SLOW_COMMIT = """
+CREATE FUNCTION slow_commit() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF NEW.key = 'slow' THEN
+            PERFORM pg_sleep(extract(epoch FROM OLD.expires_at - clock_timestamp()) + 0.3);
+        END IF;
+        RETURN NULL;
+    END $$;
+CREATE CONSTRAINT TRIGGER slow_commit AFTER UPDATE ON respgres.entries
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION slow_commit();
+"""
+
+
+@pytest.mark.parametrize("command, told, left, keys", [
+    (["PERSIST", "slow"], number(1), b"5", 1),
+    (["PERSIST", "slow"], number(1), b"5", 200),  # many keys are read by another statement
+    (["GETSET", "slow", "new"], bulk("5"), b"new", 1),
+    (["INCR", "slow"], number(6), None, 1),
+])
+def test_a10_a_commit_that_ends_after_the_expiry_revives_nothing(pair, database, command, told,
+                                                                 left, keys):
+    """The write came in time, and its commit takes until the key has expired: it is read as gone
+    elsewhere meanwhile, and is there again afterwards."""
+    writer, reader = pair
+    filler = [f"filler{i}" for i in range(keys - 1)]
+    database.execute(SLOW_COMMIT)
+    reader.client().set("slow", "5", px=700)
+    assert reader.client().get("slow") == b"5"
+    raw = send(writer, *command)
+    wait_until(lambda: database.postgres.execute(
+        "SELECT pid FROM pg_stat_activity WHERE datname = %s AND wait_event = 'PgSleep'",
+        database.name), what="the commit is under way")
+    wait_until(lambda: database.execute(
+        "SELECT key FROM respgres.entries WHERE key = 'slow' AND expires_at <= clock_timestamp()"))
+    seen = reader.client().mget("slow", *filler)[0]
+    assert raw.reply() == told
+    assert seen == left
+    assert reader.client().get("slow") == writer.client().get("slow") == left
+
+
+def test_a10_a_person_who_holds_an_expired_row_delays_no_read(pair, database):
+    """Whose write is under way is asked for what has just expired; only ours are waited for."""
+    client = pair[0].client()
+    client.set("k", "v", px=1)
+    wait_until(lambda: pair[1].client().get("k") is None)
+    with Holder(database, "k"):
+        for server in pair:
+            took, value = seconds(lambda server=server: server.client().get("k"))
+            assert value is None and took < 0.5
 
 
 def test_a10_gone_for_one_is_gone_for_all(lab, database, lanes):
@@ -165,18 +215,6 @@ def test_a10_a_watched_key_that_expires_ends_the_txn(pair):
 
 
 # --- PostgreSQL's clock ---------------------------------------------------------------------------
-
-def faketime(server, path):
-    """Its clock is what the file at `path` says."""
-    library = next(iter(glob.glob("/usr/lib/*/faketime/libfaketime.so.1")), None)
-    assert library, "libfaketime is missing: install faketime"
-    original = server.command_line
-    server.command_line = lambda: [
-        "env", f"LD_PRELOAD={library}", f"FAKETIME_TIMESTAMP_FILE={path}", "FAKETIME_NO_CACHE=1",
-        "FAKETIME_DONT_FAKE_MONOTONIC=1", "DONT_FAKE_MONOTONIC=1",
-        "ASAN_OPTIONS=detect_leaks=0:exitcode=99:verify_asan_link_order=0", *original()]
-    return server.start()
-
 
 @pytest.mark.parametrize("shift", ["+3600", "-3600"])
 def test_time_is_postgresqls(lab, database, tmp_path, shift):

@@ -36,6 +36,52 @@ static void reads_on_two_lanes_may_cross(void)
     end(&w);
 }
 
+/* Another instance's write is under way, and may have come in time. */
+static void what_may_have_expired_is_asked_for_again(void)
+{
+    struct world w;
+    begin(&w);
+    EXPECT_CSTR(peer_ask(&w.a, "SET k v PX 100;GET k"), "+OK $1 v");
+    hold(&w, MEMORY_READ, true);
+    memory_store_advance(w.ms, 200000);
+    memory_store_set_undecided(w.ms, 0, "k", true);
+    peer_say(&w.a, "MGET k j");
+    peer_say(&w.b, "GETDEL k");
+    for (int i = 0; i < 3; i++) {
+        EXPECT(memory_store_answer(w.ms, MEMORY_READ, 0));
+        rig_turn(&w.rig);
+        EXPECT_CSTR(peer_take(&w.a), "");
+    }
+    memory_store_set_undecided(w.ms, 0, "k", false);
+    memory_store_write(w.ms, 0, "k", "w"); /* it had */
+    hold(&w, MEMORY_READ, false);
+    rig_turn(&w.rig);
+    EXPECT_CSTR(peer_take(&w.a), "*2 $1 w $-1");
+    EXPECT_CSTR(peer_take(&w.b), "$1 w");
+    end(&w);
+}
+
+/* A lane's answer is older than what others have been told since: by their time the key has expired,
+ * but PostgreSQL has not said so. */
+static void what_expires_behind_an_answer_is_asked_for_again(void)
+{
+    struct world w;
+    begin_lanes(&w, 2, 1, NULL);
+    peer_open(&w.rig, &w.c);
+    EXPECT_CSTR(peer_ask(&w.a, "SET k v PX 100;GET k"), "+OK $1 v");
+    memory_store_hold(w.ms, MEMORY_READ, 0, true);
+    peer_say(&w.a, "GET k");
+    EXPECT(memory_store_execute(w.ms, MEMORY_READ, 0));
+    memory_store_advance(w.ms, 200000);
+    EXPECT_CSTR(peer_ask(&w.b, "GET j"), "$-1");
+    memory_store_write(w.ms, 0, "k", "w"); /* it came before the expiry, and has committed now */
+    EXPECT(memory_store_answer(w.ms, MEMORY_READ, 0));
+    memory_store_hold(w.ms, MEMORY_READ, 0, false);
+    rig_turn(&w.rig);
+    EXPECT_CSTR(peer_take(&w.a), "$1 w");
+    end(&w);
+}
+
 static void a_client_stays_on_its_commit_lane(void)
 {
     struct world w;
@@ -200,7 +246,9 @@ static void a_large_value_keeps_its_place_in_a_pipeline(void)
     end(&w);
 }
 
-TEST_MAIN(TEST(reads_on_two_lanes_may_cross), TEST(a_client_stays_on_its_commit_lane),
+TEST_MAIN(TEST(reads_on_two_lanes_may_cross), TEST(what_may_have_expired_is_asked_for_again),
+          TEST(what_expires_behind_an_answer_is_asked_for_again),
+          TEST(a_client_stays_on_its_commit_lane),
           TEST(a_key_is_in_one_batch_at_a_time), TEST(a_large_value_does_not_hold_up_the_others),
           TEST(a_large_value_behind_a_small_one), TEST(a_large_value_that_waits_for_its_key),
           TEST(a_value_that_grows_large), TEST(a_large_value_keeps_its_place_in_a_pipeline))

@@ -664,6 +664,41 @@ static void a_txn_that_always_loses_finishes(void)
     end(&w);
 }
 
+/* The oldest of them alone; those behind it stay together and cost one write. */
+static void many_that_always_lose_finish(void)
+{
+    struct world w;
+    begin(&w);
+    EXPECT_CSTR(peer_ask(&w.a, "SET n 0"), "+OK");
+    hold(&w, MEMORY_COMMIT, true);
+    peer_say(&w.a, "SET plug 1");
+    peer_say(&w.a, "INCR n");
+    peer_say(&w.b, "INCR n");
+    peer_say(&w.c, "INCR n");
+    int rounds = 0;
+    for (bool first = true; rounds < 50 && in_flight(&w, MEMORY_COMMIT) > 0; rounds++) {
+        const struct bytes key = BYTES_LIT("n");
+        if (first && !memory_store_is_locked(w.ms, 0, key))
+            memory_store_write(w.ms, 0, "n", "100");
+        else
+            first = false; /* from now on nobody else writes */
+        answer(&w, MEMORY_COMMIT);
+    }
+    EXPECT(rounds > 4 && rounds < 50);
+    hold(&w, MEMORY_COMMIT, false);
+    rig_turn(&w.rig);
+    EXPECT_CSTR(peer_take(&w.a), "+OK :101");
+    EXPECT_CSTR(peer_take(&w.b), ":102");
+    EXPECT_CSTR(peer_take(&w.c), ":103");
+    uint64_t writes = 0;
+    size_t n;
+    const struct memory_change *changes = memory_store_changes(w.ms, &n);
+    for (size_t i = 0; i < n; i++)
+        writes += changes[i].value != NULL && bytes_eq(value_bytes(changes[i].value), BYTES_LIT("102"));
+    EXPECT_INT(writes, 0);
+    end(&w);
+}
+
 /* A row of an instance whose clock is ahead: our version is above it all the same. */
 static void versions_rise_above_a_clock_that_is_ahead(void)
 {
@@ -739,5 +774,6 @@ TEST_MAIN(TEST(replies_come_in_order), TEST(ok_is_held_until_the_commit),
           TEST(an_error_is_not_answered_from_a_stale_entry),
           TEST(validation_is_not_borrowed_from_an_earlier_fetch),
           TEST(a_conflict_runs_again_on_what_is_stored), TEST(a_txn_that_always_loses_finishes),
+          TEST(many_that_always_lose_finish),
           TEST(versions_rise_above_a_clock_that_is_ahead), TEST(what_has_expired_is_absent),
           TEST(what_expires_on_the_way_is_not_revived))

@@ -40,6 +40,7 @@ struct trouble {
     int db;
     char key[64];
     bool locked;
+    bool undecided;
     char error[64];
 };
 
@@ -102,12 +103,16 @@ static int64_t apply_item(struct memory_store *ms, const struct commit_item *it,
 
 /* ---- trouble ---- */
 
+static bool is_used(const struct trouble *t)
+{
+    return t->locked || t->undecided || t->error[0] != '\0';
+}
+
 static struct trouble *find_trouble(struct memory_store *ms, int db, struct bytes key)
 {
     for (size_t i = 0; i < MAX_TROUBLES; i++) {
         struct trouble *t = &ms->troubles[i];
-        bool used = t->locked || t->error[0] != '\0';
-        if (used && t->db == db && bytes_eq(bytes_cstr(t->key), key))
+        if (is_used(t) && t->db == db && bytes_eq(bytes_cstr(t->key), key))
             return t;
     }
     return NULL;
@@ -118,7 +123,7 @@ static struct trouble *make_trouble(struct memory_store *ms, int db, const char 
     struct trouble *t = find_trouble(ms, db, bytes_cstr(key));
     for (size_t i = 0; t == NULL; i++) {
         CHECK(i < MAX_TROUBLES);
-        if (!ms->troubles[i].locked && ms->troubles[i].error[0] == '\0')
+        if (!is_used(&ms->troubles[i]))
             t = &ms->troubles[i];
     }
     t->db = db;
@@ -129,6 +134,11 @@ static struct trouble *make_trouble(struct memory_store *ms, int db, const char 
 void memory_store_lock(struct memory_store *ms, int db, const char *key, bool locked)
 {
     make_trouble(ms, db, key)->locked = locked;
+}
+
+void memory_store_set_undecided(struct memory_store *ms, int db, const char *key, bool undecided)
+{
+    make_trouble(ms, db, key)->undecided = undecided;
 }
 
 void memory_store_refuse(struct memory_store *ms, int db, const char *key, const char *error)
@@ -187,6 +197,8 @@ static void run_read_item(struct memory_store *ms, const struct memory_rows *d,
                           struct read_item *it)
 {
     const struct memory_row *r = memory_rows_find(d, it->db, it->key);
+    const struct trouble *t = find_trouble(ms, it->db, it->key);
+    it->undecided = t != NULL && t->undecided && !memory_row_is_live(r, ms->now_us);
     int64_t version = r == NULL ? 0 : memory_row_is_live(r, ms->now_us) ? r->version : -r->version;
     it->changed = version != it->known;
     it->version = it->known;

@@ -74,6 +74,9 @@ bool memory_store_lose(struct memory_store *ms, enum memory_lane kind, size_t la
 /* Somebody holds the row in an open transaction, or (a key without a row) is inserting it. */
 void memory_store_lock(struct memory_store *ms, int db, const char *key, bool locked);
 bool memory_store_is_locked(struct memory_store *ms, int db, struct bytes key);
+/* Somebody is writing the row, and may have found it live: a read of it when it has expired is not
+ * decided. */
+void memory_store_set_undecided(struct memory_store *ms, int db, const char *key, bool undecided);
 /* Writing the row fails with `error` (a trigger, say); NULL = it does not any more. */
 void memory_store_refuse(struct memory_store *ms, int db, const char *key, const char *error);
 

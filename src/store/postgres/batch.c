@@ -20,11 +20,12 @@ static void on_read(void *arg, struct lane *l, PGresult **results, int n);
 void batch_reset_item(struct read_item *it)
 {
     it->changed = false;
+    it->undecided = false;
     it->version = it->known;
     it->value = NULL;
 }
 
-void batch_add_read(struct link *k, struct read_batch *b)
+void batch_add_read(struct link *k, enum statement_id id, struct read_batch *b)
 {
     struct params *p = &k->params;
     params_reset(p);
@@ -40,7 +41,7 @@ void batch_add_read(struct link *k, struct read_batch *b)
         params_add_int8(p, known, it->known);
         params_add_int8(p, bytes, it->known > 0 ? it->known_bytes : -1);
     }
-    lane_add(k->lane, statement_get(STMT_READ)->name, p, true);
+    lane_add(k->lane, statement_get(id)->name, p, true);
 }
 
 /* Beyond this the bytes that are here are not worth looking for one by one. */
@@ -99,7 +100,7 @@ static void send_read(struct link *k, bool few)
     if (few)
         add_read_few(k, k->reading);
     else
-        batch_add_read(k, k->reading);
+        batch_add_read(k, STMT_READ, k->reading);
     lane_submit(k->lane, store_timeout_us(k->store), on_read);
 }
 
@@ -124,6 +125,9 @@ static void take_space(void *arg, size_t db, int64_t space)
         b->spaces[db] = (int32_t)space;
 }
 
+/* In the place of a version, see STATE_SEEN. */
+#define UNDECIDED (-INT64_MAX)
+
 /* Columns: ordinal, signed version, type, value, value_version, expires_at, spaces. */
 bool batch_take_row(struct read_batch *b, const PGresult *r, int row)
 {
@@ -138,6 +142,7 @@ bool batch_take_row(struct read_batch *b, const PGresult *r, int row)
     struct read_item *it = &b->items[n - 1];
     it->changed = true;
     it->version = PQgetisnull(r, row, 1) ? 0 : pg_int8(PQgetvalue(r, row, 1));
+    it->undecided = it->version == UNDECIDED;
     if (it->version <= 0)
         return true;
     it->type = (uint8_t)pg_int2(PQgetvalue(r, row, 2));
@@ -158,6 +163,7 @@ static enum few_result take_few_item(struct read_item *it, const PGresult *r, in
     int64_t version = pg_int8(PQgetvalue(r, row, 3));
     it->changed = version != it->known;
     it->version = version;
+    it->undecided = version == UNDECIDED;
     if (!it->changed || version <= 0)
         return FEW_TAKEN;
     it->type = (uint8_t)pg_int2(PQgetvalue(r, row, 4));

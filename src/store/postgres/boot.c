@@ -207,7 +207,7 @@ static void boot_lane_link(struct link *k)
     static const enum statement_id commit[] = {
         STMT_COMMIT,         STMT_SHARE_SPACES, STMT_LOCK_KEYS,     STMT_COMMIT_CHECKED,
         STMT_SETTLE_LANE,    STMT_CLAIM_LANE,   STMT_TERMINATE_LANE, STMT_OWN_SPACES,
-        STMT_READ,           STMT_SCAN,         STMT_KEYS,          STMT_DBSIZE,
+        STMT_READ_LOCKED,    STMT_SCAN,         STMT_KEYS,          STMT_DBSIZE,
         STMT_FLUSH,          STMT_SWAP,         STMT_COMMIT_BLIND,  STMT_COMMIT_ONE,
         STMT_RANDOM};
     static const enum statement_id listen[] = {STMT_START_CACHING, STMT_OLDER_WRITERS,

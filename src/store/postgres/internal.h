@@ -180,7 +180,7 @@ void batch_commit(struct link *k, struct commit_batch *b);
 void batch_settle(struct link *k, const PGresult *r);
 void batch_resend(struct link *k);
 /* Parts of an operation: values, row locks, writes. */
-void batch_add_read(struct link *k, struct read_batch *b);
+void batch_add_read(struct link *k, enum statement_id id, struct read_batch *b);
 void batch_add_lock_keys(struct link *k, const struct commit_batch *b);
 void batch_add_commit(struct link *k, const struct commit_batch *b);
 void batch_reset_item(struct read_item *it);

@@ -7,16 +7,51 @@
 /* Vocabulary of the texts below.
  *
  * LIVE(e): the row counts as there. Time is the server's, read when the row is looked at, never
- * the transaction's (a statement may have waited for a lock).
+ * the transaction's (a statement may have waited for a lock). For rows that we have locked.
+ * STATE_SEEN(e): what a row shows that we have not locked: its version, negative if it is not
+ * live, or "not decided". Somebody may have found it live in time, and written a later expiry,
+ * and not have committed yet: who says now that it has expired is wrong as soon as that
+ * commits. So time is read before the snapshot is taken (now(): when Bind came), and what
+ * has expired by then is gone only if no write of it was under way: a later one finds it
+ * expired, too. A row's xmax names whoever has written or locked it. Rows held by people are
+ * not waited for: what they write does not depend on the expiry.
  * SPACES: the space of each database as an array, read once per statement (an InitPlan), so that
  * a batch's keys may lie in several databases. Databases are numbered from 0 without a gap.
  * Key lookups are LATERAL with OFFSET 0, or key = ANY in STMT_READ_FEW: index probes under any
  * statistics, as no other index fits those conditions.
  * Keys arrive sorted; INSERT ... SELECT takes its row locks in that order, the same one in every
  * instance, so that batches cannot deadlock. */
-#define LIVE(e)                                                                                    \
+#define LIVE_AT(e, time)                                                                           \
     "(" e ".value IS NOT NULL AND " e ".active AND (" e ".expires_at IS NULL OR " e                \
-    ".expires_at > clock_timestamp()))"
+    ".expires_at > " time "))"
+#define LIVE(e) LIVE_AT(e, "clock_timestamp()")
+
+/* xmax has the low half of a transaction's number; the whole one is within 2^31 of this. */
+#define NEXT_XID "pg_snapshot_xmax(pg_current_snapshot())::text::int8"
+#define WRITER(e)                                                                                  \
+    "greatest(" NEXT_XID " - 2147483648 + ((" e ".xmax::text::int8 - (" NEXT_XID                   \
+    " & 4294967295) + 6442450944) & 4294967295), 0)::text::xid8"
+#define IS_BEING_WRITTEN(e)                                                                        \
+    "(" e ".xmax <> '0'::xid AND NOT pg_visible_in_snapshot(" WRITER(e) ", pg_current_snapshot()) " \
+    "AND NOT EXISTS (SELECT FROM pg_stat_get_activity(NULL) a WHERE a.backend_xid = " e ".xmax "   \
+    "AND a.application_name NOT LIKE 'respgres %'))"
+#define STATE_SEEN(e)                                                                              \
+    "CASE WHEN " LIVE_AT(e, "now()") " THEN " e ".version "                                        \
+    "WHEN " e ".value IS NOT NULL AND " e ".active AND " IS_BEING_WRITTEN(e)                       \
+    " THEN -9223372036854775807 ELSE -" e ".version END"
+
+#define READ(state, time)                                                                          \
+    "SELECT 0::int8, NULL::int8, NULL::int2, NULL::bytea, NULL::int8, " time ", " SPACES " "       \
+    "UNION ALL "                                                                                   \
+    "SELECT r.n, e.sv, e.type, "                                                                   \
+    "CASE WHEN e.sv > 0 AND e.value_version <> r.bytes THEN e.value END, "                         \
+    "e.value_version, e.expires_at, NULL::int4[] "                                                 \
+    "FROM unnest($1::int4[], $2::bytea[], $3::int8[], $4::int8[]) WITH ORDINALITY "                \
+    "AS r(db, key, known, bytes, n) "                                                              \
+    "LEFT JOIN LATERAL (SELECT " state " AS sv, "                                                  \
+    "x.type, x.value, x.value_version, x.expires_at FROM @.entries x "                             \
+    "WHERE x.space = " SPACES "[r.db + 1] AND x.key = r.key OFFSET 0) e ON true "                  \
+    "WHERE coalesce(e.sv, 0) <> r.known"
 
 #define SPACES "(ARRAY(SELECT s.space FROM @.spaces s ORDER BY s.db))"
 
@@ -85,28 +120,21 @@ static const struct statement table[STATEMENT_COUNT] = {
      * the caller holds: v = live at version v, -v = not live at v, 0 = nothing; `bytes` is the
      * value_version of the bytes it holds. A row comes back for each key whose state differs, with
      * the bytes if they do. Row 0 is the time, and the space of each database. */
-    [STMT_READ] = {"respgres_read",
-        "SELECT 0::int8, NULL::int8, NULL::int2, NULL::bytea, NULL::int8, clock_timestamp(), " SPACES " "
-        "UNION ALL "
-        "SELECT r.n, e.sv, e.type, "
-        "CASE WHEN e.sv > 0 AND e.value_version <> r.bytes THEN e.value END, "
-        "e.value_version, e.expires_at, NULL::int4[] "
-        "FROM unnest($1::int4[], $2::bytea[], $3::int8[], $4::int8[]) WITH ORDINALITY "
-        "AS r(db, key, known, bytes, n) "
-        "LEFT JOIN LATERAL (SELECT CASE WHEN " LIVE("x") " THEN x.version ELSE -x.version END AS sv, "
-        "x.type, x.value, x.value_version, x.expires_at FROM @.entries x "
-        "WHERE x.space = " SPACES "[r.db + 1] AND x.key = r.key OFFSET 0) e ON true "
-        "WHERE coalesce(e.sv, 0) <> r.known", 4},
+    [STMT_READ] = {"respgres_read", READ(STATE_SEEN("x"), "now()"), 4},
+
+    /* The same of rows that this transaction has locked. */
+    [STMT_READ_LOCKED] = {"respgres_read_locked",
+        READ("CASE WHEN " LIVE("x") " THEN x.version ELSE -x.version END", "clock_timestamp()"), 4},
 
     /* The same for few keys of one database, at half the cost: one index scan for all of them. A row
      * for each key that has one; the bytes are left out where the caller holds those of some key at
      * that value_version, which is unique but for rows that people have copied. Always a row, so
      * that space and time come back. Parameters: db, keys, value_versions held. */
     [STMT_READ_FEW] = {"respgres_read_few",
-        "SELECT s.space, statement_timestamp(), x.key, x.sv, x.type, "
+        "SELECT s.space, now(), x.key, x.sv, x.type, "
         "CASE WHEN x.sv > 0 AND x.value_version <> ALL ($3::int8[]) THEN x.value END, "
         "x.value_version, x.expires_at FROM @.spaces s LEFT JOIN LATERAL ("
-        "SELECT e.key, CASE WHEN " LIVE("e") " THEN e.version ELSE -e.version END AS sv, "
+        "SELECT e.key, " STATE_SEEN("e") " AS sv, "
         "e.type, e.value, e.value_version, e.expires_at FROM @.entries e "
         "WHERE e.key = ANY ($2::bytea[]) AND e.space = s.space OFFSET 0) x ON true "
         "WHERE s.db = $1::int4", 3},

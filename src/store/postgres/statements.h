@@ -8,6 +8,7 @@
 
 enum statement_id {
     STMT_READ,
+    STMT_READ_LOCKED,
     STMT_READ_FEW,
     STMT_COMMIT,
     STMT_COMMIT_BLIND,

@@ -54,7 +54,7 @@ static void fail(struct link *k, const PGresult *error)
     lane_submit(k->lane, store_timeout_us(k->store), on_rolled_back);
 }
 
-/* The last result of an operation that reads values is that of STMT_READ. */
+/* The last result of an operation that reads values is that of STMT_READ_LOCKED. */
 static bool take_reads(struct store_xact *x, const PGresult *r)
 {
     struct read_batch b = {
@@ -74,7 +74,7 @@ static void add_locks_and_reads(struct link *k)
     struct store_xact *x = k->xact;
     batch_add_lock_keys(k, &x->locks);
     struct read_batch b = {.items = x->reads, .n = x->nreads};
-    batch_add_read(k, &b);
+    batch_add_read(k, STMT_READ_LOCKED, &b);
 }
 
 static void on_begun(void *arg, struct lane *l, PGresult **results, int n)

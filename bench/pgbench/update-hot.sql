@@ -1,0 +1,1 @@
+UPDATE bench.counters SET n = n + 1 WHERE key = 'hot';
