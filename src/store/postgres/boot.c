@@ -172,6 +172,11 @@ static void on_settled(void *arg, struct lane *l, PGresult **results, int n)
         fail_with(k, error, "settle the last batch");
         return;
     }
+    if (lane_commit_uncertain(k->lane)) {
+        /* What was found has been committed here, but a failover may yet undo it. */
+        link_lost(k, "settle the last batch: the standby did not confirm");
+        return;
+    }
     batch_settle(k, results[0]);
     claim_lane(k);
 }

@@ -33,6 +33,7 @@ local all +needs_password scram-sha-256
 host  all +needs_password 127.0.0.1/32 scram-sha-256
 local all all trust
 host  all all 127.0.0.1/32 trust
+local replication postgres trust
 """
 
 
@@ -182,6 +183,19 @@ class Postgres:
     def execute(self, sql, *args, dbname="postgres"):
         """Runs one statement as superuser; returns its rows if it has any."""
         return _execute(self.connect(dbname), sql, args)
+
+    def configure(self, **settings):
+        """Changes settings of the running server that a reload can change."""
+        for name, value in settings.items():
+            self.execute(f"ALTER SYSTEM SET {name} = %s", value)
+        self.reload()
+
+    def reload(self):
+        """Reads its configuration again, pg_hba.conf included."""
+        loaded = self.execute("SELECT pg_conf_load_time()")
+        self.execute("SELECT pg_reload_conf()")
+        wait_until(lambda: self.execute("SELECT pg_conf_load_time()") != loaded,
+                   what="the configuration is loaded")
 
     @property
     def log(self):
