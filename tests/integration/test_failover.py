@@ -13,7 +13,7 @@ from harness.lane_proxy import LaneProxy
 from harness.load import Load
 from harness.postgres import Database
 from harness.replica import replicate_synchronously
-from rules import Threads, in_one_batch, lanes, number, seconds, send  # noqa: F401
+from rules import Threads, in_one_batch, lanes, number, seconds, send, stats  # noqa: F401
 
 pytestmark = [pytest.mark.rows, pytest.mark.timeout(300)]
 
@@ -83,6 +83,9 @@ def test_failover_under_load_loses_nothing(lab, replicated, seed, how):
             wait_until(lambda server=server: works(server), 30, "service resumes")
         print(f"{how}: service again {time.monotonic() - begun:.2f} s after it, "
               f"{time.monotonic() - promoted:.2f} s after the promotion")
+        for server in servers:
+            wait_until(lambda server=server: server.raw().command("DBSIZE").startswith(b":"), 10,
+                       "queries of all keys, too")
         load.wait_for_progress(500)
     finally:
         load.stop()
@@ -135,6 +138,44 @@ def test_a_commit_cut_by_a_failover_counts_once(lab, replicated, lanes, side):  
         assert "event=batch-settled lane=commit-0 items=1 applied=yes" in server.log
     assert sorted(counts) == list(range(1, len(counts) + 1))
     assert int(others[0].client().get("n")) == len(counts)
+
+
+def test_a_standby_that_had_not_heard_of_an_instance(lab, lanes):  # noqa: F811
+    """Asynchronous replication: an instance's slot is not known where it reconnects, and another one
+    has claimed the same number there. If both kept it, each would take the other's row for the
+    outcome of its own batches."""
+    primary = lab.own_postgres()
+    database = lab.database(primary)
+    first = lab.respgres(database)
+    to_standby = lab.proxy(("127.0.0.1", primary.port))
+    standby = lab.standby(primary, to_standby.port)
+    to_standby.blackhole()
+    lanes.target = ("127.0.0.1", primary.port)
+    way = lab.proxy(("127.0.0.1", standby.port))
+    way.refuse()
+    second = lab.respgres(url(database, lanes.port, way.port), pg_timeout=PATIENT)
+    clients, gate = in_one_batch(lanes, second, *[["INCR", "n"]] * 5, side="request")
+    primary.kill9()
+    first.sigterm()
+    standby.promote()
+    moved = Database(standby, database.name, database.role)
+    third = lab.respgres(moved)
+    identity = identity_of(third)
+    assert identity == identity_of(second), "they have claimed the same on both sides"
+    assert third.client().incr("n") == 1
+    gate.cut()
+    way.pass_on()
+    for client in clients:
+        reply = client.reply()
+        assert reply.startswith(b":") or b"nothing was done" in reply
+    wait_until(lambda: works(second), 20, "service resumes")
+    assert identity_of(second) != identity_of(third)
+    assert works(third) and third.client().incr("n") == second.client().incr("n") - 1
+
+
+def identity_of(server):
+    found = stats(server)
+    return found["postgres_slot"], found["postgres_incarnation"]
 
 
 @pytest.mark.long

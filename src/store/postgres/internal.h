@@ -91,6 +91,7 @@ struct pg_store {
     char host[64];
     int slot;                /* 0 = none */
     int64_t incarnation;
+    int64_t claimed_us;      /* when, on PostgreSQL's clock */
     int64_t last_stamp;
     char server_version[16];
     /* PostgreSQL's clock = clock_mono_us() + clock_offset_us */

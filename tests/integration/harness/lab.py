@@ -36,9 +36,9 @@ class Lab:
         """A cluster of this test's own, running: for tests that kill, stop or freeze it."""
         return self._add_cluster(Postgres())
 
-    def standby(self, primary):
-        """A running hot standby of a cluster of this test's own."""
-        return self._add_cluster(Standby(primary))
+    def standby(self, primary, port=None):
+        """A running hot standby of a cluster of this test's own; `port` is a proxy's between them."""
+        return self._add_cluster(Standby(primary, port))
 
     def _add_cluster(self, postgres):
         self._clusters.append(postgres)

@@ -34,6 +34,7 @@ host  all +needs_password 127.0.0.1/32 scram-sha-256
 local all all trust
 host  all all 127.0.0.1/32 trust
 local replication postgres trust
+host  replication postgres 127.0.0.1/32 trust
 """
 
 
@@ -134,6 +135,8 @@ class Postgres:
         self._end(signal.SIGKILL)
 
     def _end(self, signum):
+        if signum == signal.SIGKILL:
+            self._stop_postmaster()  # a child that it makes meanwhile would outlive it
         children = children_of(self.process.pid)
         self.process.send_signal(signum)
         if signum == signal.SIGKILL:
@@ -146,12 +149,16 @@ class Postgres:
     def freeze(self):
         """Stops every process of the server: connections stay open and nothing answers."""
         pid = self.process.pid
-        os.kill(pid, signal.SIGSTOP)
+        self._stop_postmaster()
         self._frozen = [pid]
-        wait_until(lambda: process_state(pid)[0] == "T", what="the postmaster is stopped")
         children = children_of(pid)  # none can be added now
         _signal_all(children, signal.SIGSTOP)
         self._frozen = children + [pid]
+
+    def _stop_postmaster(self):
+        os.kill(self.process.pid, signal.SIGSTOP)
+        wait_until(lambda: process_state(self.process.pid)[0] == "T",
+                   what="the postmaster is stopped")
 
     def thaw(self):
         _signal_all(self._frozen, signal.SIGCONT)

@@ -10,14 +10,17 @@ NAME = "standby"  # as the primary knows it
 
 
 class Standby(Postgres):
-    def __init__(self, primary):
+    """`port`: a proxy's, through which it follows the primary."""
+
+    def __init__(self, primary, port=None):
         self._primary = primary
+        self._host, self._port = ("127.0.0.1", port) if port else (primary.dir, primary.port)
         super().__init__()
 
     def _initdb(self):
         subprocess.run(
             [self.programs / "pg_basebackup", "-D", self.data, "-X", "stream", "-R", "-c", "fast",
-             "--no-sync", "-d", f"host={self._primary.dir} port={self._primary.port} user=postgres"
+             "--no-sync", "-d", f"host={self._host} port={self._port} user=postgres"
              f" application_name={NAME}"],
             check=True, stdout=subprocess.DEVNULL, cwd="/", env=clean_environ(),
             **self._as_owner())
