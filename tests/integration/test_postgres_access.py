@@ -128,6 +128,27 @@ def test_no_documented_grant_is_idle(lab, database):
     postgres.execute(f'DROP ROLE "{user}"')
 
 
+def test_what_people_need_to_read_and_to_change(lab, database):
+    """As docs/postgresql.md says: the view to read, four rights on the rows and one on the spaces."""
+    postgres = database.postgres
+    server = lab.respgres(database)
+    server.client().mset({"k": "v", "j": "v"})
+    reader, writer = f"{database.name}_reader", f"{database.name}_writer"
+    for role in (reader, writer):
+        postgres.create_role(role)
+        database.psql(f"GRANT USAGE ON SCHEMA respgres TO {role}")
+    database.psql(f"GRANT SELECT ON respgres.keys TO {reader}")
+    database.psql(f"GRANT SELECT, UPDATE, DELETE, INSERT ON respgres.entries TO {writer};"
+                  f"GRANT SELECT ON respgres.spaces TO {writer}")
+    assert postgres.psql("SELECT key FROM respgres.keys ORDER BY key", database.name, reader) == "j\nk"
+    postgres.psql("UPDATE respgres.entries SET value = 'w' WHERE key = 'k';"
+                  "DELETE FROM respgres.entries WHERE key = 'j'", database.name, writer)
+    assert server.client().mget("k", "j") == [b"w", None]
+    for role in (reader, writer):
+        postgres.execute(f'DROP OWNED BY "{role}"', dbname=database.name)
+        postgres.execute(f'DROP ROLE "{role}"')
+
+
 # --- TLS -----------------------------------------------------------------------------------------
 
 HBA_TLS = """

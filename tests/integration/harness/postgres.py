@@ -135,7 +135,7 @@ class Postgres:
         self._end(signal.SIGKILL)
 
     def _end(self, signum):
-        if signum == signal.SIGKILL:
+        if signum == signal.SIGKILL and self.is_running():
             self._stop_postmaster()  # a child that it makes meanwhile would outlive it
         children = children_of(self.process.pid)
         self.process.send_signal(signum)
