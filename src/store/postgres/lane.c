@@ -18,7 +18,7 @@ struct lane {
     /* the connection attempt */
     struct hosts_search *search;
     struct targets targets;
-    const char *conninfo;
+    char *conninfo;
     const char *application_name;
     PGconn *conn;
     struct io *io;
@@ -79,6 +79,8 @@ static void drop_connection(struct lane *l)
     hosts_cancel(l->search);
     l->search = NULL;
     targets_release(&l->targets);
+    mem_free(l->conninfo);
+    l->conninfo = NULL;
     if (l->conn != NULL)
         PQfinish(l->conn);
     l->conn = NULL;
@@ -250,7 +252,7 @@ void lane_connect(struct lane *l, const char *conninfo, const char *application_
                   int64_t timeout_us)
 {
     set_state(l, LANE_CONNECTING);
-    l->conninfo = conninfo;
+    l->conninfo = mem_strdup(conninfo);
     l->application_name = application_name;
     l->timeout_us = timeout_us;
     timer_set(l->timer, timeout_us);

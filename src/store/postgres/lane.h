@@ -35,8 +35,8 @@ struct lane *lane_new(struct loop *loop, struct hosts *hosts, const char *name,
                       const struct lane_events *events, void *arg);
 void lane_free(struct lane *l);
 
-/* Only from down. `conninfo` and `application_name` are borrowed until the lane is ready or down.
- * Nothing blocks, unless the string names a service of libpq's with host names in it. */
+/* Only from down. `application_name` is borrowed until the lane is ready or down. Nothing blocks,
+ * unless the string names a service of libpq's with host names in it. */
 void lane_connect(struct lane *l, const char *conninfo, const char *application_name,
                   int64_t timeout_us);
 /* Closes at once without a report. */
