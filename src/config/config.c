@@ -1,5 +1,5 @@
-/* config: the store. `live` is what the server runs with; `above` is what environment and flags
- * said at the start, kept for reloads. Every change at run time is made on a copy and moved over
+/* config: the store. `live` is what the server runs with; `flags` is what the flags said at the start,
+ * kept for reloads, which read file, environment and the secrets' files again. Every change at run time is made on a copy and moved over
  * as a whole, so that a failure leaves no trace. */
 #include "config/config.h"
 
@@ -15,7 +15,8 @@
 
 struct config_store {
     struct values live;
-    struct values above;
+    struct values flags;
+    char **env; /* of main(), borrowed */
     char *path; /* NULL = no file */
     void (*on_change)(void *arg);
     void *on_change_arg;
@@ -56,27 +57,22 @@ static bool read_all(const struct config_store *s, struct values *v, struct buf 
 {
     if (s->path != NULL && !values_read_file(v, s->path, error))
         return false;
-    values_overlay(v, &s->above);
+    if (!values_read_environment(v, s->env, error))
+        return false;
+    values_overlay(v, &s->flags);
     if (v->config.instance_name[0] == '\0')
         set_instance_name(&v->config);
     normalise_database_url(&v->config, dropped);
     return true;
 }
 
-/* Environment and flags; the latter go over the former. */
-static bool read_above(struct config_store *s, int argc, char **argv, char **env, struct buf *error)
+static bool read_flags(struct config_store *s, int argc, char **argv, struct buf *error)
 {
-    struct values flags;
     const char *path;
-    values_init(&flags);
-    bool ok = values_read_flags(&flags, argc, argv, &path, error) &&
-              values_read_environment(&s->above, env, error);
-    if (ok) {
-        values_overlay(&s->above, &flags);
-        s->path = path != NULL ? mem_strdup(path) : NULL;
-    }
-    values_release(&flags);
-    return ok;
+    if (!values_read_flags(&s->flags, argc, argv, &path, error))
+        return false;
+    s->path = path != NULL ? mem_strdup(path) : NULL;
+    return true;
 }
 
 struct config_store *config_load(int argc, char **argv, char **env, struct buf *error)
@@ -85,8 +81,9 @@ struct config_store *config_load(int argc, char **argv, char **env, struct buf *
     struct buf dropped;
     buf_init(&dropped);
     values_init(&s->live);
-    values_init(&s->above);
-    bool ok = read_above(s, argc, argv, env, error) && read_all(s, &s->live, &dropped, error);
+    values_init(&s->flags);
+    s->env = env;
+    bool ok = read_flags(s, argc, argv, error) && read_all(s, &s->live, &dropped, error);
     if (ok && dropped.len > 0) {
         char quoted[LOG_QUOTE_SIZE];
         log_event(LOG_WARNING, "database-url-parameters-dropped", "names=%s",
@@ -105,7 +102,7 @@ void config_free(struct config_store *s)
     if (s == NULL)
         return;
     values_release(&s->live);
-    values_release(&s->above);
+    values_release(&s->flags);
     mem_free(s->path);
     mem_free(s);
 }
@@ -141,7 +138,8 @@ bool config_reload(struct config_store *s, struct buf *error)
     bool ok = read_all(s, &fresh, &dropped, error);
     for (size_t i = 0; ok && i < OPTION_COUNT; i++) {
         const struct option *o = &options[i];
-        if (option_equal(o, &fresh.config, &s->live.config) || (o->flags & OPTION_MUTABLE)) {
+        if (option_equal(o, &fresh.config, &s->live.config) ||
+            (o->flags & (OPTION_MUTABLE | OPTION_RELOADABLE))) {
             option_copy(o, &s->live.config, &fresh.config);
             s->live.source[i] = fresh.source[i];
         } else {

@@ -70,8 +70,8 @@ void config_free(struct config_store *s);
 /* The live values; the pointer stays valid, the values change by CONFIG SET and SIGHUP. */
 const struct config *config_values(const struct config_store *s);
 
-/* Reads the file again (flags and environment stay above it) and applies what may change at run
- * time. All or nothing: on failure nothing changes and `error` says why. Options that differ but
+/* Reads the file and the files of secrets again (flags and environment stay above it) and applies
+ * what may change at run time. `environ` of config_load must still be there. All or nothing: on failure nothing changes and `error` says why. Options that differ but
  * cannot change while running are named in `error` (comma-separated) with return true. What CONFIG
  * SET changed goes back to what file, environment and flags say. */
 MUST_CHECK bool config_reload(struct config_store *s, struct buf *error);

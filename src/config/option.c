@@ -10,7 +10,8 @@
 #include "config/check.h"
 #include "config/quantity.h"
 
-enum { MUTABLE = OPTION_MUTABLE, SECRET = OPTION_SECRET, LIST = OPTION_LIST };
+enum { MUTABLE = OPTION_MUTABLE, SECRET = OPTION_SECRET, LIST = OPTION_LIST,
+       RELOADABLE = OPTION_RELOADABLE };
 
 const struct option options[OPTION_COUNT] = {
 #define SECTION(title, first)

@@ -626,6 +626,47 @@ static void reload(void)
     config_free(s);
 }
 
+/* The files that variables name are read again, and database-url may change. */
+static void reload_of_secrets(void)
+{
+    char url[128];
+    char password[128];
+    char url_variable[256];
+    char password_variable[256];
+    struct buf error;
+    buf_init(&error);
+    path_of("url", url);
+    path_of("password", password);
+    snprintf(url_variable, sizeof(url_variable), "DATABASE_URL_FILE=%s", url);
+    snprintf(password_variable, sizeof(password_variable), "RESPGRES_CONF_REQUIREPASS_FILE=%s",
+             password);
+    char *env[] = {url_variable, password_variable, NULL};
+    write_file(url, "postgres://u:old@h/d\n", 21);
+    write_file(password, "old\n", 4);
+    struct config_store *s = load_ok("--maxclients|50", env);
+    const struct config *c = config_values(s);
+    EXPECT_CSTR(c->database_url, "postgresql://u:old@h/d");
+    write_file(url, "postgres://u:new@h/d\n", 21);
+    write_file(password, "new\n", 4);
+    EXPECT(config_reload(s, &error));
+    EXPECT_CSTR(buf_cstr(&error), "");
+    EXPECT_CSTR(c->database_url, "postgresql://u:new@h/d");
+    EXPECT_CSTR(c->requirepass, "new");
+    EXPECT_INT(c->maxclients, 50);
+    unlink(url);
+    EXPECT(!config_reload(s, &error));
+    EXPECT(strstr(buf_cstr(&error), "DATABASE_URL_FILE: ") != NULL);
+    EXPECT_CSTR(c->database_url, "postgresql://u:new@h/d");
+    unlink(password);
+    struct bytes name = BYTES_LIT("database-url");
+    struct bytes value = BYTES_LIT("postgresql://elsewhere/d");
+    error.len = 0;
+    EXPECT(!config_set(s, 1, &name, &value, &error));
+    EXPECT(strstr(buf_cstr(&error), "immutable") != NULL);
+    buf_release(&error);
+    config_free(s);
+}
+
 static void expect_url(const char *url, const char *want, const char *want_dropped)
 {
     struct buf out;
@@ -819,6 +860,6 @@ static void clean_up(void)
 
 TEST_MAIN(TEST(defaults), TEST(file_syntax), TEST(file_errors), TEST(file_include), TEST(units),
           TEST(flags), TEST(flags_scrubbed), TEST(environment), TEST(environment_secret_files),
-          TEST(precedence), TEST(get), TEST(set), TEST(output_limit), TEST(reload),
+          TEST(precedence), TEST(get), TEST(set), TEST(output_limit), TEST(reload), TEST(reload_of_secrets),
           TEST(url_normalised), TEST(url_refused), TEST(bind_addresses), TEST(logged),
           TEST(sample_file), TEST(sample_file_loads), TEST(usage), TEST(clean_up))

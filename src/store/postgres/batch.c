@@ -473,6 +473,7 @@ static void send_batch(struct link *k)
 void batch_commit(struct link *k, struct commit_batch *b)
 {
     k->committing = b;
+    k->transients = 0;
     send_batch(k);
 }
 
@@ -567,6 +568,9 @@ static void take_versions(struct link *k, const PGresult *r)
     }
 }
 
+/* A trigger may raise 40001 whenever it sees a certain row: then it is about the data after all. */
+enum { TRANSIENT_TRIES = 5 };
+
 /* Errors that say nothing about the data: the batch may simply be sent again. */
 static bool is_transient(const char *code)
 {
@@ -610,11 +614,11 @@ static void commit_failed(struct link *k, const PGresult *error)
     } else if (is_behind_sequence(error)) {
         k->store->sequence_due = true; /* goes before the query that looks for locked rows */
         end_commit(k, STORE_LOCKED);
-    } else if (is_transient(code) && !b->abandoned) {
+    } else if (is_transient(code) && !b->abandoned && ++k->transients < TRANSIENT_TRIES) {
         send_batch(k);
     } else if (is_lock_or_time(code)) {
         end_commit(k, STORE_LOCKED);
-    } else if (is_about_data(code)) {
+    } else if (is_about_data(code) || is_transient(code)) {
         end_commit(k, STORE_REFUSED);
     } else {
         link_lost(k, b->error);

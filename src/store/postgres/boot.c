@@ -134,6 +134,7 @@ static void claim_lane(struct link *k)
     params_int4(p, s->slot);
     params_int8(p, s->incarnation);
     params_int4(p, k->number);
+    params_int8(p, s->claimed_us);
     lane_begin(k->lane);
     lane_add(k->lane, statement_get(STMT_CLAIM_LANE)->name, p, true);
     lane_submit(k->lane, store_timeout_us(s), on_lane_claimed);
@@ -170,6 +171,11 @@ static void on_settled(void *arg, struct lane *l, PGresult **results, int n)
     }
     if (error != NULL) {
         fail_with(k, error, "settle the last batch");
+        return;
+    }
+    if (lane_commit_uncertain(k->lane)) {
+        /* What was found has been committed here, but a failover may yet undo it. */
+        link_lost(k, "settle the last batch: the standby did not confirm");
         return;
     }
     batch_settle(k, results[0]);
@@ -263,6 +269,7 @@ static void on_slot_claimed(void *arg, struct lane *l, PGresult **results, int n
     if (high > s->last_stamp)
         s->last_stamp = high;
     store_clock_sample(s, strtoll(text_at(r, 3), NULL, 10), lane_sent_us(l));
+    s->claimed_us = strtoll(text_at(r, 4), NULL, 10);
     log_event(LOG_NOTICE, "slot-claimed", "slot=%d incarnation=%" PRId64, s->slot, s->incarnation);
     prepare_queries(k);
 }
@@ -320,6 +327,8 @@ void heartbeat_params(const struct pg_store *s, struct params *p)
     snprintf(number, sizeof(number), "%" PRId64, s->incarnation);
     params_text(p, number);
     snprintf(number, sizeof(number), "%" PRId64, s->last_stamp);
+    params_text(p, number);
+    snprintf(number, sizeof(number), "%" PRId64, s->claimed_us);
     params_text(p, number);
 }
 

@@ -38,6 +38,7 @@ struct link {
     struct commit_batch *committing;
     struct store_xact *xact; /* the transaction that has the lane to itself, or NULL */
     int64_t stamp;           /* of that batch */
+    int transients;          /* how often it has met a deadlock or a serialization failure */
     int *order;              /* its items, sorted as sent */
     size_t order_cap;
     int slot;                /* under which the lane was claimed */
@@ -74,7 +75,9 @@ struct pg_store {
     const struct config *config;
     void (*fatal)(void *arg, const char *why);
     void *fatal_arg;
-    char *conninfo;
+    char *conninfo;          /* what is connected to */
+    char *refused_url;       /* a new database-url that needs a restart, NULL = none */
+    struct hosts *hosts;
     struct buf texts[STATEMENT_COUNT];
     enum store_state state;
     bool booted;             /* schema and slot are there */
@@ -88,6 +91,7 @@ struct pg_store {
     char host[64];
     int slot;                /* 0 = none */
     int64_t incarnation;
+    int64_t claimed_us;      /* when, on PostgreSQL's clock */
     int64_t last_stamp;
     char server_version[16];
     /* PostgreSQL's clock = clock_mono_us() + clock_offset_us */
@@ -134,6 +138,9 @@ void link_lost(struct link *k, const char *why);
 void link_became_usable(struct link *k);
 void store_update_state(struct pg_store *s);
 void store_open_links(struct pg_store *s);
+/* A database-url that a reload has changed is taken for new connections if it leads to the same
+ * database, else it has to wait for a restart. */
+void store_take_url(struct pg_store *s);
 const char *store_text(const struct pg_store *s, enum statement_id id);
 /* A clock sample: PostgreSQL's time `pg_us`, read between `sent_us` and now (clock_mono_us). */
 void store_clock_sample(struct pg_store *s, int64_t pg_us, int64_t sent_us);

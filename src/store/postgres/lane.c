@@ -13,7 +13,13 @@ struct lane {
     const char *name;
     const struct lane_events *events;
     void *arg;
+    struct hosts *hosts;
     enum lane_state state;
+    /* the connection attempt */
+    struct hosts_search *search;
+    struct targets targets;
+    char *conninfo;
+    const char *application_name;
     PGconn *conn;
     struct io *io;
     struct timer *timer;    /* limit of the connection attempt or of silence in an operation */
@@ -70,6 +76,11 @@ static void drop_connection(struct lane *l)
     timer_clear(l->timer);
     io_free(l->io);
     l->io = NULL;
+    hosts_cancel(l->search);
+    l->search = NULL;
+    targets_release(&l->targets);
+    mem_free(l->conninfo);
+    l->conninfo = NULL;
     if (l->conn != NULL)
         PQfinish(l->conn);
     l->conn = NULL;
@@ -97,14 +108,24 @@ static void on_failure(void *arg)
 static void on_timer(void *arg)
 {
     struct lane *l = arg;
-    fail(l, l->state == LANE_CONNECTING ? "no connection in time" : "no answer in time");
+    char why[256] = "no answer in time";
+    if (l->search != NULL) {
+        snprintf(why, sizeof(why), "no address in time for host name \"%s\"",
+                 hosts_missing(l->search));
+    } else if (l->state == LANE_CONNECTING) {
+        snprintf(why, sizeof(why), "no connection in time: %s, port %s", PQhost(l->conn),
+                 PQport(l->conn));
+        hosts_failed(l->hosts, &l->targets, l->conn);
+    }
+    fail(l, why);
 }
 
-struct lane *lane_new(struct loop *loop, const char *name, const struct lane_events *events,
-                      void *arg)
+struct lane *lane_new(struct loop *loop, struct hosts *hosts, const char *name,
+                      const struct lane_events *events, void *arg)
 {
     struct lane *l = mem_zalloc(sizeof(*l));
     l->loop = loop;
+    l->hosts = hosts;
     l->name = name;
     l->events = events;
     l->arg = arg;
@@ -151,6 +172,7 @@ static void on_ready(void *arg, int events);
 static void connected(struct lane *l)
 {
     timer_clear(l->timer);
+    hosts_connected(l->hosts, &l->targets, l->conn);
     if (PQsetnonblocking(l->conn, 1) != 0 || PQenterPipelineMode(l->conn) != 1) {
         fail(l, PQerrorMessage(l->conn));
         return;
@@ -171,6 +193,7 @@ static void poll_connection(struct lane *l)
     if (status == PGRES_POLLING_OK) {
         connected(l);
     } else if (status == PGRES_POLLING_FAILED) {
+        hosts_failed(l->hosts, &l->targets, l->conn);
         fail(l, PQerrorMessage(l->conn));
     } else {
         l->io = io_new(l->loop, PQsocket(l->conn), on_connecting, l);
@@ -184,28 +207,56 @@ static void on_connecting(void *arg, int events)
     poll_connection(arg);
 }
 
-void lane_connect(struct lane *l, const char *conninfo, const char *application_name,
-                  int64_t timeout_us)
+static void start_connection(struct lane *l)
 {
+    struct buf lists[3]; /* host, hostaddr, port */
     char user_timeout[24];
-    snprintf(user_timeout, sizeof(user_timeout), "%lld", (long long)(timeout_us / 1000));
-    /* What stands before dbname may be overridden by it; what follows it may not. */
+    snprintf(user_timeout, sizeof(user_timeout), "%lld", (long long)(l->timeout_us / 1000));
+    for (int i = 0; i < 3; i++)
+        buf_init(&lists[i]);
+    targets_lists(&l->targets, &lists[0], &lists[1], &lists[2]);
+    /* What stands before dbname may be overridden by it; what follows it may not, where it is not
+     * empty. */
     const char *keywords[] = {"gssencmode", "keepalives_idle", "keepalives_interval",
-                              "keepalives_count", "tcp_user_timeout", "dbname",
-                              "application_name", "client_encoding", NULL};
-    const char *values[] = {"disable", "5", "2", "3", user_timeout, conninfo,
-                            application_name, "UTF8", NULL};
-    set_state(l, LANE_CONNECTING);
+                              "keepalives_count", "tcp_user_timeout", "target_session_attrs",
+                              "dbname", "host", "hostaddr", "port", "application_name",
+                              "client_encoding", NULL};
+    const char *values[] = {"disable", "5", "2", "3", user_timeout, "read-write", l->conninfo,
+                            buf_cstr(&lists[0]), buf_cstr(&lists[1]), buf_cstr(&lists[2]),
+                            l->application_name, "UTF8", NULL};
     l->conn = PQconnectStartParams(keywords, values, 1);
+    for (int i = 0; i < 3; i++)
+        buf_release(&lists[i]);
     CHECK(l->conn != NULL);
     if (PQstatus(l->conn) == CONNECTION_BAD) {
         fail(l, PQerrorMessage(l->conn));
         return;
     }
     PQsetNoticeReceiver(l->conn, on_notice, l);
-    timer_set(l->timer, timeout_us);
     l->io = io_new(l->loop, PQsocket(l->conn), on_connecting, l);
     io_want(l->io, IO_WRITE);
+}
+
+static void on_hosts(void *arg, struct targets *found, const char *error)
+{
+    struct lane *l = arg;
+    l->search = NULL;
+    l->targets = *found;
+    if (error != NULL)
+        fail(l, error);
+    else
+        start_connection(l);
+}
+
+void lane_connect(struct lane *l, const char *conninfo, const char *application_name,
+                  int64_t timeout_us)
+{
+    set_state(l, LANE_CONNECTING);
+    l->conninfo = mem_strdup(conninfo);
+    l->application_name = application_name;
+    l->timeout_us = timeout_us;
+    timer_set(l->timer, timeout_us);
+    l->search = hosts_find(l->hosts, conninfo, timeout_us, on_hosts, l);
 }
 
 /* ---- operations ---- */

@@ -11,6 +11,7 @@
 #include <libpq-fe.h>
 
 #include "event/loop.h"
+#include "store/postgres/hosts.h"
 #include "store/postgres/params.h"
 
 enum lane_state { LANE_DOWN, LANE_CONNECTING, LANE_READY, LANE_BUSY };
@@ -29,12 +30,13 @@ struct lane_events {
     void (*notified)(void *arg, struct lane *l, const char *payload);
 };
 
-/* `name` appears in application_name and logs; borrowed. */
-struct lane *lane_new(struct loop *loop, const char *name, const struct lane_events *events,
-                      void *arg);
+/* `name` appears in application_name and logs; borrowed, as `hosts` is, which all lanes share. */
+struct lane *lane_new(struct loop *loop, struct hosts *hosts, const char *name,
+                      const struct lane_events *events, void *arg);
 void lane_free(struct lane *l);
 
-/* Only from down. No name is looked up twice, nothing blocks but libpq's own name resolution. */
+/* Only from down. `application_name` is borrowed until the lane is ready or down. Nothing blocks,
+ * unless the string names a service of libpq's with host names in it. */
 void lane_connect(struct lane *l, const char *conninfo, const char *application_name,
                   int64_t timeout_us);
 /* Closes at once without a report. */

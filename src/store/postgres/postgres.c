@@ -126,8 +126,54 @@ void store_update_state(struct pg_store *s)
         return;
     if (kind_usable(s, LINK_READ) && kind_usable(s, LINK_COMMIT))
         set_state(s, STORE_ONLINE);
-    else if (s->state == STORE_ONLINE && (kind_failed(s, LINK_READ) || kind_failed(s, LINK_COMMIT)))
+    else if (s->state == STORE_ONLINE && (kind_failed(s, LINK_READ) || kind_failed(s, LINK_COMMIT))) {
         set_state(s, STORE_AWAY);
+        /* Its queries may take a minute: it must not wait that long for a server that has gone silent. */
+        if (s->links[0].usable)
+            link_lost(&s->links[0], "the other connections are lost");
+    }
+}
+
+/* ---- where the database is ---- */
+
+/* How one gets in may change while older connections go on; where to may not: half of the
+ * connections would lead to another database. */
+static bool is_about_access(const char *keyword)
+{
+    return strcmp(keyword, "user") == 0 || strcmp(keyword, "password") == 0 ||
+           strcmp(keyword, "passfile") == 0 || strncmp(keyword, "ssl", 3) == 0;
+}
+
+static bool same_value(const char *a, const char *b)
+{
+    return strcmp(a != NULL ? a : "", b != NULL ? b : "") == 0;
+}
+
+/* Both lists have all of libpq's options, in its order. */
+static bool same_database(const char *a, const char *b)
+{
+    PQconninfoOption *x = PQconninfoParse(a, NULL);
+    PQconninfoOption *y = PQconninfoParse(b, NULL);
+    bool same = x != NULL && y != NULL;
+    for (size_t i = 0; same && x[i].keyword != NULL; i++)
+        same = is_about_access(x[i].keyword) || same_value(x[i].val, y[i].val);
+    PQconninfoFree(x);
+    PQconninfoFree(y);
+    return same;
+}
+
+void store_take_url(struct pg_store *s)
+{
+    const char *url = s->config->database_url;
+    if (strcmp(url, s->conninfo) == 0 || (s->refused_url != NULL && strcmp(url, s->refused_url) == 0))
+        return;
+    bool taken = same_database(url, s->conninfo);
+    log_event(taken ? LOG_NOTICE : LOG_WARNING, taken ? "database-url-taken" : "database-url-not-taken",
+              "note=%s", taken ? "\"for new connections\""
+                               : "\"it differs in more than user, password and TLS: restart\"");
+    char **to = taken ? &s->conninfo : &s->refused_url;
+    mem_free(*to);
+    *to = mem_strdup(url);
 }
 
 /* ---- links ---- */
@@ -144,6 +190,7 @@ static void link_connect(struct link *k)
         return;
     if ((k->kind != LINK_QUERY && !s->booted) || (k->bulk && !k->wanted))
         return;
+    store_take_url(s);
     lane_connect(k->lane, s->conninfo, k->application_name, store_timeout_us(s));
 }
 
@@ -240,7 +287,7 @@ static void link_init(struct link *k, struct pg_store *s, enum link_kind kind, i
     snprintf(k->application_name, sizeof(k->application_name), "respgres %.40s %s",
              s->config->instance_name, k->name);
     params_init(&k->params);
-    k->lane = lane_new(s->loop, k->name, &link_events, k);
+    k->lane = lane_new(s->loop, s->hosts, k->name, &link_events, k);
     k->retry = timer_new(s->loop, on_retry, k);
 }
 
@@ -277,7 +324,9 @@ static void pg_free(struct store *base)
     timer_free(s->housekeeping);
     for (int i = 0; i < STATEMENT_COUNT; i++)
         buf_release(&s->texts[i]);
+    hosts_free(s->hosts);
     mem_free(s->conninfo);
+    mem_free(s->refused_url);
     mem_free(s);
 }
 
@@ -457,6 +506,7 @@ struct store *postgres_store_new(struct loop *loop, const struct config *config,
     s->fatal = fatal;
     s->fatal_arg = arg;
     s->conninfo = mem_strdup(config->database_url);
+    s->hosts = hosts_new(loop);
     s->queries_tail = &s->queries;
     if (gethostname(s->host, sizeof(s->host) - 1) != 0)
         snprintf(s->host, sizeof(s->host), "unknown");

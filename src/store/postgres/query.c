@@ -408,6 +408,7 @@ static void on_housekeeping(void *arg)
     struct pg_store *s = arg;
     int64_t now = clock_mono_us();
     int64_t interval = s->config->sweep_interval_ms * 1000;
+    store_take_url(s);
     if (s->booted && now >= s->next_heartbeat_us) {
         s->heartbeat_due = true;
         s->next_heartbeat_us = now + HEARTBEAT_US;

@@ -115,6 +115,10 @@
     "WHERE l.slot = $1 AND l.incarnation = $2 AND l.lane = $3 AND (SELECT ok FROM guard) "         \
     "RETURNING l.batch_time, l.accepted, x.raised, x.versions, " TELL(notice)
 
+/* When a slot was claimed. After a failover to a standby that had not heard of our claim, somebody
+ * else may have claimed the same slot and incarnation there, but not at the same microsecond. */
+#define CLAIMED(i) "(extract(epoch FROM " i ".started_at) * 1000000)::int8"
+
 static const struct statement table[STATEMENT_COUNT] = {
     /* Keys → state. Parameters: db int4[], key bytea[], known int8[], bytes int8[]. `known` is what
      * the caller holds: v = live at version v, -v = not live at v, 0 = nothing; `bytes` is the
@@ -328,22 +332,23 @@ static const struct statement table[STATEMENT_COUNT] = {
         "host = excluded.host, pid = excluded.pid, binary_version = excluded.binary_version, "
         "started_at = clock_timestamp(), seen_at = clock_timestamp(), caching = false, high_stamp = greatest("
         "i.high_stamp, (SELECT max(l.stamp) FROM @.lanes l WHERE l.slot = i.slot)) "
-        "RETURNING slot, incarnation, high_stamp), "
+        "RETURNING slot, incarnation, high_stamp, started_at), "
         "fenced AS (UPDATE @.lanes l SET epoch = l.epoch + 1 FROM claimed c "
         "WHERE l.slot = c.slot AND l.incarnation < c.incarnation), "
         "forgotten AS (DELETE FROM @.lanes l USING claimed c "
         "WHERE l.slot = c.slot AND l.incarnation < c.incarnation - 10) "
         "SELECT slot::text, incarnation::text, high_stamp::text, "
-        "(extract(epoch FROM clock_timestamp()) * 1000000)::int8::text FROM claimed", 5},
+        "(extract(epoch FROM clock_timestamp()) * 1000000)::int8::text, "
+        CLAIMED("claimed") "::text FROM claimed", 5},
 
     /* A new connection for a lane. Returns nothing if the slot is no longer ours. */
     [STMT_CLAIM_LANE] = {"respgres_claim_lane",
         "INSERT INTO @.lanes AS l (slot, incarnation, lane, epoch, pid) "
         "SELECT $1::int4, $2::int8, $3::int4, 1, pg_backend_pid() FROM @.instances i "
-        "WHERE i.slot = $1 AND i.incarnation = $2 "
+        "WHERE i.slot = $1 AND i.incarnation = $2 AND " CLAIMED("i") " = $4::int8 "
         "ON CONFLICT (slot, incarnation, lane) DO UPDATE "
         "SET epoch = l.epoch + 1, pid = pg_backend_pid() "
-        "RETURNING epoch", 3},
+        "RETURNING epoch", 4},
 
     /* The lost connection's backend, where it holds the lane's row and will not end by itself. */
     [STMT_TERMINATE_LANE] = {"respgres_terminate_lane",
@@ -353,7 +358,8 @@ static const struct statement table[STATEMENT_COUNT] = {
 
     [STMT_HEARTBEAT] = {"respgres_heartbeat",
         "UPDATE @.instances SET seen_at = clock_timestamp(), high_stamp = greatest(high_stamp, "
-        "$3::int8) WHERE slot = $1::int AND incarnation = $2::int8", 3},
+        "$3::int8) WHERE slot = $1::int AND incarnation = $2::int8 "
+        "AND " CLAIMED("instances") " = $4::int8", 4},
 
     /* An instance that has not been seen for the lease ($1 seconds) need not be told any more; it will
      * notice that before it trusts its memory again. */
@@ -395,7 +401,7 @@ static const struct statement table[STATEMENT_COUNT] = {
     /* On a clean stop: free for the next to start. */
     [STMT_RELEASE_SLOT] = {"respgres_release_slot",
         "UPDATE @.instances SET seen_at = '-infinity', caching = false, high_stamp = greatest(high_stamp, $3::int8) "
-        "WHERE slot = $1::int AND incarnation = $2::int8", 3},
+        "WHERE slot = $1::int AND incarnation = $2::int8 AND " CLAIMED("instances") " = $4::int8", 4},
 
     /* The next $3 rows behind cursor $2 of database $1. LIMIT counts rows that are scanned; what is
      * not live comes back as id alone. */

@@ -4,9 +4,9 @@ from .postgres import Database, Postgres
 from .proxy import Proxy
 from .raw import ProtocolError, RawClient, encode
 from .servers import RedisServer, Respgres, Server
-from .util import free_port, tail, wait_until
+from .util import TOP, free_port, tail, wait_until
 
 __all__ = [
     "Database", "Postgres", "ProtocolError", "Proxy", "RawClient", "RedisServer", "Respgres",
-    "Server", "encode", "free_port", "tail", "wait_until",
+    "Server", "TOP", "encode", "free_port", "tail", "wait_until",
 ]

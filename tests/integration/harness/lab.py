@@ -4,6 +4,7 @@ import subprocess
 
 from .postgres import Postgres
 from .proxy import Proxy
+from .replica import Standby
 from .servers import RedisServer, Respgres
 from .util import tail, wait_until
 
@@ -20,6 +21,7 @@ class Lab:
         self._proxies = []
         self._processes = []
         self.servers = []
+        self.expects_deadlocks = False  # people's own transactions may be in one
 
     # --- making ------------------------------------------------------------------------------
 
@@ -32,7 +34,13 @@ class Lab:
 
     def own_postgres(self):
         """A cluster of this test's own, running: for tests that kill, stop or freeze it."""
-        postgres = Postgres()
+        return self._add_cluster(Postgres())
+
+    def standby(self, primary, port=None):
+        """A running hot standby of a cluster of this test's own; `port` is a proxy's between them."""
+        return self._add_cluster(Standby(primary, port))
+
+    def _add_cluster(self, postgres):
         self._clusters.append(postgres)
         self._postgres_log_from[postgres] = 0
         return postgres.start()
@@ -93,7 +101,7 @@ class Lab:
         for proxy in self._proxies:
             proxy.close()
         for postgres in self._postgres_log_from:
-            if "deadlock detected" in self._postgres_log(postgres):
+            if "deadlock detected" in self._postgres_log(postgres) and not self.expects_deadlocks:
                 problems.append("PostgreSQL's log: deadlock detected")
         if problems:
             problems += [f"--- {title}\n{text}" for title, text in self.logs()]

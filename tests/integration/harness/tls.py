@@ -1,0 +1,38 @@
+"""Certificates for a cluster, made by openssl."""
+
+import os
+import shutil
+import subprocess
+
+
+class Authority:
+    """Signs what PostgreSQL shows; `path` is what clients check it with (sslrootcert)."""
+
+    def __init__(self, folder, name="ca"):
+        self._folder = folder
+        self._key, self.path = folder / f"{name}.key", folder / f"{name}.crt"
+        _openssl("req", "-x509", *_new_key(self._key), "-out", self.path, "-days", "2",
+                 "-subj", f"/CN={name}", "-addext", "basicConstraints=critical,CA:TRUE")
+
+    def equip(self, postgres, host):
+        """Turns TLS on, with a certificate for `host`, or changes it."""
+        key, certificate = self._folder / "server.key", self._folder / "server.crt"
+        _openssl("req", "-x509", *_new_key(key), "-out", certificate, "-days", "2",
+                 "-subj", f"/CN={host}", "-addext", f"subjectAltName=DNS:{host}",
+                 "-CA", self.path, "-CAkey", self._key)
+        for path in (key, certificate):
+            to = postgres.data / path.name
+            shutil.copy(path, to)
+            to.chmod(0o600)
+            if postgres.owner:
+                os.chown(to, postgres.owner.pw_uid, postgres.owner.pw_gid)
+        postgres.configure(ssl="on")
+
+
+def _new_key(path):
+    return ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", path)
+
+
+def _openssl(*args):
+    done = subprocess.run(["openssl", *args], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
