@@ -44,6 +44,7 @@ struct config {
     /* PostgreSQL */
     char *database_url;
     char *pg_schema;
+    bool auto_migrate;
     int64_t pg_timeout_ms;
     int64_t pg_read_lanes;
     int64_t pg_commit_lanes;

@@ -13,15 +13,13 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "store/postgres/migrations.h"
 
 /* An instance that has not been seen for so long loses its slot to the next that starts. */
 static const char lease_seconds[] = "30";
 
-/* Steps of the query link may wait for another instance's migration. */
-enum { BOOT_TIMEOUT_US = 10 * 1000 * 1000, NUM_TEXT = 24 };
+enum { NUM_TEXT = 24 };
 
-static void fail_with(struct link *k, const PGresult *error, const char *step)
+void boot_failed(struct link *k, const PGresult *error, const char *step)
 {
     char text[200];
     char why[256];
@@ -30,19 +28,13 @@ static void fail_with(struct link *k, const PGresult *error, const char *step)
     link_lost(k, why);
 }
 
-/* True if all results are good; else the link is lost. */
-static bool good(struct link *k, PGresult **results, int n, const char *step)
+bool boot_good(struct link *k, PGresult **results, int n, const char *step)
 {
     const PGresult *error = lane_first_error(results, n);
     if (error == NULL)
         return true;
-    fail_with(k, error, step);
+    boot_failed(k, error, step);
     return false;
-}
-
-static const char *text_at(const PGresult *r, int column)
-{
-    return PQntuples(r) == 0 ? "" : PQgetvalue(r, 0, column);
 }
 
 static struct params *fresh(struct link *k)
@@ -91,13 +83,13 @@ static void add_session(struct link *k)
 static bool session_ok(struct link *k, const PGresult *r)
 {
     enum { COLUMN_RECOVERY = 11, COLUMN_VERSION = 12, COLUMN_READ_ONLY = 13 };
-    if (strcmp(text_at(r, COLUMN_RECOVERY), "true") == 0 ||
-        strcmp(text_at(r, COLUMN_READ_ONLY), "on") == 0) {
+    if (strcmp(first_text(r, COLUMN_RECOVERY), "true") == 0 ||
+        strcmp(first_text(r, COLUMN_READ_ONLY), "on") == 0) {
         link_lost(k, "the server is read-only");
         return false;
     }
     snprintf(k->store->server_version, sizeof(k->store->server_version), "%s",
-             text_at(r, COLUMN_VERSION));
+             first_text(r, COLUMN_VERSION));
     return true;
 }
 
@@ -109,7 +101,7 @@ static void on_lane_claimed(void *arg, struct lane *l, PGresult **results, int n
 {
     struct link *k = arg;
     (void)l;
-    if (!good(k, results, n, "claim lane"))
+    if (!boot_good(k, results, n, "claim lane"))
         return;
     if (PQntuples(results[0]) == 0) {
         link_lost(k, "the slot has another owner");
@@ -153,7 +145,7 @@ static void on_terminated(void *arg, struct lane *l, PGresult **results, int n)
 {
     struct link *k = arg;
     (void)l;
-    if (good(k, results, n, "end the lost connection's backend"))
+    if (boot_good(k, results, n, "end the lost connection's backend"))
         settle(k);
 }
 
@@ -170,7 +162,7 @@ static void on_settled(void *arg, struct lane *l, PGresult **results, int n)
         return;
     }
     if (error != NULL) {
-        fail_with(k, error, "settle the last batch");
+        boot_failed(k, error, "settle the last batch");
         return;
     }
     batch_settle(k, results[0]);
@@ -190,7 +182,7 @@ static void on_link_session(void *arg, struct lane *l, PGresult **results, int n
 {
     struct link *k = arg;
     (void)l;
-    if (!good(k, results, n, "prepare") || !session_ok(k, results[0]))
+    if (!boot_good(k, results, n, "prepare") || !session_ok(k, results[0]))
         return;
     if (k->kind == LINK_READ)
         link_became_usable(k);
@@ -223,7 +215,7 @@ static void on_query_prepared(void *arg, struct lane *l, PGresult **results, int
 {
     struct link *k = arg;
     (void)l;
-    if (!good(k, results, n, "prepare"))
+    if (!boot_good(k, results, n, "prepare"))
         return;
     k->store->booted = true;
     link_became_usable(k);
@@ -246,15 +238,15 @@ static void on_slot_claimed(void *arg, struct lane *l, PGresult **results, int n
 {
     struct link *k = arg;
     struct pg_store *s = k->store;
-    if (!good(k, results, n, "claim a slot"))
+    if (!boot_good(k, results, n, "claim a slot"))
         return;
     const PGresult *r = results[1];
-    s->slot = (int)strtol(text_at(r, 0), NULL, 10);
-    s->incarnation = strtoll(text_at(r, 1), NULL, 10);
-    int64_t high = strtoll(text_at(r, 2), NULL, 10);
+    s->slot = (int)strtol(first_text(r, 0), NULL, 10);
+    s->incarnation = strtoll(first_text(r, 1), NULL, 10);
+    int64_t high = strtoll(first_text(r, 2), NULL, 10);
     if (high > s->last_stamp)
         s->last_stamp = high;
-    store_clock_sample(s, strtoll(text_at(r, 3), NULL, 10), lane_sent_us(l));
+    store_clock_sample(s, strtoll(first_text(r, 3), NULL, 10), lane_sent_us(l));
     log_event(LOG_NOTICE, "slot-claimed", "slot=%d incarnation=%" PRId64, s->slot, s->incarnation);
     prepare_queries(k);
 }
@@ -281,7 +273,7 @@ static void on_still_ours(void *arg, struct lane *l, PGresult **results, int n)
 {
     struct link *k = arg;
     (void)l;
-    if (!good(k, results, n, "heartbeat"))
+    if (!boot_good(k, results, n, "heartbeat"))
         return;
     if (strcmp(PQcmdTuples(results[0]), "0") == 0) {
         slot_lost(k->store);
@@ -292,7 +284,7 @@ static void on_still_ours(void *arg, struct lane *l, PGresult **results, int n)
 }
 
 /* After a reconnection: is the slot still ours? */
-static void check_slot(struct link *k)
+void boot_schema_ready(struct link *k)
 {
     if (k->store->slot == 0) {
         claim_slot(k);
@@ -331,137 +323,14 @@ void slot_lost(struct pg_store *s)
         link_lost(query, "the slot has another owner");
 }
 
-/* ---- query link: the schema ---- */
-
-static void on_spaces(void *arg, struct lane *l, PGresult **results, int n)
-{
-    struct link *k = arg;
-    (void)l;
-    if (good(k, results, n, "create databases"))
-        check_slot(k);
-}
-
-static void create_spaces(struct link *k)
-{
-    char number[NUM_TEXT];
-    snprintf(number, sizeof(number), "%" PRId64, k->store->config->databases);
-    params_text(fresh(k), number);
-    lane_begin(k->lane);
-    add_text(k, STMT_CREATE_SPACES);
-    lane_submit(k->lane, BOOT_TIMEOUT_US, on_spaces);
-}
-
-static void read_schema_state(struct link *k);
-
-static void on_migrated(void *arg, struct lane *l, PGresult **results, int n)
-{
-    struct link *k = arg;
-    (void)l;
-    if (!good(k, results, n, "migration"))
-        return;
-    log_event(LOG_NOTICE, "schema-migrated", "version=%d", migration_count);
-    read_schema_state(k);
-}
-
-/* Under the lock: everything from `version` on, then COMMIT. */
-static void migrate_from(struct link *k, int version)
-{
-    struct pg_store *s = k->store;
-    struct buf script;
-    buf_init(&script);
-    buf_append_cstr(&script, store_text(s, STMT_CREATE_SCHEMA));
-    buf_append_cstr(&script, ";\n");
-    for (int i = version; i < migration_count; i++) {
-        statement_expand(&script, migrations[i], s->config->pg_schema);
-        buf_append_cstr(&script, "\n");
-    }
-    buf_append_cstr(&script, "COMMIT");
-    lane_script(k->lane, buf_cstr(&script), BOOT_TIMEOUT_US, on_migrated);
-    buf_release(&script);
-}
-
-static void on_locked_state(void *arg, struct lane *l, PGresult **results, int n)
-{
-    struct link *k = arg;
-    (void)l;
-    if (good(k, results, n, "schema version"))
-        migrate_from(k, (int)strtol(text_at(results[0], 0), NULL, 10));
-}
-
-static void on_schema_exists(void *arg, struct lane *l, PGresult **results, int n)
-{
-    struct link *k = arg;
-    (void)l;
-    if (!good(k, results, n, "schema"))
-        return;
-    if (text_at(results[0], 0)[0] != 't') {
-        migrate_from(k, 0);
-        return;
-    }
-    fresh(k);
-    lane_begin(k->lane);
-    add_text(k, STMT_SCHEMA_STATE);
-    lane_submit(k->lane, BOOT_TIMEOUT_US, on_locked_state);
-}
-
-static void on_migration_begun(void *arg, struct lane *l, PGresult **results, int n)
-{
-    struct link *k = arg;
-    (void)l;
-    if (!good(k, results, n, "migration lock"))
-        return;
-    fresh(k);
-    lane_begin(k->lane);
-    add_text(k, STMT_SCHEMA_EXISTS);
-    lane_submit(k->lane, BOOT_TIMEOUT_US, on_schema_exists);
-}
-
-static void on_schema_state(void *arg, struct lane *l, PGresult **results, int n)
-{
-    struct link *k = arg;
-    struct pg_store *s = k->store;
-    (void)l;
-    const PGresult *error = lane_first_error(results, n);
-    const char *code = error == NULL ? "" : lane_sqlstate(error);
-    bool missing = strcmp(code, "42P01") == 0 || strcmp(code, "3F000") == 0;
-    if (error != NULL && !missing) {
-        fail_with(k, error, "schema version");
-        return;
-    }
-    long version = missing ? 0 : strtol(text_at(results[0], 0), NULL, 10);
-    long least = missing ? 0 : strtol(text_at(results[0], 1), NULL, 10);
-    if (least > migration_count) {
-        char why[160];
-        snprintf(why, sizeof(why), "schema %s is at version %ld and serves only binaries made for "
-                 "%ld or later; this one is made for %d", s->config->pg_schema, version, least,
-                 migration_count);
-        link_lost(k, why);
-        if (s->state == STORE_STARTING)
-            s->fatal(s->fatal_arg, why);
-    } else if (version < migration_count) {
-        lane_script(k->lane, store_text(s, STMT_MIGRATION_BEGIN), BOOT_TIMEOUT_US,
-                    on_migration_begun);
-    } else if (strtol(text_at(results[0], 2), NULL, 10) < s->config->databases) {
-        create_spaces(k);
-    } else {
-        check_slot(k);
-    }
-}
-
-static void read_schema_state(struct link *k)
-{
-    fresh(k);
-    lane_begin(k->lane);
-    add_text(k, STMT_SCHEMA_STATE);
-    lane_submit(k->lane, BOOT_TIMEOUT_US, on_schema_state);
-}
+/* ---- query link: after connecting ---- */
 
 static void on_query_session(void *arg, struct lane *l, PGresult **results, int n)
 {
     struct link *k = arg;
     (void)l;
-    if (good(k, results, n, "session") && session_ok(k, results[0]))
-        read_schema_state(k);
+    if (boot_good(k, results, n, "session") && session_ok(k, results[0]))
+        schema_prepare(k);
 }
 
 void boot_link(struct link *k)

@@ -63,6 +63,7 @@ struct pg_store {
     struct buf texts[STATEMENT_COUNT];
     enum store_state state;
     bool booted;             /* schema and slot are there */
+    struct migration *migration; /* only the schema is wanted, no service; or NULL */
     bool stopping;
     bool slot_released;
     struct link *links;
@@ -128,11 +129,24 @@ int64_t link_timeout_us(const struct link *k);
 void op_stats_add(struct op_stats *st, size_t items, int64_t us);
 
 /* ---- boot.c: from connected to usable ---- */
+/* Steps of the query link may wait for another instance's migration. */
+enum { BOOT_TIMEOUT_US = 10 * 1000 * 1000 };
 void boot_link(struct link *k);
+/* The query link goes on once the schema is there. */
+void boot_schema_ready(struct link *k);
+/* True if all results are good; else the link is lost. */
+bool boot_good(struct link *k, PGresult **results, int n, const char *step);
+void boot_failed(struct link *k, const PGresult *error, const char *step);
 /* Somebody else owns our slot: a new one is claimed, and every commit lane under it. */
 void slot_lost(struct pg_store *s);
 /* Parameters of STMT_HEARTBEAT and STMT_RELEASE_SLOT. */
 void heartbeat_params(const struct pg_store *s, struct params *p);
+
+/* ---- schema.c ---- */
+/* Makes or upgrades the schema where that is due and allowed, then boot_schema_ready. */
+void schema_prepare(struct link *k);
+/* Without service: the query link was lost. */
+void schema_lost(struct pg_store *s, const char *why);
 
 /* ---- batch.c ---- */
 void batch_read(struct link *k, struct read_batch *b);
@@ -170,5 +184,11 @@ void housekeeping_start(struct pg_store *s);
 /* Notes what a commit has left behind for VACUUM, and starts one on the bulk lane when it is due. */
 void vacuum_note(struct pg_store *s, const struct commit_batch *b);
 void vacuum_pump(struct pg_store *s);
+
+/* A column of the first row, "" where there is no row. */
+static inline const char *first_text(const PGresult *r, int column)
+{
+    return PQntuples(r) == 0 ? "" : PQgetvalue(r, 0, column);
+}
 
 #endif

@@ -198,6 +198,8 @@ void link_lost(struct link *k, const char *why)
         batch_give_up(k);
     if (k->kind == LINK_QUERY)
         query_fail_all(s, why);
+    if (s->migration != NULL)
+        schema_lost(s, why);
     if (!s->stopping)
         timer_set(k->retry, backoff_us(k));
     store_update_state(s);

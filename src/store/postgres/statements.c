@@ -257,11 +257,13 @@ static const struct statement table[STATEMENT_COUNT] = {
     [STMT_SCHEMA_EXISTS] = {"respgres_schema_exists",
         "SELECT to_regclass('@.meta') IS NOT NULL", 0},
 
-    /* A script: one migrator at a time per schema; a busy table makes it give up, not everybody
-     * else wait. */
+    /* A script: one migrator at a time per schema. Then a busy table makes it give up, and soon: all
+     * that wants the table queues behind it meanwhile, and lanes give up after a sixteenth of
+     * pg-timeout. */
     [STMT_MIGRATION_BEGIN] = {"respgres_migration_begin",
-        "BEGIN; SET LOCAL lock_timeout = '2s'; "
-        "SELECT pg_advisory_xact_lock(hashtext('respgres.migration'), hashtext('@.'))", 0},
+        "BEGIN; SET LOCAL search_path = ''; SET LOCAL lock_timeout = '2s'; "
+        "SELECT pg_advisory_xact_lock(hashtext('respgres.migration'), hashtext('@.')); "
+        "SET LOCAL lock_timeout = '50ms'", 0},
 
     /* CREATE SCHEMA IF NOT EXISTS would ask for the right to create even where it exists. */
     [STMT_CREATE_SCHEMA] = {"respgres_create_schema",
