@@ -60,7 +60,7 @@ static bool read_all(const struct config_store *s, struct values *v, struct buf 
     if (v->config.instance_name[0] == '\0')
         set_instance_name(&v->config);
     normalise_database_url(&v->config, dropped);
-    return true;
+    return check_together(&v->config, error);
 }
 
 /* Environment and flags; the latter go over the former. */

@@ -22,9 +22,9 @@ enum { NUM_TEXT = 24 };
 void boot_failed(struct link *k, const PGresult *error, const char *step)
 {
     char text[200];
-    char why[256];
+    char why[300];
     lane_error_text(error, text, sizeof(text));
-    snprintf(why, sizeof(why), "%s: %s", step, text);
+    snprintf(why, sizeof(why), "%s: %s%s", step, text, session_hint(error));
     link_lost(k, why);
 }
 
@@ -45,52 +45,7 @@ static struct params *fresh(struct link *k)
 
 static void add_text(struct link *k, enum statement_id id)
 {
-    lane_add_text(k->lane, store_text(k->store, id), &k->params);
-}
-
-static void prepare(struct link *k, const enum statement_id *ids, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        lane_add_prepare(k->lane, statement_get(ids[i])->name, store_text(k->store, ids[i]));
-}
-
-/* Far below pg-timeout: whoever shares a batch with a locked row waits so long, once. */
-static int64_t lock_timeout_ms(const struct config *c)
-{
-    int64_t ms = c->pg_timeout_ms / 16;
-    return ms < 20 ? 20 : ms;
-}
-
-static void add_session(struct link *k)
-{
-    const struct config *c = k->store->config;
-    bool lane = k->kind != LINK_QUERY;
-    struct params *p = fresh(k);
-    char lock_ms[NUM_TEXT];
-    char statement_ms[NUM_TEXT];
-    /* Below pg-timeout, so that PostgreSQL gives up before we do: then it is known that nothing
-     * was applied. */
-    snprintf(lock_ms, sizeof(lock_ms), "%" PRId64, lane ? lock_timeout_ms(c) : c->pg_timeout_ms);
-    snprintf(statement_ms, sizeof(statement_ms), "%" PRId64, !lane || k->bulk ? STORE_BULK_TIMEOUT_MS : c->pg_timeout_ms * 4 / 5);
-    params_text(p, lane ? "1" : "0");
-    params_text(p, lock_ms);
-    params_text(p, statement_ms);
-    params_text(p, c->durability == DURABILITY_RELAXED ? "off" : "on");
-    add_text(k, STMT_SESSION);
-}
-
-/* The settings' answer: is this a server that can be written to? */
-static bool session_ok(struct link *k, const PGresult *r)
-{
-    enum { COLUMN_RECOVERY = 11, COLUMN_VERSION = 12, COLUMN_READ_ONLY = 13 };
-    if (strcmp(first_text(r, COLUMN_RECOVERY), "true") == 0 ||
-        strcmp(first_text(r, COLUMN_READ_ONLY), "on") == 0) {
-        link_lost(k, "the server is read-only");
-        return false;
-    }
-    snprintf(k->store->server_version, sizeof(k->store->server_version), "%s",
-             first_text(r, COLUMN_VERSION));
-    return true;
+    lane_add_text(k->lane, store_text(k->store, id), &k->params, false);
 }
 
 /* ---- commit links ---- */
@@ -127,8 +82,9 @@ static void claim_lane(struct link *k)
     params_int4(p, s->slot);
     params_int8(p, s->incarnation);
     params_int4(p, k->number);
-    lane_begin(k->lane);
-    lane_add(k->lane, statement_get(STMT_CLAIM_LANE)->name, p, true);
+    params_int4(p, s->config->pg_pooler == POOLER_TRANSACTION);
+    link_begin(k);
+    link_add(k, STMT_CLAIM_LANE, p, true);
     lane_submit(k->lane, store_timeout_us(s), on_lane_claimed);
 }
 
@@ -138,7 +94,7 @@ static void add_old_lane(struct link *k, enum statement_id id)
     params_int4(p, k->slot);
     params_int8(p, k->incarnation);
     params_int4(p, k->number);
-    lane_add(k->lane, statement_get(id)->name, p, true);
+    link_add(k, id, p, true);
 }
 
 static void on_terminated(void *arg, struct lane *l, PGresult **results, int n)
@@ -156,8 +112,9 @@ static void on_settled(void *arg, struct lane *l, PGresult **results, int n)
     const PGresult *error = lane_first_error(results, n);
     if (error != NULL && strcmp(lane_sqlstate(error), "55P03") == 0) {
         /* The lost connection's backend is still at it. */
-        lane_begin(k->lane);
-        add_old_lane(k, STMT_TERMINATE_LANE);
+        link_begin(k);
+        add_old_lane(k, k->store->config->pg_pooler == POOLER_NONE ? STMT_TERMINATE_LANE
+                                                                   : STMT_TERMINATE_BATCH);
         lane_submit(k->lane, store_timeout_us(k->store), on_terminated);
         return;
     }
@@ -171,7 +128,7 @@ static void on_settled(void *arg, struct lane *l, PGresult **results, int n)
 
 static void settle(struct link *k)
 {
-    lane_begin(k->lane);
+    link_begin(k);
     add_old_lane(k, STMT_SETTLE_LANE);
     lane_submit(k->lane, store_timeout_us(k->store), on_settled);
 }
@@ -182,7 +139,7 @@ static void on_link_session(void *arg, struct lane *l, PGresult **results, int n
 {
     struct link *k = arg;
     (void)l;
-    if (!boot_good(k, results, n, "prepare") || !session_ok(k, results[0]))
+    if (!boot_good(k, results, n, "prepare") || !session_begun(k, results))
         return;
     if (k->kind == LINK_READ)
         link_became_usable(k);
@@ -200,12 +157,11 @@ static void boot_lane_link(struct link *k)
         STMT_SETTLE_LANE,    STMT_CLAIM_LANE,   STMT_TERMINATE_LANE, STMT_OWN_SPACES,
         STMT_READ,           STMT_SCAN,         STMT_KEYS,          STMT_DBSIZE,
         STMT_FLUSH,          STMT_SWAP,         STMT_COMMIT_BLIND,  STMT_COMMIT_ONE};
-    lane_begin(k->lane);
-    add_session(k);
+    session_begin(k);
     if (k->kind == LINK_READ)
-        prepare(k, read, sizeof(read) / sizeof(read[0]));
+        link_prepare(k, read, sizeof(read) / sizeof(read[0]));
     else
-        prepare(k, commit, sizeof(commit) / sizeof(commit[0]));
+        link_prepare(k, commit, sizeof(commit) / sizeof(commit[0]));
     lane_submit(k->lane, store_timeout_us(k->store), on_link_session);
 }
 
@@ -229,8 +185,8 @@ static void prepare_queries(struct link *k)
         STMT_SCAN,  STMT_KEYS,  STMT_DBSIZE,          STMT_KEYSPACE, STMT_FLUSH,       STMT_SWAP,
         STMT_SWEEP, STMT_SWEEP_ABANDONED, STMT_HEARTBEAT, STMT_RELEASE_SLOT, STMT_FIND_LOCKED,
         STMT_OLDEST_XMIN, STMT_TABLE_SIZE, STMT_SHORT_WAIT, STMT_TRY_LOCK, STMT_ADVANCE_SEQUENCE};
-    lane_begin(k->lane);
-    prepare(k, ids, sizeof(ids) / sizeof(ids[0]));
+    link_begin(k);
+    link_prepare(k, ids, sizeof(ids) / sizeof(ids[0]));
     lane_submit(k->lane, BOOT_TIMEOUT_US, on_query_prepared);
 }
 
@@ -256,7 +212,7 @@ static void claim_slot(struct link *k)
     struct pg_store *s = k->store;
     char pid[NUM_TEXT];
     snprintf(pid, sizeof(pid), "%d", (int)getpid());
-    lane_begin(k->lane);
+    link_begin(k);
     params_text(fresh(k), s->config->pg_schema);
     add_text(k, STMT_SLOT_LOCK);
     struct params *p = fresh(k);
@@ -290,7 +246,7 @@ void boot_schema_ready(struct link *k)
         claim_slot(k);
         return;
     }
-    lane_begin(k->lane);
+    link_begin(k);
     heartbeat_params(k->store, fresh(k));
     add_text(k, STMT_HEARTBEAT);
     lane_submit(k->lane, BOOT_TIMEOUT_US, on_still_ours);
@@ -329,7 +285,7 @@ static void on_query_session(void *arg, struct lane *l, PGresult **results, int 
 {
     struct link *k = arg;
     (void)l;
-    if (boot_good(k, results, n, "session") && session_ok(k, results[0]))
+    if (boot_good(k, results, n, "session") && session_begun(k, results))
         schema_prepare(k);
 }
 
@@ -339,7 +295,6 @@ void boot_link(struct link *k)
         boot_lane_link(k);
         return;
     }
-    lane_begin(k->lane);
-    add_session(k);
+    session_begin(k);
     lane_submit(k->lane, BOOT_TIMEOUT_US, on_query_session);
 }

@@ -27,6 +27,7 @@ struct link {
     int64_t usable_since_us;
     struct timer *retry;
     struct params params;
+    struct params settings;  /* of the session, or of each transaction (session.c) */
     char name[16];           /* "read-0" */
     char application_name[80];
     /* read: */
@@ -141,6 +142,20 @@ void boot_failed(struct link *k, const PGresult *error, const char *step);
 void slot_lost(struct pg_store *s);
 /* Parameters of STMT_HEARTBEAT and STMT_RELEASE_SLOT. */
 void heartbeat_params(const struct pg_store *s, struct params *p);
+
+/* ---- session.c: statements on the way, prepared in a session or through a pooler ---- */
+/* Begins an operation; lane_begin, if it belongs to a transaction that is open. */
+void link_begin(struct link *k);
+/* What link_begin puts first, for an operation that begins with BEGIN. */
+void link_add_settings(struct link *k);
+/* A statement that link_prepare has been told of. */
+void link_add(struct link *k, enum statement_id id, struct params *p, bool binary);
+void link_prepare(struct link *k, const enum statement_id *ids, size_t n);
+/* The first operation of a connection, and its first result: false = this server will not do. */
+void session_begin(struct link *k);
+bool session_begun(struct link *k, PGresult *const *results);
+/* What an error while booting may come from, to be put behind its text. */
+const char *session_hint(const PGresult *error);
 
 /* ---- schema.c ---- */
 /* Makes or upgrades the schema where that is due and allowed, then boot_schema_ready. */

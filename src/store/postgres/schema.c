@@ -30,7 +30,7 @@ static void add(struct link *k, enum statement_id id)
 {
     params_reset(&k->params);
     lane_begin(k->lane);
-    lane_add_text(k->lane, store_text(k->store, id), &k->params);
+    lane_add_text(k->lane, store_text(k->store, id), &k->params, false);
 }
 
 /* ---- databases ---- */
@@ -49,8 +49,8 @@ static void create_spaces(struct link *k)
     snprintf(number, sizeof(number), "%lld", (long long)k->store->config->databases);
     params_reset(&k->params);
     params_text(&k->params, number);
-    lane_begin(k->lane);
-    lane_add_text(k->lane, store_text(k->store, STMT_CREATE_SPACES), &k->params);
+    link_begin(k);
+    lane_add_text(k->lane, store_text(k->store, STMT_CREATE_SPACES), &k->params, false);
     lane_submit(k->lane, BOOT_TIMEOUT_US, on_spaces);
 }
 
