@@ -1,6 +1,7 @@
 /* main: boot order and tear-down, nothing else. */
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,6 +16,13 @@
 #include "store/postgres/postgres.h"
 
 extern char **environ;
+
+/* What is asked for besides serving. */
+struct action {
+    bool migrate;
+    bool print_schema;
+    int from; /* the version whose upgrade is printed, 0 = none yet */
+};
 
 enum { FLUSH_PATIENCE_US = 2 * 1000 * 1000 };
 
@@ -124,14 +132,20 @@ static bool on_turn_end(void *arg)
     return more;
 }
 
+static bool has_database(const struct config *c, struct buf *error)
+{
+    if (c->database_url[0] != '\0')
+        return true;
+    buf_append_cstr(error, "no database: set DATABASE_URL, or database-url in the configuration "
+                           "file, or pass --database-url postgresql://user:password@host/name");
+    return false;
+}
+
 static bool start(struct server *s, struct buf *error)
 {
     const struct config *c = config_values(s->config);
-    if (c->database_url[0] == '\0') {
-        buf_append_cstr(error, "no database: set DATABASE_URL, or database-url in the configuration "
-                               "file, or pass --database-url postgresql://user:password@host/name");
+    if (!has_database(c, error))
         return false;
-    }
     s->loop = loop_new();
     s->store = postgres_store_new(s->loop, c, on_fatal, s);
     s->engine = engine_new(s->loop, s->config, s->store);
@@ -179,12 +193,74 @@ static bool answer_and_exit(int argc, char **argv)
     return false;
 }
 
+/* Takes --migrate and --print-schema [VERSION] out of argv; what is left is configuration. */
+static struct action take_action(int *argc, char **argv)
+{
+    struct action a = {0};
+    int kept = 0;
+    for (int i = 0; i < *argc; i++) {
+        if (strcmp(argv[i], "--migrate") == 0) {
+            a.migrate = true;
+        } else if (strcmp(argv[i], "--print-schema") == 0) {
+            a.print_schema = true;
+            if (i + 1 < *argc && argv[i + 1][0] >= '0' && argv[i + 1][0] <= '9')
+                a.from = (int)strtol(argv[++i], NULL, 10);
+        } else {
+            argv[kept++] = argv[i];
+        }
+    }
+    *argc = kept;
+    argv[kept] = NULL;
+    return a;
+}
+
+static int print_schema(const struct config *c, int from)
+{
+    struct buf text;
+    buf_init(&text);
+    postgres_print_schema(c->pg_schema, from, &text);
+    bool written = fputs(buf_cstr(&text), stdout) >= 0 && fflush(stdout) == 0;
+    buf_release(&text);
+    return written ? 0 : 1;
+}
+
+static int migrate(const struct config *c, struct buf *error)
+{
+    int before;
+    int after;
+    if (!has_database(c, error) || !postgres_migrate(c, &before, &after, error)) {
+        fprintf(stderr, "respgres: %s\n", buf_cstr(error));
+        return 1;
+    }
+    if (before == after)
+        printf("schema %s is at version %d, nothing to do\n", c->pg_schema, after);
+    else
+        printf("schema %s was at version %d and is at version %d now\n", c->pg_schema, before, after);
+    return 0;
+}
+
+static int serve(struct server *s, struct buf *error)
+{
+    config_log(s->config);
+    if (!start(s, error)) {
+        fprintf(stderr, "respgres: %s\n", buf_cstr(error));
+        return 1;
+    }
+    log_event(LOG_NOTICE, "started", "version=%s pid=%d port=%lld", RESPGRES_VERSION, (int)getpid(),
+              (long long)config_values(s->config)->port);
+    loop_run(s->loop, on_turn_end, s);
+    log_event(LOG_NOTICE, "stopped", "code=%d", s->exit_code);
+    return s->exit_code;
+}
+
 int main(int argc, char **argv)
 {
     struct server s = {0};
     struct buf error;
+    int exit_code;
     if (answer_and_exit(argc, argv))
         return 0;
+    struct action action = take_action(&argc, argv);
     signal(SIGPIPE, SIG_IGN);
     hash_seed();
     buf_init(&error);
@@ -195,17 +271,13 @@ int main(int argc, char **argv)
         return 1;
     }
     apply_config(&s);
-    config_log(s.config);
-    if (start(&s, &error)) {
-        log_event(LOG_NOTICE, "started", "version=%s pid=%d port=%lld", RESPGRES_VERSION,
-                  (int)getpid(), (long long)config_values(s.config)->port);
-        loop_run(s.loop, on_turn_end, &s);
-        log_event(LOG_NOTICE, "stopped", "code=%d", s.exit_code);
-    } else {
-        fprintf(stderr, "respgres: %s\n", buf_cstr(&error));
-        s.exit_code = 1;
-    }
+    if (action.print_schema)
+        exit_code = print_schema(config_values(s.config), action.from);
+    else if (action.migrate)
+        exit_code = migrate(config_values(s.config), &error);
+    else
+        exit_code = serve(&s, &error);
     buf_release(&error);
     stop(&s);
-    return s.exit_code;
+    return exit_code;
 }

@@ -3,6 +3,7 @@
 
 #include <sys/un.h>
 
+#include "config/config.h"
 #include "config/url.h"
 
 enum { BIND_MAX = 16, MAX_ADDRESS = 256, INSTANCE_NAME_MAX = 128, PG_NAME_MAX = 63 };
@@ -93,4 +94,13 @@ bool check_database_url(struct bytes text, struct buf *reason)
         break;
     }
     return fail(reason, "neither a postgresql:// URL nor keyword=value");
+}
+
+bool check_together(const struct config *c, struct buf *reason)
+{
+    if (c->pg_pooler == POOLER_TRANSACTION && c->consistency != CONSISTENCY_STRICT)
+        return fail(reason, "consistency: only strict works with pg-pooler transaction: anything else "
+                            "needs a connection that LISTENs, and behind a pooler in transaction mode "
+                            "none can");
+    return true;
 }

@@ -16,6 +16,10 @@ MUST_CHECK bool check_pg_schema(struct bytes text, struct buf *reason);
 /* Found here rather than by libpq, whose messages would show part of a mistyped URL. */
 MUST_CHECK bool check_database_url(struct bytes text, struct buf *reason);
 
+/* What options must not be at the same time. */
+struct config;
+MUST_CHECK bool check_together(const struct config *c, struct buf *reason);
+
 bool instance_name_char(char c);
 
 #endif

@@ -63,7 +63,7 @@ static bool read_all(const struct config_store *s, struct values *v, struct buf 
     if (v->config.instance_name[0] == '\0')
         set_instance_name(&v->config);
     normalise_database_url(&v->config, dropped);
-    return true;
+    return check_together(&v->config, error);
 }
 
 static bool read_flags(struct config_store *s, int argc, char **argv, struct buf *error)

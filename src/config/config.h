@@ -12,6 +12,7 @@
 #include "base/check.h"
 
 enum consistency { CONSISTENCY_STRICT, CONSISTENCY_CACHED };
+enum pooler { POOLER_NONE, POOLER_TRANSACTION };
 enum durability { DURABILITY_COMMIT, DURABILITY_RELAXED };
 
 /* The options' values. One field per row of options.def; strings are never NULL ("" = unset). */
@@ -44,6 +45,8 @@ struct config {
     /* PostgreSQL */
     char *database_url;
     char *pg_schema;
+    bool auto_migrate;
+    int pg_pooler; /* enum pooler */
     int64_t pg_timeout_ms;
     int64_t pg_read_lanes;
     int64_t pg_commit_lanes;

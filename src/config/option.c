@@ -53,6 +53,7 @@ const size_t option_fixed_count = sizeof(option_fixed) / sizeof(option_fixed[0])
 _Static_assert(LOG_DEBUG == 0 && LOG_VERBOSE == 1 && LOG_NOTICE == 2 && LOG_WARNING == 3,
                "loglevel");
 _Static_assert(CONSISTENCY_STRICT == 0 && CONSISTENCY_CACHED == 1, "consistency");
+_Static_assert(POOLER_NONE == 0 && POOLER_TRANSACTION == 1, "pg-pooler");
 _Static_assert(DURABILITY_COMMIT == 0 && DURABILITY_RELAXED == 1, "durability");
 
 static const struct {

@@ -66,7 +66,10 @@ void config_usage(struct buf *out)
                    "RESPGRES_CONF_ and its name in capitals with _ for -; passwords also from a "
                    "file, whose name is given in the same variable with _FILE behind it. Flags "
                    "come before the environment, the environment before the file.");
-    buf_append_cstr(out, "\n  --help\n  --version\n");
+    buf_append_cstr(out, "\n  --help\n  --version\n"
+                         "  --migrate\n      Makes or upgrades the schema, and exits.\n"
+                         "  --print-schema\n      Prints the SQL of that, and exits. With the "
+                         "schema's version behind it: of an upgrade.\n");
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         const struct option *o = &options[i];
         const char *title = section_at((enum option_id)i);

@@ -6,6 +6,7 @@ import random
 import pytest
 
 from harness.lab import Lab
+from harness.pooled import PooledLab
 from harness.postgres import Postgres
 
 
@@ -13,6 +14,8 @@ def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="run also the tests marked long")
     parser.addoption("--against", choices=("respgres", "redis"), default="respgres",
                      help="what the fixture `server` is")
+    parser.addoption("--behind", choices=("nothing", "pgbouncer"), default="nothing",
+                     help="what stands between respgres and PostgreSQL")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -52,8 +55,8 @@ def shared_postgres():
         postgres.remove()
 
 
-def a_lab(shared_postgres):
-    made = Lab(shared_postgres)
+def a_lab(shared_postgres, kind=Lab):
+    made = kind(shared_postgres)
     yield made
     problems = made.close()
     if problems:
@@ -61,8 +64,9 @@ def a_lab(shared_postgres):
 
 
 @pytest.fixture
-def lab(shared_postgres):
-    yield from a_lab(shared_postgres)
+def lab(request, shared_postgres):
+    pooled = request.config.getoption("--behind") == "pgbouncer"
+    yield from a_lab(shared_postgres, PooledLab if pooled else Lab)
 
 
 @pytest.fixture(scope="module")

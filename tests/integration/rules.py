@@ -25,7 +25,7 @@ def pair(lab, database):
 @pytest.fixture
 def lanes(lab, database):
     """A LaneProxy to the database's cluster; goes after the servers behind it."""
-    proxy = LaneProxy(("127.0.0.1", database.postgres.port))
+    proxy = LaneProxy(("127.0.0.1", lab.postgres_port(database)))
     yield proxy
     proxy.release_all()
     for server in lab.servers:

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "config/config.h"
+#include "config/check.h"
 #include "config/option.h"
 
 enum { MAX_ARGS = 16 };
@@ -829,6 +830,25 @@ static void sample_file_loads(void)
     buf_release(&text);
 }
 
+static void options_that_exclude_each_other(void)
+{
+    struct config c;
+    struct buf reason;
+    config_init(&c);
+    buf_init(&reason);
+    EXPECT(check_together(&c, &reason));
+    c.consistency = CONSISTENCY_STRICT + 1;
+    EXPECT(check_together(&c, &reason));
+    c.pg_pooler = POOLER_TRANSACTION;
+    EXPECT(!check_together(&c, &reason));
+    EXPECT(strstr(buf_cstr(&reason), "pg-pooler transaction") != NULL);
+    EXPECT(strstr(buf_cstr(&reason), "LISTEN") != NULL);
+    c.consistency = CONSISTENCY_STRICT;
+    EXPECT(check_together(&c, &reason));
+    buf_release(&reason);
+    config_release(&c);
+}
+
 static void usage(void)
 {
     struct buf out;
@@ -862,4 +882,5 @@ TEST_MAIN(TEST(defaults), TEST(file_syntax), TEST(file_errors), TEST(file_includ
           TEST(flags), TEST(flags_scrubbed), TEST(environment), TEST(environment_secret_files),
           TEST(precedence), TEST(get), TEST(set), TEST(output_limit), TEST(reload), TEST(reload_of_secrets),
           TEST(url_normalised), TEST(url_refused), TEST(bind_addresses), TEST(logged),
-          TEST(sample_file), TEST(sample_file_loads), TEST(usage), TEST(clean_up))
+          TEST(sample_file), TEST(sample_file_loads), TEST(options_that_exclude_each_other),
+          TEST(usage), TEST(clean_up))

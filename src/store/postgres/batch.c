@@ -41,7 +41,7 @@ void batch_add_read(struct link *k, enum statement_id id, struct read_batch *b)
         params_add_int8(p, known, it->known);
         params_add_int8(p, bytes, it->known > 0 ? it->known_bytes : -1);
     }
-    lane_add(k->lane, statement_get(id)->name, p, true);
+    link_add(k, id, p, true);
 }
 
 /* Beyond this the bytes that are here are not worth looking for one by one. */
@@ -90,13 +90,13 @@ static void add_read_few(struct link *k, struct read_batch *b)
         if (it->known > 0)
             params_add_int8(p, bytes, it->known_bytes);
     }
-    lane_add(k->lane, statement_get(STMT_READ_FEW)->name, p, true);
+    link_add(k, STMT_READ_FEW, p, true);
 }
 
 static void send_read(struct link *k, bool few)
 {
     k->reading_few = few;
-    lane_begin(k->lane);
+    link_begin(k);
     if (few)
         add_read_few(k, k->reading);
     else
@@ -368,7 +368,7 @@ void batch_add_lock_keys(struct link *k, const struct commit_batch *b)
         params_add_bytea(p, key, b->items[k->order[i]].key);
     }
     params_int4(p, slot_of_us(store_now_us(&k->store->base)));
-    lane_add(k->lane, statement_get(STMT_LOCK_KEYS)->name, p, true);
+    link_add(k, STMT_LOCK_KEYS, p, true);
 }
 
 /* The last parameter of each commit statement: what other instances are told. */
@@ -389,7 +389,7 @@ static void add_checked(struct link *k, const struct commit_batch *b)
     struct params *p = &k->params;
     params_reset(p);
     params_text(p, k->store->config->pg_schema);
-    lane_add(k->lane, statement_get(STMT_SHARE_SPACES)->name, p, true);
+    link_add(k, STMT_SHARE_SPACES, p, true);
     batch_add_lock_keys(k, b);
     params_reset(p);
     add_guard(k, p);
@@ -406,7 +406,7 @@ static void add_checked(struct link *k, const struct commit_batch *b)
         params_add_int4(p, space, it->expected_space);
     }
     add_notice(k, b);
-    lane_add(k->lane, statement_get(STMT_COMMIT_CHECKED)->name, p, true);
+    link_add(k, STMT_COMMIT_CHECKED, p, true);
 }
 
 /* The one item of STMT_COMMIT_ONE. */
@@ -460,12 +460,12 @@ void batch_add_commit(struct link *k, const struct commit_batch *b)
     else
         add_items(k, b);
     add_notice(k, b);
-    lane_add(k->lane, statement_get(id)->name, &k->params, true);
+    link_add(k, id, &k->params, true);
 }
 
 static void send_batch(struct link *k)
 {
-    lane_begin(k->lane);
+    link_begin(k);
     batch_add_commit(k, k->committing);
     lane_submit(k->lane, link_timeout_us(k), on_commit);
 }

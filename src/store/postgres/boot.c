@@ -13,35 +13,27 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "store/postgres/migrations.h"
 
 const char lease_seconds[] = "30";
 
-/* Steps of the query link may wait for another instance's migration. */
-enum { BOOT_TIMEOUT_US = 10 * 1000 * 1000, NUM_TEXT = 24 };
+enum { NUM_TEXT = 24 };
 
-static void fail_with(struct link *k, const PGresult *error, const char *step)
+void boot_failed(struct link *k, const PGresult *error, const char *step)
 {
     char text[200];
-    char why[256];
+    char why[300];
     lane_error_text(error, text, sizeof(text));
-    snprintf(why, sizeof(why), "%s: %s", step, text);
+    snprintf(why, sizeof(why), "%s: %s%s", step, text, session_hint(error));
     link_lost(k, why);
 }
 
-/* True if all results are good; else the link is lost. */
-static bool good(struct link *k, PGresult **results, int n, const char *step)
+bool boot_good(struct link *k, PGresult **results, int n, const char *step)
 {
     const PGresult *error = lane_first_error(results, n);
     if (error == NULL)
         return true;
-    fail_with(k, error, step);
+    boot_failed(k, error, step);
     return false;
-}
-
-static const char *text_at(const PGresult *r, int column)
-{
-    return PQntuples(r) == 0 ? "" : PQgetvalue(r, 0, column);
 }
 
 static struct params *fresh(struct link *k)
@@ -52,52 +44,7 @@ static struct params *fresh(struct link *k)
 
 static void add_text(struct link *k, enum statement_id id)
 {
-    lane_add_text(k->lane, store_text(k->store, id), &k->params);
-}
-
-static void prepare(struct link *k, const enum statement_id *ids, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        lane_add_prepare(k->lane, statement_get(ids[i])->name, store_text(k->store, ids[i]));
-}
-
-/* Far below pg-timeout: whoever shares a batch with a locked row waits so long, once. */
-static int64_t lock_timeout_ms(const struct config *c)
-{
-    int64_t ms = c->pg_timeout_ms / 16;
-    return ms < 20 ? 20 : ms;
-}
-
-static void add_session(struct link *k)
-{
-    const struct config *c = k->store->config;
-    bool lane = k->kind != LINK_QUERY;
-    struct params *p = fresh(k);
-    char lock_ms[NUM_TEXT];
-    char statement_ms[NUM_TEXT];
-    /* Below pg-timeout, so that PostgreSQL gives up before we do: then it is known that nothing
-     * was applied. */
-    snprintf(lock_ms, sizeof(lock_ms), "%" PRId64, lane ? lock_timeout_ms(c) : c->pg_timeout_ms);
-    snprintf(statement_ms, sizeof(statement_ms), "%" PRId64, !lane || k->bulk ? STORE_BULK_TIMEOUT_MS : c->pg_timeout_ms * 4 / 5);
-    params_text(p, lane ? "1" : "0");
-    params_text(p, lock_ms);
-    params_text(p, statement_ms);
-    params_text(p, c->durability == DURABILITY_RELAXED ? "off" : "on");
-    add_text(k, STMT_SESSION);
-}
-
-/* The settings' answer: is this a server that can be written to? */
-static bool session_ok(struct link *k, const PGresult *r)
-{
-    enum { COLUMN_RECOVERY = 11, COLUMN_VERSION = 12, COLUMN_READ_ONLY = 13 };
-    if (strcmp(text_at(r, COLUMN_RECOVERY), "true") == 0 ||
-        strcmp(text_at(r, COLUMN_READ_ONLY), "on") == 0) {
-        link_lost(k, "the server is read-only");
-        return false;
-    }
-    snprintf(k->store->server_version, sizeof(k->store->server_version), "%s",
-             text_at(r, COLUMN_VERSION));
-    return true;
+    lane_add_text(k->lane, store_text(k->store, id), &k->params, false);
 }
 
 /* ---- commit links ---- */
@@ -108,7 +55,7 @@ static void on_lane_claimed(void *arg, struct lane *l, PGresult **results, int n
 {
     struct link *k = arg;
     (void)l;
-    if (!good(k, results, n, "claim lane"))
+    if (!boot_good(k, results, n, "claim lane"))
         return;
     if (PQntuples(results[0]) == 0) {
         link_lost(k, "the slot has another owner");
@@ -135,8 +82,9 @@ static void claim_lane(struct link *k)
     params_int8(p, s->incarnation);
     params_int4(p, k->number);
     params_int8(p, s->claimed_us);
-    lane_begin(k->lane);
-    lane_add(k->lane, statement_get(STMT_CLAIM_LANE)->name, p, true);
+    params_int4(p, s->config->pg_pooler == POOLER_TRANSACTION);
+    link_begin(k);
+    link_add(k, STMT_CLAIM_LANE, p, true);
     lane_submit(k->lane, store_timeout_us(s), on_lane_claimed);
 }
 
@@ -146,14 +94,14 @@ static void add_old_lane(struct link *k, enum statement_id id)
     params_int4(p, k->slot);
     params_int8(p, k->incarnation);
     params_int4(p, k->number);
-    lane_add(k->lane, statement_get(id)->name, p, true);
+    link_add(k, id, p, true);
 }
 
 static void on_terminated(void *arg, struct lane *l, PGresult **results, int n)
 {
     struct link *k = arg;
     (void)l;
-    if (good(k, results, n, "end the lost connection's backend"))
+    if (boot_good(k, results, n, "end the lost connection's backend"))
         settle(k);
 }
 
@@ -164,13 +112,14 @@ static void on_settled(void *arg, struct lane *l, PGresult **results, int n)
     const PGresult *error = lane_first_error(results, n);
     if (error != NULL && strcmp(lane_sqlstate(error), "55P03") == 0) {
         /* The lost connection's backend is still at it. */
-        lane_begin(k->lane);
-        add_old_lane(k, STMT_TERMINATE_LANE);
+        link_begin(k);
+        add_old_lane(k, k->store->config->pg_pooler == POOLER_NONE ? STMT_TERMINATE_LANE
+                                                                   : STMT_TERMINATE_BATCH);
         lane_submit(k->lane, store_timeout_us(k->store), on_terminated);
         return;
     }
     if (error != NULL) {
-        fail_with(k, error, "settle the last batch");
+        boot_failed(k, error, "settle the last batch");
         return;
     }
     if (lane_commit_uncertain(k->lane)) {
@@ -184,7 +133,7 @@ static void on_settled(void *arg, struct lane *l, PGresult **results, int n)
 
 static void settle(struct link *k)
 {
-    lane_begin(k->lane);
+    link_begin(k);
     add_old_lane(k, STMT_SETTLE_LANE);
     lane_submit(k->lane, store_timeout_us(k->store), on_settled);
 }
@@ -195,7 +144,7 @@ static void on_link_session(void *arg, struct lane *l, PGresult **results, int n
 {
     struct link *k = arg;
     (void)l;
-    if (!good(k, results, n, "prepare") || !session_ok(k, results[0]))
+    if (!boot_good(k, results, n, "prepare") || !session_begun(k, results))
         return;
     if (k->kind == LINK_READ)
         link_became_usable(k);
@@ -218,14 +167,13 @@ static void boot_lane_link(struct link *k)
         STMT_RANDOM};
     static const enum statement_id listen[] = {STMT_START_CACHING, STMT_OLDER_WRITERS,
                                                STMT_OLDER_WRITERS_LEFT, STMT_PING};
-    lane_begin(k->lane);
-    add_session(k);
+    session_begin(k);
     if (k->kind == LINK_READ)
-        prepare(k, read, sizeof(read) / sizeof(read[0]));
+        link_prepare(k, read, sizeof(read) / sizeof(read[0]));
     else if (k->kind == LINK_LISTEN)
-        prepare(k, listen, sizeof(listen) / sizeof(listen[0]));
+        link_prepare(k, listen, sizeof(listen) / sizeof(listen[0]));
     else
-        prepare(k, commit, sizeof(commit) / sizeof(commit[0]));
+        link_prepare(k, commit, sizeof(commit) / sizeof(commit[0]));
     lane_submit(k->lane, store_timeout_us(k->store), on_link_session);
 }
 
@@ -235,7 +183,7 @@ static void on_query_prepared(void *arg, struct lane *l, PGresult **results, int
 {
     struct link *k = arg;
     (void)l;
-    if (!good(k, results, n, "prepare"))
+    if (!boot_good(k, results, n, "prepare"))
         return;
     k->store->booted = true;
     link_became_usable(k);
@@ -251,8 +199,8 @@ static void prepare_queries(struct link *k)
         STMT_FORGET_CACHING, STMT_FLEET,
         STMT_OLDEST_XMIN, STMT_TABLE_SIZE, STMT_SHORT_WAIT, STMT_TRY_LOCK, STMT_ADVANCE_SEQUENCE,
         STMT_RANDOM};
-    lane_begin(k->lane);
-    prepare(k, ids, sizeof(ids) / sizeof(ids[0]));
+    link_begin(k);
+    link_prepare(k, ids, sizeof(ids) / sizeof(ids[0]));
     lane_submit(k->lane, BOOT_TIMEOUT_US, on_query_prepared);
 }
 
@@ -260,16 +208,16 @@ static void on_slot_claimed(void *arg, struct lane *l, PGresult **results, int n
 {
     struct link *k = arg;
     struct pg_store *s = k->store;
-    if (!good(k, results, n, "claim a slot"))
+    if (!boot_good(k, results, n, "claim a slot"))
         return;
     const PGresult *r = results[1];
-    s->slot = (int)strtol(text_at(r, 0), NULL, 10);
-    s->incarnation = strtoll(text_at(r, 1), NULL, 10);
-    int64_t high = strtoll(text_at(r, 2), NULL, 10);
+    s->slot = (int)strtol(first_text(r, 0), NULL, 10);
+    s->incarnation = strtoll(first_text(r, 1), NULL, 10);
+    int64_t high = strtoll(first_text(r, 2), NULL, 10);
     if (high > s->last_stamp)
         s->last_stamp = high;
-    store_clock_sample(s, strtoll(text_at(r, 3), NULL, 10), lane_sent_us(l));
-    s->claimed_us = strtoll(text_at(r, 4), NULL, 10);
+    store_clock_sample(s, strtoll(first_text(r, 3), NULL, 10), lane_sent_us(l));
+    s->claimed_us = strtoll(first_text(r, 4), NULL, 10);
     log_event(LOG_NOTICE, "slot-claimed", "slot=%d incarnation=%" PRId64, s->slot, s->incarnation);
     prepare_queries(k);
 }
@@ -279,7 +227,7 @@ static void claim_slot(struct link *k)
     struct pg_store *s = k->store;
     char pid[NUM_TEXT];
     snprintf(pid, sizeof(pid), "%d", (int)getpid());
-    lane_begin(k->lane);
+    link_begin(k);
     params_text(fresh(k), s->config->pg_schema);
     add_text(k, STMT_SLOT_LOCK);
     struct params *p = fresh(k);
@@ -296,7 +244,7 @@ static void on_still_ours(void *arg, struct lane *l, PGresult **results, int n)
 {
     struct link *k = arg;
     (void)l;
-    if (!good(k, results, n, "heartbeat"))
+    if (!boot_good(k, results, n, "heartbeat"))
         return;
     if (strcmp(PQcmdTuples(results[0]), "0") == 0) {
         slot_lost(k->store);
@@ -307,13 +255,13 @@ static void on_still_ours(void *arg, struct lane *l, PGresult **results, int n)
 }
 
 /* After a reconnection: is the slot still ours? */
-static void check_slot(struct link *k)
+void boot_schema_ready(struct link *k)
 {
     if (k->store->slot == 0) {
         claim_slot(k);
         return;
     }
-    lane_begin(k->lane);
+    link_begin(k);
     heartbeat_params(k->store, fresh(k));
     add_text(k, STMT_HEARTBEAT);
     lane_submit(k->lane, BOOT_TIMEOUT_US, on_still_ours);
@@ -348,137 +296,14 @@ void slot_lost(struct pg_store *s)
         link_lost(query, "the slot has another owner");
 }
 
-/* ---- query link: the schema ---- */
-
-static void on_spaces(void *arg, struct lane *l, PGresult **results, int n)
-{
-    struct link *k = arg;
-    (void)l;
-    if (good(k, results, n, "create databases"))
-        check_slot(k);
-}
-
-static void create_spaces(struct link *k)
-{
-    char number[NUM_TEXT];
-    snprintf(number, sizeof(number), "%" PRId64, k->store->config->databases);
-    params_text(fresh(k), number);
-    lane_begin(k->lane);
-    add_text(k, STMT_CREATE_SPACES);
-    lane_submit(k->lane, BOOT_TIMEOUT_US, on_spaces);
-}
-
-static void read_schema_state(struct link *k);
-
-static void on_migrated(void *arg, struct lane *l, PGresult **results, int n)
-{
-    struct link *k = arg;
-    (void)l;
-    if (!good(k, results, n, "migration"))
-        return;
-    log_event(LOG_NOTICE, "schema-migrated", "version=%d", migration_count);
-    read_schema_state(k);
-}
-
-/* Under the lock: everything from `version` on, then COMMIT. */
-static void migrate_from(struct link *k, int version)
-{
-    struct pg_store *s = k->store;
-    struct buf script;
-    buf_init(&script);
-    buf_append_cstr(&script, store_text(s, STMT_CREATE_SCHEMA));
-    buf_append_cstr(&script, ";\n");
-    for (int i = version; i < migration_count; i++) {
-        statement_expand(&script, migrations[i], s->config->pg_schema);
-        buf_append_cstr(&script, "\n");
-    }
-    buf_append_cstr(&script, "COMMIT");
-    lane_script(k->lane, buf_cstr(&script), BOOT_TIMEOUT_US, on_migrated);
-    buf_release(&script);
-}
-
-static void on_locked_state(void *arg, struct lane *l, PGresult **results, int n)
-{
-    struct link *k = arg;
-    (void)l;
-    if (good(k, results, n, "schema version"))
-        migrate_from(k, (int)strtol(text_at(results[0], 0), NULL, 10));
-}
-
-static void on_schema_exists(void *arg, struct lane *l, PGresult **results, int n)
-{
-    struct link *k = arg;
-    (void)l;
-    if (!good(k, results, n, "schema"))
-        return;
-    if (text_at(results[0], 0)[0] != 't') {
-        migrate_from(k, 0);
-        return;
-    }
-    fresh(k);
-    lane_begin(k->lane);
-    add_text(k, STMT_SCHEMA_STATE);
-    lane_submit(k->lane, BOOT_TIMEOUT_US, on_locked_state);
-}
-
-static void on_migration_begun(void *arg, struct lane *l, PGresult **results, int n)
-{
-    struct link *k = arg;
-    (void)l;
-    if (!good(k, results, n, "migration lock"))
-        return;
-    fresh(k);
-    lane_begin(k->lane);
-    add_text(k, STMT_SCHEMA_EXISTS);
-    lane_submit(k->lane, BOOT_TIMEOUT_US, on_schema_exists);
-}
-
-static void on_schema_state(void *arg, struct lane *l, PGresult **results, int n)
-{
-    struct link *k = arg;
-    struct pg_store *s = k->store;
-    (void)l;
-    const PGresult *error = lane_first_error(results, n);
-    const char *code = error == NULL ? "" : lane_sqlstate(error);
-    bool missing = strcmp(code, "42P01") == 0 || strcmp(code, "3F000") == 0;
-    if (error != NULL && !missing) {
-        fail_with(k, error, "schema version");
-        return;
-    }
-    long version = missing ? 0 : strtol(text_at(results[0], 0), NULL, 10);
-    long least = missing ? 0 : strtol(text_at(results[0], 1), NULL, 10);
-    if (least > migration_count) {
-        char why[160];
-        snprintf(why, sizeof(why), "schema %s is at version %ld and serves only binaries made for "
-                 "%ld or later; this one is made for %d", s->config->pg_schema, version, least,
-                 migration_count);
-        link_lost(k, why);
-        if (s->state == STORE_STARTING)
-            s->fatal(s->fatal_arg, why);
-    } else if (version < migration_count) {
-        lane_script(k->lane, store_text(s, STMT_MIGRATION_BEGIN), BOOT_TIMEOUT_US,
-                    on_migration_begun);
-    } else if (strtol(text_at(results[0], 2), NULL, 10) < s->config->databases) {
-        create_spaces(k);
-    } else {
-        check_slot(k);
-    }
-}
-
-static void read_schema_state(struct link *k)
-{
-    fresh(k);
-    lane_begin(k->lane);
-    add_text(k, STMT_SCHEMA_STATE);
-    lane_submit(k->lane, BOOT_TIMEOUT_US, on_schema_state);
-}
+/* ---- query link: after connecting ---- */
 
 static void on_query_session(void *arg, struct lane *l, PGresult **results, int n)
 {
     struct link *k = arg;
     (void)l;
-    if (good(k, results, n, "session") && session_ok(k, results[0]))
-        read_schema_state(k);
+    if (boot_good(k, results, n, "session") && session_begun(k, results))
+        schema_prepare(k);
 }
 
 void boot_link(struct link *k)
@@ -487,7 +312,6 @@ void boot_link(struct link *k)
         boot_lane_link(k);
         return;
     }
-    lane_begin(k->lane);
-    add_session(k);
+    session_begin(k);
     lane_submit(k->lane, BOOT_TIMEOUT_US, on_query_session);
 }

@@ -28,6 +28,7 @@ struct link {
     int64_t usable_since_us;
     struct timer *retry;
     struct params params;
+    struct params settings;  /* of the session, or of each transaction (session.c) */
     char name[16];           /* "read-0" */
     char application_name[80];
     /* read: */
@@ -81,6 +82,7 @@ struct pg_store {
     struct buf texts[STATEMENT_COUNT];
     enum store_state state;
     bool booted;             /* schema and slot are there */
+    struct migration *migration; /* only the schema is wanted, no service; or NULL */
     bool stopping;
     bool slot_released;
     struct link *links;
@@ -162,7 +164,14 @@ void op_stats_add(struct op_stats *st, size_t items, int64_t us);
 /* ---- boot.c: from connected to usable ---- */
 /* An instance that has not been seen for so long loses its slot to the next that starts. */
 extern const char lease_seconds[];
+/* Steps of the query link may wait for another instance's migration. */
+enum { BOOT_TIMEOUT_US = 10 * 1000 * 1000 };
 void boot_link(struct link *k);
+/* The query link goes on once the schema is there. */
+void boot_schema_ready(struct link *k);
+/* True if all results are good; else the link is lost. */
+bool boot_good(struct link *k, PGresult **results, int n, const char *step);
+void boot_failed(struct link *k, const PGresult *error, const char *step);
 /* Somebody else owns our slot: a new one is claimed, and every commit lane under it. */
 void slot_lost(struct pg_store *s);
 /* Parameters of STMT_HEARTBEAT and STMT_RELEASE_SLOT. */
@@ -178,6 +187,25 @@ void listen_lost(struct pg_store *s);
 void listen_notified(struct link *k, const char *payload);
 int64_t listen_fresh_until_us(const struct pg_store *s);
 void listen_info(const struct pg_store *s, struct buf *out);
+/* ---- session.c: statements on the way, prepared in a session or through a pooler ---- */
+/* Begins an operation; lane_begin, if it belongs to a transaction that is open. */
+void link_begin(struct link *k);
+/* What link_begin puts first, for an operation that begins with BEGIN. */
+void link_add_settings(struct link *k);
+/* A statement that link_prepare has been told of. */
+void link_add(struct link *k, enum statement_id id, struct params *p, bool binary);
+void link_prepare(struct link *k, const enum statement_id *ids, size_t n);
+/* The first operation of a connection, and its first result: false = this server will not do. */
+void session_begin(struct link *k);
+bool session_begun(struct link *k, PGresult *const *results);
+/* What an error while booting may come from, to be put behind its text. */
+const char *session_hint(const PGresult *error);
+
+/* ---- schema.c ---- */
+/* Makes or upgrades the schema where that is due and allowed, then boot_schema_ready. */
+void schema_prepare(struct link *k);
+/* Without service: the query link was lost. */
+void schema_lost(struct pg_store *s, const char *why);
 
 /* ---- batch.c ---- */
 void batch_read(struct link *k, struct read_batch *b);
@@ -215,5 +243,11 @@ void housekeeping_start(struct pg_store *s);
 /* Notes what a commit has left behind for VACUUM, and starts one on the bulk lane when it is due. */
 void vacuum_note(struct pg_store *s, const struct commit_batch *b);
 void vacuum_pump(struct pg_store *s);
+
+/* A column of the first row, "" where there is no row. */
+static inline const char *first_text(const PGresult *r, int column)
+{
+    return PQntuples(r) == 0 ? "" : PQgetvalue(r, 0, column);
+}
 
 #endif

@@ -29,6 +29,7 @@ struct lane {
     /* the operation */
     bool script;            /* simple protocol, pipeline mode off */
     int expected;           /* statements sent */
+    int kept_back;          /* the one of them whose result is not handed over, or -1 */
     int nresults;
     PGresult *results[LANE_MAX_RESULTS];
     lane_done done;
@@ -66,6 +67,7 @@ static void drop_results(struct lane *l)
         PQclear(l->results[i]);
     l->nresults = 0;
     l->expected = 0;
+    l->kept_back = -1;
     l->done = NULL;
     l->script = false;
 }
@@ -129,6 +131,7 @@ struct lane *lane_new(struct loop *loop, struct hosts *hosts, const char *name,
     l->name = name;
     l->events = events;
     l->arg = arg;
+    l->kept_back = -1;
     l->timer = timer_new(loop, on_timer, l);
     l->failure = timer_new(loop, on_failure, l);
     return l;
@@ -270,16 +273,27 @@ static void flush(struct lane *l)
         io_want(l->io, rc == 0 ? IO_READ : IO_READ | IO_WRITE);
 }
 
+static void drop_kept_back(struct lane *l)
+{
+    int i = l->kept_back;
+    if (i < 0 || PQresultStatus(l->results[i]) != PGRES_TUPLES_OK)
+        return;
+    PQclear(l->results[i]);
+    l->nresults--;
+    memmove(&l->results[i], &l->results[i + 1], (size_t)(l->nresults - i) * sizeof(*l->results));
+}
+
 static void complete(struct lane *l)
 {
     PGresult *results[LANE_MAX_RESULTS];
-    int n = l->nresults;
     lane_done done = l->done;
     if (l->script && PQenterPipelineMode(l->conn) != 1) {
         fail(l, PQerrorMessage(l->conn));
         return;
     }
-    CHECK(l->script || n == l->expected);
+    CHECK(l->script || l->nresults == l->expected);
+    drop_kept_back(l);
+    int n = l->nresults;
     memcpy(results, l->results, sizeof(results));
     l->nresults = 0;
     drop_results(l);
@@ -401,10 +415,16 @@ void lane_add(struct lane *l, const char *name, struct params *p, bool binary)
     added(l, PQsendQueryPrepared(l->conn, name, p->n, p->values, p->lengths, p->formats, binary));
 }
 
-void lane_add_text(struct lane *l, const char *text, struct params *p)
+void lane_add_text(struct lane *l, const char *text, struct params *p, bool binary)
 {
     params_finish(p);
-    added(l, PQsendQueryParams(l->conn, text, p->n, NULL, p->values, p->lengths, p->formats, 0));
+    added(l, PQsendQueryParams(l->conn, text, p->n, NULL, p->values, p->lengths, p->formats, binary));
+}
+
+void lane_keep_back(struct lane *l)
+{
+    CHECK(l->expected > 0 && l->kept_back < 0);
+    l->kept_back = l->expected - 1;
 }
 
 static void start(struct lane *l, int64_t timeout_us, lane_done done)

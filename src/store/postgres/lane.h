@@ -53,8 +53,11 @@ void lane_begin(struct lane *l);
 void lane_add_prepare(struct lane *l, const char *name, const char *text);
 /* A prepared statement; results in binary, or in text. */
 void lane_add(struct lane *l, const char *name, struct params *p, bool binary);
-/* An unprepared statement with text results. */
-void lane_add_text(struct lane *l, const char *text, struct params *p);
+/* An unprepared statement. */
+void lane_add_text(struct lane *l, const char *text, struct params *p, bool binary);
+/* The result of the statement added last is not handed over, unless it is an error: then it stands in
+ * its place. Once per operation. */
+void lane_keep_back(struct lane *l);
 /* `done` gets the results in order; they are freed after it returns. The lane is ready again when
  * it is called. If PostgreSQL sends nothing for `timeout_us`, the connection is given up. */
 void lane_submit(struct lane *l, int64_t timeout_us, lane_done done);

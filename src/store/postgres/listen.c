@@ -116,8 +116,9 @@ static void ping(struct link *k)
     params_text(p, buf_cstr(&l->text));
     params_int4(p, k->store->slot);
     params_int8(p, k->store->incarnation);
-    lane_begin(k->lane);
-    lane_add(k->lane, statement_get(STMT_PING)->name, p, true);
+    params_int8(p, k->store->claimed_us);
+    link_begin(k);
+    link_add(k, STMT_PING, p, true);
     lane_submit(k->lane, store_timeout_us(k->store), on_pinged);
 }
 
@@ -176,8 +177,8 @@ static void ask_whether_gone(struct link *k)
 {
     params_reset(&k->params);
     params_text(&k->params, of(k)->older);
-    lane_begin(k->lane);
-    lane_add(k->lane, statement_get(STMT_OLDER_WRITERS_LEFT)->name, &k->params, false);
+    link_begin(k);
+    link_add(k, STMT_OLDER_WRITERS_LEFT, &k->params, false);
     lane_submit(k->lane, store_timeout_us(k->store), on_gone_asked);
 }
 
@@ -192,8 +193,8 @@ static void on_registered(void *arg, struct lane *lane, PGresult **results, int 
         return;
     }
     params_reset(&k->params);
-    lane_begin(k->lane);
-    lane_add(k->lane, statement_get(STMT_OLDER_WRITERS)->name, &k->params, false);
+    link_begin(k);
+    link_add(k, STMT_OLDER_WRITERS, &k->params, false);
     lane_submit(k->lane, store_timeout_us(k->store), on_gone_asked);
 }
 
@@ -205,13 +206,14 @@ void listen_begin(struct link *k)
         return;
     }
     struct params *p = &k->params;
-    lane_begin(k->lane);
+    link_begin(k);
     params_reset(p);
-    lane_add_text(k->lane, store_text(s, STMT_LISTEN), p);
+    lane_add_text(k->lane, store_text(s, STMT_LISTEN), p, false);
     params_reset(p);
     params_int4(p, s->slot);
     params_int8(p, s->incarnation);
-    lane_add(k->lane, statement_get(STMT_START_CACHING)->name, p, true);
+    params_int8(p, s->claimed_us);
+    link_add(k, STMT_START_CACHING, p, true);
     lane_submit(k->lane, store_timeout_us(s), on_registered);
 }
 

@@ -252,6 +252,8 @@ void link_lost(struct link *k, const char *why)
         query_fail_all(s, why);
     if (k->kind == LINK_LISTEN)
         listen_lost(s);
+    if (s->migration != NULL)
+        schema_lost(s, why);
     if (!s->stopping)
         timer_set(k->retry, backoff_us(k));
     store_update_state(s);
@@ -287,6 +289,7 @@ static void link_init(struct link *k, struct pg_store *s, enum link_kind kind, i
     snprintf(k->application_name, sizeof(k->application_name), "respgres %.40s %s",
              s->config->instance_name, k->name);
     params_init(&k->params);
+    params_init(&k->settings);
     k->lane = lane_new(s->loop, s->hosts, k->name, &link_events, k);
     k->retry = timer_new(s->loop, on_retry, k);
 }
@@ -315,6 +318,7 @@ static void pg_free(struct store *base)
         lane_free(k->lane);
         timer_free(k->retry);
         params_release(&k->params);
+        params_release(&k->settings);
         mem_free(k->order);
     }
     mem_free(s->links);
@@ -512,6 +516,9 @@ struct store *postgres_store_new(struct loop *loop, const struct config *config,
         snprintf(s->host, sizeof(s->host), "unknown");
     for (int i = 0; i < STATEMENT_COUNT; i++) {
         buf_init(&s->texts[i]);
+        /* Where nothing is prepared, the names are still seen in pg_stat_activity. */
+        if (config->pg_pooler == POOLER_TRANSACTION)
+            buf_printf(&s->texts[i], "/* %s */ ", statement_get((enum statement_id)i)->name);
         statement_expand(&s->texts[i], statement_get((enum statement_id)i)->text,
                          config->pg_schema);
     }

@@ -11,4 +11,13 @@
 struct store *postgres_store_new(struct loop *loop, const struct config *config,
                                  void (*fatal)(void *arg, const char *why), void *arg);
 
+/* Makes or upgrades the schema, and nothing else; returns when that is done, tried again for a minute
+ * while somebody holds a lock. `before` and `after` are the schema's versions, 0 = there was none. */
+MUST_CHECK bool postgres_migrate(const struct config *config, int *before, int *after,
+                                 struct buf *error);
+
+/* The SQL that brings a schema of version `from` (0 = none) to what this binary needs: one
+ * transaction, the same as postgres_migrate runs. */
+void postgres_print_schema(const char *schema, int from, struct buf *out);
+
 #endif

@@ -328,10 +328,10 @@ static void send_query(struct link *k, enum statement_id id)
 {
     struct params none;
     params_init(&none);
-    lane_begin(k->lane);
+    link_begin(k);
     if (id == STMT_TRY_LOCK)
-        lane_add(k->lane, statement_get(STMT_SHORT_WAIT)->name, &none, true);
-    lane_add(k->lane, statement_get(id)->name, &k->params, true);
+        link_add(k, STMT_SHORT_WAIT, &none, true);
+    link_add(k, id, &k->params, true);
     lane_submit(k->lane, QUERY_TIMEOUT_US, on_query);
 }
 
@@ -339,7 +339,7 @@ static void send_sweep(struct pg_store *s, struct link *k)
 {
     char number[24];
     struct params *p = &k->params;
-    lane_begin(k->lane);
+    link_begin(k);
     params_reset(p);
     params_text(p, s->config->pg_schema);
     snprintf(number, sizeof(number), "%d", PURGE_AFTER_S);
@@ -348,29 +348,29 @@ static void send_sweep(struct pg_store *s, struct link *k)
     params_text(p, number);
     snprintf(number, sizeof(number), "%d", SWEEP_ROWS);
     params_text(p, number);
-    lane_add(k->lane, statement_get(STMT_SWEEP)->name, p, true);
+    link_add(k, STMT_SWEEP, p, true);
     params_reset(p);
     params_text(p, s->config->pg_schema);
     params_text(p, number);
-    lane_add(k->lane, statement_get(STMT_SWEEP_ABANDONED)->name, p, true);
+    link_add(k, STMT_SWEEP_ABANDONED, p, true);
     params_reset(p);
-    lane_add(k->lane, statement_get(STMT_OLDEST_XMIN)->name, p, true);
-    lane_add(k->lane, statement_get(STMT_TABLE_SIZE)->name, p, true);
+    link_add(k, STMT_OLDEST_XMIN, p, true);
+    link_add(k, STMT_TABLE_SIZE, p, true);
     lane_submit(k->lane, QUERY_TIMEOUT_US, on_swept);
 }
 
 static void send_identity(struct pg_store *s, struct link *k, enum statement_id id, lane_done done)
 {
-    lane_begin(k->lane);
+    link_begin(k);
     params_reset(&k->params);
     heartbeat_params(s, &k->params);
-    lane_add(k->lane, statement_get(id)->name, &k->params, false);
+    link_add(k, id, &k->params, false);
     if (id == STMT_HEARTBEAT) {
         params_reset(&k->params);
         params_text(&k->params, lease_seconds);
-        lane_add(k->lane, statement_get(STMT_FORGET_CACHING)->name, &k->params, true);
+        link_add(k, STMT_FORGET_CACHING, &k->params, true);
         params_reset(&k->params);
-        lane_add(k->lane, statement_get(STMT_FLEET)->name, &k->params, false);
+        link_add(k, STMT_FLEET, &k->params, false);
     }
     lane_submit(k->lane, store_timeout_us(s) * 4, done);
 }
@@ -382,9 +382,9 @@ void query_pump(struct pg_store *s)
         return;
     if (s->sequence_due) {
         s->sequence_due = false;
-        lane_begin(k->lane);
+        link_begin(k);
         params_reset(&k->params);
-        lane_add(k->lane, statement_get(STMT_ADVANCE_SEQUENCE)->name, &k->params, true);
+        link_add(k, STMT_ADVANCE_SEQUENCE, &k->params, true);
         lane_submit(k->lane, QUERY_TIMEOUT_US, on_sequence);
     } else if (s->heartbeat_due && !s->stopping) {
         s->heartbeat_due = false;

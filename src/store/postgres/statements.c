@@ -119,6 +119,23 @@
  * else may have claimed the same slot and incarnation there, but not at the same microsecond. */
 #define CLAIMED(i) "(extract(epoch FROM " i ".started_at) * 1000000)::int8"
 
+#define SETTINGS(local)                                                                            \
+    "set_config('search_path', '', " local "), "                                                   \
+    "CASE WHEN $1 = '1' THEN set_config('plan_cache_mode', 'force_generic_plan', " local ") END, " \
+    "CASE WHEN $1 = '1' THEN set_config('enable_seqscan', 'off', " local ") END, "                 \
+    "CASE WHEN $1 = '1' THEN set_config('enable_bitmapscan', 'off', " local ") END, "              \
+    "set_config('jit', 'off', " local "), set_config('lock_timeout', $2, " local "), "             \
+    "set_config('statement_timeout', $3, " local "), "                                             \
+    "set_config('idle_in_transaction_session_timeout', '10s', " local "), "                        \
+    "CASE WHEN $4 = 'off' THEN set_config('synchronous_commit', 'off', " local ") "                \
+    "WHEN current_setting('synchronous_commit') IN ('off', 'local') "                              \
+    "THEN set_config('synchronous_commit', 'on', " local ") END"
+
+/* The advisory lock that a commit lane's batch holds behind a pooler. */
+#define LANE_CLASS "hashtext('respgres.lane @.')"
+#define LANE_OBJECT(slot, incarnation, lane)                                                       \
+    "((" incarnation " & 16383) << 17 | " slot " << 7 | " lane ")::int4"
+
 static const struct statement table[STATEMENT_COUNT] = {
     /* Keys → state. Parameters: db int4[], key bytea[], known int8[], bytes int8[]. `known` is what
      * the caller holds: v = live at version v, -v = not live at v, 0 = nothing; `bytes` is the
@@ -276,22 +293,23 @@ static const struct statement table[STATEMENT_COUNT] = {
         "UPDATE @.lanes SET epoch = epoch + 1 WHERE slot = $1 AND incarnation = $2 AND lane = $3 "
         "RETURNING stamp, batch_time, accepted", 3},
 
-    /* A fresh connection: settings of a lane, and facts of the server. Parameters: 1 = lane (plans
-     * that do not depend on statistics), lock_timeout, statement_timeout, synchronous_commit. */
-    [STMT_SESSION] = {"respgres_session",
-        "SELECT set_config('search_path', '', false), "
-        "CASE WHEN $1 = '1' THEN set_config('plan_cache_mode', 'force_generic_plan', false) END, "
-        "CASE WHEN $1 = '1' THEN set_config('enable_seqscan', 'off', false) END, "
-        "CASE WHEN $1 = '1' THEN set_config('enable_bitmapscan', 'off', false) END, "
-        "set_config('jit', 'off', false), set_config('lock_timeout', $2, false), "
-        "set_config('statement_timeout', $3, false), "
-        "set_config('idle_in_transaction_session_timeout', '10s', false), "
-        "set_config('default_transaction_isolation', 'read committed', false), "
-        "CASE WHEN $4 = 'off' THEN set_config('synchronous_commit', 'off', false) "
-        "WHEN current_setting('synchronous_commit') IN ('off', 'local') "
-        "THEN set_config('synchronous_commit', 'on', false) END, "
-        "pg_backend_pid()::text, pg_is_in_recovery()::text, "
-        "current_setting('server_version_num'), current_setting('transaction_read_only')", 4},
+    /* A fresh connection: the settings of a lane. Parameters: 1 = lane (plans that do not depend on
+     * statistics), lock_timeout, statement_timeout, synchronous_commit. */
+    [STMT_SESSION] = {"respgres_session", "SELECT " SETTINGS("false") ", "
+        "set_config('default_transaction_isolation', 'read committed', false)", 4},
+
+    /* The same for one transaction, behind a pooler; but for its isolation, which is settled by then. */
+    [STMT_SETTINGS] = {"respgres_settings", "SELECT " SETTINGS("true"), 4},
+
+    /* And a lock that nobody waits for, by which the backend that runs a lane's batch can be found.
+     * Parameters 5 to 7: slot, incarnation, lane. */
+    [STMT_SETTINGS_COMMIT] = {"respgres_settings_commit",
+        "SELECT " SETTINGS("true") ", pg_advisory_xact_lock_shared(" LANE_CLASS ", "
+        LANE_OBJECT("$5::int4", "$6::int8", "$7::int4") ")", 7},
+
+    [STMT_SERVER] = {"respgres_server",
+        "SELECT pg_is_in_recovery()::text, current_setting('server_version_num'), "
+        "current_setting('transaction_read_only'), current_setting('transaction_isolation')", 0},
 
     /* NULL where the schema or its meta table is not there. */
     [STMT_SCHEMA_STATE] = {"respgres_schema_state",
@@ -301,11 +319,13 @@ static const struct statement table[STATEMENT_COUNT] = {
     [STMT_SCHEMA_EXISTS] = {"respgres_schema_exists",
         "SELECT to_regclass('@.meta') IS NOT NULL", 0},
 
-    /* A script: one migrator at a time per schema; a busy table makes it give up, not everybody
-     * else wait. */
+    /* A script: one migrator at a time per schema. Then a busy table makes it give up, and soon: all
+     * that wants the table queues behind it meanwhile, and lanes give up after a sixteenth of
+     * pg-timeout. */
     [STMT_MIGRATION_BEGIN] = {"respgres_migration_begin",
-        "BEGIN; SET LOCAL lock_timeout = '2s'; "
-        "SELECT pg_advisory_xact_lock(hashtext('respgres.migration'), hashtext('@.'))", 0},
+        "BEGIN; SET LOCAL search_path = ''; SET LOCAL lock_timeout = '2s'; "
+        "SELECT pg_advisory_xact_lock(hashtext('respgres.migration'), hashtext('@.')); "
+        "SET LOCAL lock_timeout = '50ms'", 0},
 
     /* CREATE SCHEMA IF NOT EXISTS would ask for the right to create even where it exists. */
     [STMT_CREATE_SCHEMA] = {"respgres_create_schema",
@@ -341,20 +361,31 @@ static const struct statement table[STATEMENT_COUNT] = {
         "(extract(epoch FROM clock_timestamp()) * 1000000)::int8::text, "
         CLAIMED("claimed") "::text FROM claimed", 5},
 
-    /* A new connection for a lane. Returns nothing if the slot is no longer ours. */
+    /* A new connection for a lane; $4 = when we claimed the slot, $5 = 1 if its batches have a backend
+     * each. Returns nothing if the slot is no longer ours. */
     [STMT_CLAIM_LANE] = {"respgres_claim_lane",
         "INSERT INTO @.lanes AS l (slot, incarnation, lane, epoch, pid) "
-        "SELECT $1::int4, $2::int8, $3::int4, 1, pg_backend_pid() FROM @.instances i "
+        "SELECT $1::int4, $2::int8, $3::int4, 1, CASE $5::int4 WHEN 0 THEN pg_backend_pid() ELSE 0 END "
+        "FROM @.instances i "
         "WHERE i.slot = $1 AND i.incarnation = $2 AND " CLAIMED("i") " = $4::int8 "
         "ON CONFLICT (slot, incarnation, lane) DO UPDATE "
-        "SET epoch = l.epoch + 1, pid = pg_backend_pid() "
-        "RETURNING epoch", 4},
+        "SET epoch = l.epoch + 1, pid = excluded.pid "
+        "RETURNING epoch", 5},
 
     /* The lost connection's backend, where it holds the lane's row and will not end by itself. */
     [STMT_TERMINATE_LANE] = {"respgres_terminate_lane",
         "SELECT pg_terminate_backend(a.pid) FROM @.lanes l JOIN pg_stat_activity a ON a.pid = l.pid "
         "WHERE l.slot = $1 AND l.incarnation = $2 AND l.lane = $3 AND a.pid <> pg_backend_pid() "
         "AND a.usename = current_user", 3},
+
+    /* The same behind a pooler, where no connection has a backend: whoever runs a batch of the lane
+     * now. */
+    [STMT_TERMINATE_BATCH] = {"respgres_terminate_batch",
+        "SELECT pg_terminate_backend(a.pid) FROM pg_locks x JOIN pg_stat_activity a ON a.pid = x.pid "
+        "WHERE x.locktype = 'advisory' AND x.classid = " LANE_CLASS "::oid "
+        "AND x.objid = " LANE_OBJECT("$1::int4", "$2::int8", "$3::int4") "::oid AND x.objsubid = 2 "
+        "AND x.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) "
+        "AND a.pid <> pg_backend_pid() AND a.usename = current_user", 3},
 
     [STMT_HEARTBEAT] = {"respgres_heartbeat",
         "UPDATE @.instances SET seen_at = clock_timestamp(), high_stamp = greatest(high_stamp, "
@@ -376,7 +407,8 @@ static const struct statement table[STATEMENT_COUNT] = {
     [STMT_LISTEN] = {"respgres_listen", "LISTEN @!", 0},
 
     [STMT_START_CACHING] = {"respgres_start_caching",
-        "UPDATE @.instances SET caching = true WHERE slot = $1::int4 AND incarnation = $2::int8", 2},
+        "UPDATE @.instances SET caching = true WHERE slot = $1::int4 AND incarnation = $2::int8 "
+        "AND " CLAIMED("instances") " = $3::int8", 3},
 
     /* Transactions that may be writing without having seen that mark: they hold a lock on one of the
      * tables since before their statement's snapshot. */
@@ -396,7 +428,8 @@ static const struct statement table[STATEMENT_COUNT] = {
     /* No row if this instance is not marked any more. */
     [STMT_PING] = {"respgres_ping",
         "SELECT pg_notify('@#', $1) FROM @.instances i "
-        "WHERE i.slot = $2::int4 AND i.incarnation = $3::int8 AND i.caching", 3},
+        "WHERE i.slot = $2::int4 AND i.incarnation = $3::int8 AND " CLAIMED("i") " = $4::int8 "
+        "AND i.caching", 4},
 
     /* On a clean stop: free for the next to start. */
     [STMT_RELEASE_SLOT] = {"respgres_release_slot",

@@ -50,7 +50,7 @@ static void fail(struct link *k, const PGresult *error)
     x->result = result_of(error);
     params_init(&none);
     lane_begin(k->lane);
-    lane_add_text(k->lane, "ROLLBACK", &none);
+    lane_add_text(k->lane, "ROLLBACK", &none, false);
     lane_submit(k->lane, store_timeout_us(k->store), on_rolled_back);
 }
 
@@ -97,10 +97,10 @@ void xact_begin(struct link *k, struct store_xact *x)
     k->xact = x;
     lane_begin(k->lane);
     params_reset(p);
-    lane_add_text(k->lane, "BEGIN", p);
+    lane_add_text(k->lane, "BEGIN", p, false);
+    link_add_settings(k);
     params_text(p, k->store->config->pg_schema);
-    lane_add(k->lane,
-             statement_get(x->alters_spaces ? STMT_OWN_SPACES : STMT_SHARE_SPACES)->name, p, true);
+    link_add(k, x->alters_spaces ? STMT_OWN_SPACES : STMT_SHARE_SPACES, p, true);
     add_locks_and_reads(k);
     lane_submit(k->lane, store_timeout_us(k->store), on_begun);
 }
@@ -132,7 +132,7 @@ void xact_step(struct link *k, struct store_xact *x)
         batch_add_commit(k, &x->batch);
     params_reset(&k->params);
     enum statement_id id = query_add_params(k->store, &k->params, x->query);
-    lane_add(k->lane, statement_get(id)->name, &k->params, true);
+    link_add(k, id, &k->params, true);
     if (x->reread)
         add_locks_and_reads(k);
     lane_submit(k->lane, store_timeout_us(k->store) * 10, on_stepped);
@@ -169,7 +169,7 @@ void xact_end(struct link *k, struct store_xact *x)
     params_init(&none);
     lane_begin(k->lane);
     batch_add_commit(k, &x->batch);
-    lane_add_text(k->lane, "COMMIT", &none);
+    lane_add_text(k->lane, "COMMIT", &none, false);
     /* From here on the outcome may be in doubt: settled like a batch that is not sent again. */
     x->batch.abandoned = true;
     x->batch.done = on_batch_done;

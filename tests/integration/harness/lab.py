@@ -2,6 +2,7 @@
 
 import subprocess
 
+from .pgbouncer import PgBouncer
 from .postgres import Postgres
 from .proxy import Proxy
 from .replica import Standby
@@ -20,6 +21,7 @@ class Lab:
         self._clusters = []
         self._proxies = []
         self._processes = []
+        self._poolers = []
         self.servers = []
         self.expects_deadlocks = False  # people's own transactions may be in one
 
@@ -57,12 +59,22 @@ class Lab:
         url = database.url if hasattr(database, "url") else database
         return self._add(Respgres(url, _dashed(options), env, config), start)
 
+    def postgres_port(self, database):
+        """Where a proxy between respgres and a database has to lead."""
+        return database.postgres.port
+
     def redis(self, start="ready", **options):
         return self._add(RedisServer(_dashed(options)), start)
 
     def _add(self, server, start):
         self.servers.append(server)
         return server if start is False else server.start(start)
+
+    def pgbouncer(self, database, **options):
+        """In front of a Database, running."""
+        pooler = PgBouncer(database, **options)
+        self._poolers.append(pooler)
+        return pooler.start()
 
     def proxy(self, target):
         proxy = Proxy(target)
@@ -82,6 +94,7 @@ class Lab:
         """(title, text) of each server's and cluster's log since the test began, shortened."""
         found = [(f"log of {s.name} {number}", tail(s.log_path))
                  for number, s in enumerate(self.servers)]
+        found += [("log of PgBouncer", pooler.log) for pooler in self._poolers]
         for postgres in self._postgres_log_from:
             found.append(("log of PostgreSQL", "\n".join(
                 self._postgres_log(postgres).splitlines()[-40:])))
@@ -100,6 +113,8 @@ class Lab:
         problems = [problem for server in self.servers for problem in server.finish()]
         for proxy in self._proxies:
             proxy.close()
+        for pooler in self._poolers:
+            pooler.remove()
         for postgres in self._postgres_log_from:
             if "deadlock detected" in self._postgres_log(postgres) and not self.expects_deadlocks:
                 problems.append("PostgreSQL's log: deadlock detected")

@@ -6,6 +6,7 @@ https://www.postgresql.org/docs/15/protocol-message-formats.html
 
 import collections
 import fnmatch
+import re
 import socket
 import struct
 import threading
@@ -21,7 +22,7 @@ TERMINATED_FIELDS = b"SFATAL\0VFATAL\0C57P01\0" \
     b"Mterminating connection due to administrator command\0\0"
 TERMINATED = b"E" + struct.pack("!i", len(TERMINATED_FIELDS) + 4) + TERMINATED_FIELDS
 
-# What a lane sent up to one Sync: names of its prepared statements, bytes in both directions.
+# What a lane sent up to one Sync: names of its statements, bytes in both directions.
 Request = collections.namedtuple("Request", "lane statements sent answered")
 
 
@@ -86,7 +87,7 @@ class LaneProxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def hold(self, lane, statement, side):
-        """A Gate for the next request of a lane ("commit-0") with this prepared statement, or one
+        """A Gate for the next request of a lane ("commit-0") with this statement, or one
         that matches ("respgres_commit*")."""
         assert side in ("request", "answer")
         gate = Gate(lane, statement, side)
@@ -217,14 +218,19 @@ class _Connection:
 
     def _pass_requests(self):
         statements, sent = [], 0
+        parsed = ""
         while True:
             kind, message = _message(self.client)
             if sent == 0 and self.proxy.request_delay_s:
                 time.sleep(self.proxy.request_delay_s)
             sent += len(message)
             gate = None
-            if kind == b"B":
-                statement = message[5:].split(b"\0")[1].decode()
+            if kind == b"P":
+                parsed = _parsed_name(message)
+            # Of an unnamed statement nothing is to be seen before its gate: it is held when it comes to
+            # be parsed.
+            if kind == b"B" and _bound_name(message) or kind == b"P" and parsed:
+                statement = parsed if kind == b"P" else _bound_name(message)
                 statements.append(statement)
                 answer_gate = self.proxy.take_gate(self.lane, statement, "answer")
                 if answer_gate:
@@ -237,8 +243,10 @@ class _Connection:
                     kind, more = _message(self.client)
                     message += more
                     sent += len(more)
-                    if kind == b"B":
-                        statements.append(more[5:].split(b"\0")[1].decode())
+                    name = _bound_name(more) if kind == b"B" else \
+                        _parsed_name(more) if kind == b"P" else ""
+                    if name:
+                        statements.append(name)
                 gate.hold(self)
             if kind in b"SQ":
                 with self._lock:
@@ -299,6 +307,18 @@ class _Connection:
             if self._waiting:
                 statements, sent = self._waiting.pop(0)
                 self.proxy.requests.append(Request(self.lane, statements, sent, size))
+
+
+def _bound_name(message):
+    """The prepared statement that a Bind names, "" for the unnamed one."""
+    return message[5:].split(b"\0")[1].decode()
+
+
+def _parsed_name(message):
+    """The name that the text of an unnamed statement begins with, "" where there is none."""
+    name, text = message[5:].split(b"\0")[:2]
+    found = re.match(rb"/\* (respgres_\w+) \*/", text)
+    return found[1].decode() if found and not name else ""
 
 
 def _exactly(sock, n):

@@ -55,6 +55,7 @@ class Worker(threading.Thread):
             self.disconnect()
             raise Unknown from error
         if reply.startswith(b"-"):
+            self.load.errors.append(reply)
             self.load.ending.wait(0.01)
             raise Unknown(reply)
         self.acknowledged += 1
@@ -154,6 +155,7 @@ class Load:
         self.servers = servers
         self.seed = seed
         self.ending = threading.Event()
+        self.errors = []  # error replies
         self.workers = [Worker(self, n) for n in range(clients)]
         for worker in self.workers:
             worker.start()

@@ -198,6 +198,7 @@ class Respgres(Server):
         super().__init__({"bind": "127.0.0.1", "http-port": 0, **(options or {})}, env)
         if database_url is not None:
             self.options["database-url"] = database_url
+        self.program = None  # where it is not binary()
         self.config_path = None
         if config is not None:
             self.config_path = self.dir / "respgres.conf"
@@ -210,7 +211,7 @@ class Respgres(Server):
         return path.resolve()
 
     def command_line(self):
-        line = [self.binary()]
+        line = [self.program or self.binary()]
         if self.config_path:
             line.append(self.config_path)
         for name, value in self.options.items():

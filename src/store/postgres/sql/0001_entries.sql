@@ -1,5 +1,5 @@
--- The schema respgres keeps its keys in. `@.` stands for the schema's quoted name and a dot.
--- Runs once, under the advisory lock of all migrations, in one transaction.
+-- The schema respgres keeps its keys in. Every name stands behind an at sign and a dot here, which
+-- become the schema's quoted name and a dot. Runs once, under the advisory lock of all migrations.
 
 -- What this schema is: its version, and the least binary (schema level) it serves.
 CREATE TABLE @.meta (
