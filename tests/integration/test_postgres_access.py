@@ -200,16 +200,20 @@ def test_verify_full(lab, tls_postgres, tmp_path):
 
 # --- passwords -------------------------------------------------------------------------------------
 
+@pytest.fixture(scope="module")
+def guarded_database(module_lab):
+    postgres = module_lab.postgres()
+    postgres.create_role("guarded", "old")
+    database = module_lab.database(name="guarded", owner="guarded")
+    yield database
+    database.drop()
+
+
 @pytest.fixture
-def guarded(lab):
+def guarded(guarded_database):
     """A database whose role must give a password, "old"."""
-    postgres = lab.postgres()
-    database = lab.database()
-    postgres.execute(f'DROP DATABASE "{database.name}"')
-    postgres.execute(f'DROP ROLE "{database.role}"')
-    postgres.create_role(database.role, "old")
-    postgres.execute(f'CREATE DATABASE "{database.name}" OWNER "{database.role}"')
-    return database
+    rotate(guarded_database, "old")
+    return guarded_database
 
 
 def rotate(database, password):
