@@ -72,7 +72,7 @@ def test_a_role_with_the_documented_grants(lab, database):
     database.psql(documented_grants().replace("TO respgres;", f"TO {user};"))
     begun = postgres.log_size()
     server = lab.respgres(postgres.url(database.name, user), sweep_interval=50, vacuum="no",
-                          databases=20, consistency="cached")
+                          databases=20, consistency="cached", auto_migrate="no")
     use_everything(server, database)
     server.restart()
     assert works(server)
