@@ -95,7 +95,7 @@ def test_failover_under_load_loses_nothing(lab, replicated, seed, how):
     load.check(Database(standby, database.name, database.role).live())
 
 
-@pytest.mark.parametrize("side", ["request", "answer"])
+@pytest.mark.parametrize("side", [pytest.param("request", marks=pytest.mark.long), "answer"])
 def test_a_commit_cut_by_a_failover_counts_once(lab, replicated, lanes, side):  # noqa: F811
     """The primary dies with a batch that it has not seen, or that it has committed and replicated
     and not answered, while two other instances increment the same key."""

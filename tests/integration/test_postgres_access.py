@@ -8,7 +8,7 @@ import redis
 
 from harness import TOP, wait_until
 from harness.tls import Authority
-from rules import stat
+from rules import stat, stats
 
 pytestmark = [pytest.mark.rows, pytest.mark.timeout(120)]
 
@@ -60,7 +60,7 @@ def use_everything(server, database):
                      " WHERE key = 'large'")
     wait_until(lambda: stat(server, "postgres_swept_rows") > 3, what="the sweeper works")
     assert client.info("keyspace")["db1"]["keys"] == 1
-    wait_until(lambda: stat(server, "postgres_instances") == 1, what="it has looked at the fleet")
+    wait_until(lambda: stats(server).get("postgres_instances"), what="it has looked at the fleet")
 
 
 def test_a_role_with_the_documented_grants(lab, database):
@@ -72,7 +72,7 @@ def test_a_role_with_the_documented_grants(lab, database):
     database.psql(documented_grants().replace("TO respgres;", f"TO {user};"))
     begun = postgres.log_size()
     server = lab.respgres(postgres.url(database.name, user), sweep_interval=50, vacuum="no",
-                          databases=20, consistency="cached")
+                          databases=20, consistency="cached", auto_migrate="no")
     use_everything(server, database)
     server.restart()
     assert works(server)
@@ -200,16 +200,20 @@ def test_verify_full(lab, tls_postgres, tmp_path):
 
 # --- passwords -------------------------------------------------------------------------------------
 
+@pytest.fixture(scope="module")
+def guarded_database(module_lab):
+    postgres = module_lab.postgres()
+    postgres.create_role("guarded", "old")
+    database = module_lab.database(name="guarded", owner="guarded")
+    yield database
+    database.drop()
+
+
 @pytest.fixture
-def guarded(lab):
+def guarded(guarded_database):
     """A database whose role must give a password, "old"."""
-    postgres = lab.postgres()
-    database = lab.database()
-    postgres.execute(f'DROP DATABASE "{database.name}"')
-    postgres.execute(f'DROP ROLE "{database.role}"')
-    postgres.create_role(database.role, "old")
-    postgres.execute(f'CREATE DATABASE "{database.name}" OWNER "{database.role}"')
-    return database
+    rotate(guarded_database, "old")
+    return guarded_database
 
 
 def rotate(database, password):

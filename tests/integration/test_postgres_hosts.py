@@ -13,6 +13,12 @@ from rules import seconds
 pytestmark = [pytest.mark.rows, pytest.mark.timeout(120)]
 
 
+@pytest.fixture(scope="module")
+def database(module_lab):
+    """One for all tests of this file: each makes the keys it needs."""
+    return module_lab.database()
+
+
 @pytest.fixture
 def names(tmp_path):
     return Names(tmp_path)
@@ -40,21 +46,6 @@ def test_a_name_among_several_hosts(lab, database):
     server = lab.respgres(url(database, f"localhost:{free_port()}", f"localhost:{port}"))
     assert works(server)
     assert server.client().get("k") == b"v"
-
-
-def test_keyword_form(lab, database):
-    port = database.postgres.port
-    server = lab.respgres(f"host=localhost,localhost hostaddr=,127.0.0.1 port={free_port()},{port}"
-                          f" user={database.role} dbname={database.name}")
-    assert works(server)
-
-
-def test_host_from_the_environment(lab, names, database):
-    """libpq's own variables, which the URL leaves room for."""
-    names.know(db_test="127.0.0.1")
-    env = {"PGHOST": "db.test", "PGPORT": str(database.postgres.port),
-           **names.env(Respgres.binary())}
-    assert works(lab.respgres(f"postgresql://{database.role}@/{database.name}", env=env))
 
 
 def test_a_name_with_several_addresses(lab, names, database):
