@@ -119,7 +119,7 @@ def check_chain(steps, what):
     return total
 
 
-@rounds(12, 1500)
+@rounds(12, 1000)
 def test_totals_are_exact(fleet, seed, rounds):
     """INCR, INCRBY, INCRBYFLOAT and APPEND of shared keys, one at a time and pipelined: an update
     is lost, or done twice, or two clients are told the same number."""

@@ -118,7 +118,7 @@ def long(*case):
     return pytest.param(*case, marks=[pytest.mark.long, pytest.mark.timeout(1800)])
 
 
-@pytest.mark.parametrize("instances, faults", [(2, 3), (3, 3), long(2, 150), long(3, 150)])
+@pytest.mark.parametrize("instances, faults", [(2, 3), (3, 3), long(2, 50), long(3, 50)])
 def test_nothing_goes_wrong(lab, database, seed, instances, faults):
     """A stale read, a lost update, a write done twice."""
     servers = [lab.respgres(database, pg_timeout=10_000) for _ in range(instances)]
@@ -126,7 +126,7 @@ def test_nothing_goes_wrong(lab, database, seed, instances, faults):
     assert clients.history.unknown() == 0 and sum(clients.refused) == 0
 
 
-@pytest.mark.parametrize("instances, faults", [(3, 3), long(2, 150), long(3, 150)])
+@pytest.mark.parametrize("instances, faults", [(3, 3), long(2, 50), long(3, 50)])
 def test_an_instance_is_killed(lab, database, seed, instances, faults):
     """kill -9 of one, whose clients go to another: what had been on its way happens twice, or after
     it has been read as not there."""
@@ -140,7 +140,7 @@ def test_an_instance_is_killed(lab, database, seed, instances, faults):
     record_and_check(servers, seed, faults, kill)
 
 
-@pytest.mark.parametrize("instances, faults", [(2, 5), long(2, 300), long(3, 300)])
+@pytest.mark.parametrize("instances, faults", [(2, 5), long(2, 100), long(3, 100)])
 def test_lanes_are_cut(lab, database, seed, instances, faults):
     """Before PostgreSQL has the batch, or after its commit."""
     proxy = lab.proxy(("127.0.0.1", database.postgres.port))
@@ -153,7 +153,7 @@ def test_lanes_are_cut(lab, database, seed, instances, faults):
     record_and_check(servers, seed, faults, cut)
 
 
-@pytest.mark.parametrize("instances, faults", [(3, 3), long(3, 150)])
+@pytest.mark.parametrize("instances, faults", [(3, 3), long(3, 50)])
 def test_lanes_are_slow_and_silent(lab, database, seed, instances, faults):
     """What travels to PostgreSQL and back takes its time, another time for each instance; and now
     and then nothing comes through for longer than pg-timeout."""
@@ -176,7 +176,7 @@ def test_lanes_are_slow_and_silent(lab, database, seed, instances, faults):
     record_and_check(servers, seed, faults, silence, operations=150)
 
 
-@pytest.mark.parametrize("instances, faults", [(2, 3), long(2, 150), long(3, 150)])
+@pytest.mark.parametrize("instances, faults", [(2, 3), long(2, 50), long(3, 50)])
 def test_an_instance_sleeps(lab, database, seed, instances, faults):
     """SIGSTOP, while others go on; when it wakes it goes on with what it had."""
     servers = [lab.respgres(database) for _ in range(instances)]
@@ -196,7 +196,7 @@ def test_an_instance_sleeps(lab, database, seed, instances, faults):
 
 
 @pytest.mark.parametrize("instances, pg_timeout, faults", [
-    (2, 5000, 2), (3, 300, 3), long(2, 5000, 150), long(3, 300, 150)])
+    (2, 5000, 2), (3, 300, 3), long(2, 5000, 50), long(3, 300, 50)])
 def test_a_backend_sleeps(lab, seed, instances, pg_timeout, faults):
     """SIGSTOP of a lane's backend, for a moment or for longer than pg-timeout, wherever it is: with
     its locks, before its commit or after. A cluster of its own: it may have any lock."""
@@ -218,7 +218,7 @@ def test_a_backend_sleeps(lab, seed, instances, pg_timeout, faults):
     record_and_check(servers, seed, faults, sleep)
 
 
-@pytest.mark.parametrize("instances, faults", [(3, 4), long(2, 150), long(3, 150)])
+@pytest.mark.parametrize("instances, faults", [(3, 4), long(2, 50), long(3, 50)])
 def test_a_person_writes_and_holds_rows(lab, database, seed, instances, faults):
     """An UPDATE in psql that is committed after a while, which may be longer than pg-timeout, or
     taken back: it is lost or not seen, or what was refused because of it is done later."""
@@ -246,7 +246,7 @@ def test_a_person_writes_and_holds_rows(lab, database, seed, instances, faults):
     conn.close()
 
 
-@pytest.mark.parametrize("instances, faults", [(3, 5), long(2, 300), long(3, 300)])
+@pytest.mark.parametrize("instances, faults", [(3, 5), long(2, 100), long(3, 100)])
 def test_backends_are_terminated(lab, database, seed, instances, faults):
     """By an administrator."""
     servers = [lab.respgres(database) for _ in range(instances)]
