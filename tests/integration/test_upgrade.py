@@ -167,7 +167,7 @@ def test_the_printed_schema_has_the_name_that_was_asked_for(lab, database):
 
 
 def test_a_role_that_may_only_use_the_tables(lab, database):
-    """docs/upgrade.md: one role makes the schema, another one serves."""
+    """One role makes the schema, another one serves."""
     postgres = lab.postgres()
     postgres.create_role("server")
     psql(database.url, run("--print-schema").stdout + """
