@@ -13,7 +13,7 @@
 #include "base/mem.h"
 #include "command/command.h"
 
-enum { SLOTS = 24, ARGS = 48, COMMANDS = 8, DEPTH = 16, DATABASES = 4 };
+enum { SLOTS = 24, ARGS = 48, COMMANDS = 8, DEPTH = 32, DATABASES = 4 };
 
 struct slot {
     int db;
