@@ -163,7 +163,8 @@ static enum few_result take_few_item(struct read_item *it, const PGresult *r, in
     int64_t version = pg_int8(PQgetvalue(r, row, 3));
     it->changed = version != it->known;
     it->version = version;
-    it->undecided = version == UNDECIDED;
+    if (version == UNDECIDED)
+        return FEW_ASK_AGAIN;
     if (!it->changed || version <= 0)
         return FEW_TAKEN;
     it->type = (uint8_t)pg_int2(PQgetvalue(r, row, 4));
