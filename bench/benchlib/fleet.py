@@ -7,7 +7,7 @@ import time
 
 from . import generators
 from .report import Goal, Row, number
-from .site import say
+from .site import RawClient, say, wait_until
 
 KEYS = 10000
 PREFIX = "session:"
@@ -27,7 +27,8 @@ TRIGGERS = ("entry_updated", "entry_deleted", "entry_renamed", "entries_truncate
 
 def _per_second(site, server, pattern, clients, depth, seconds):
     return generators.load(site, server, pattern, clients=clients, depth=depth, keys=KEYS,
-                           prefix=PREFIX, seconds=seconds)["per_second"]
+                           prefix="counter:" if pattern == "incr" else PREFIX,
+                           seconds=seconds)["per_second"]
 
 
 def _compared(site, cases, seconds, rounds):
@@ -44,6 +45,17 @@ def _row(what, condition, ours, reference, goals=()):
                {"bare": [o / r for o, r in zip(ours, reference)]}, goals)
 
 
+def _wait_serving(server):
+    """By its own socket: behind a shared port another one may answer."""
+    def serves():
+        try:
+            with RawClient(str(server.options["unixsocket"])) as client:
+                return not client.command("GET", "x").startswith(b"-LOADING")
+        except OSError:
+            return False  # not there yet
+    wait_until(serves, 20, "the instance serves")
+
+
 def behind_one_port(site, rounds, seconds):
     """1, 2 and 3 processes with so-reuseport, each fleet with a database of its own."""
     rows = []
@@ -53,6 +65,8 @@ def behind_one_port(site, rounds, seconds):
         first = site.respgres(database, **{"so-reuseport": "yes"})
         fleet = [first] + [site.respgres(database, port=first.port, **{"so-reuseport": "yes"})
                            for _ in range(size - 1)]
+        for server in fleet:
+            _wait_serving(server)
         generators.fill(site, first, KEYS, 512, PREFIX)
         fleets.append(fleet)
     for pattern in ("set", "get", "incr"):

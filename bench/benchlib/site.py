@@ -10,8 +10,9 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "tests" / "integration"))
 
 from harness.postgres import Postgres                             # noqa: E402
+from harness.raw import RawClient                                 # noqa: E402,F401
 from harness.servers import RedisServer, Respgres                 # noqa: E402
-from harness.util import children_of, clean_environ, remove_tree  # noqa: E402
+from harness.util import children_of, clean_environ, remove_tree, wait_until  # noqa: E402
 
 # Besides what the tests' cluster has: room for 500 clients of pgbench, and no checkpoint while
 # something is measured. Autovacuum is as PostgreSQL ships it.

@@ -10,8 +10,6 @@
  * `cached-max-lag` after that moment. The ping is only sent while the registry still has the mark. */
 #include "store/postgres/internal.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -77,27 +75,13 @@ int64_t listen_fresh_until_us(const struct pg_store *s)
     return l->trusted && l->proven_us != 0 ? l->proven_us + max_lag_us(s) : 0;
 }
 
-/* False: the link is lost. */
-static bool good(struct link *k, PGresult **results, int n, const char *step)
-{
-    const PGresult *error = lane_first_error(results, n);
-    char text[160];
-    char why[200];
-    if (error == NULL)
-        return true;
-    lane_error_text(error, text, sizeof(text));
-    snprintf(why, sizeof(why), "%s: %s", step, text);
-    link_lost(k, why);
-    return false;
-}
-
 /* ---- pings ---- */
 
 static void on_pinged(void *arg, struct lane *lane, PGresult **results, int n)
 {
     struct link *k = arg;
     (void)lane;
-    if (!good(k, results, n, "ping"))
+    if (!boot_good(k, results, n, "ping"))
         return;
     if (PQntuples(results[0]) == 0) {
         link_lost(k, "the registry has forgotten that this instance caches");
@@ -169,7 +153,7 @@ static void on_gone_asked(void *arg, struct lane *lane, PGresult **results, int 
 {
     struct link *k = arg;
     (void)lane;
-    if (good(k, results, n, "older transactions"))
+    if (boot_good(k, results, n, "older transactions"))
         take_older(k, results[0]);
 }
 
@@ -186,7 +170,7 @@ static void on_registered(void *arg, struct lane *lane, PGresult **results, int 
 {
     struct link *k = arg;
     (void)lane;
-    if (!good(k, results, n, "LISTEN"))
+    if (!boot_good(k, results, n, "LISTEN"))
         return;
     if (strcmp(PQcmdTuples(results[1]), "0") == 0) {
         link_lost(k, "the slot has another owner");
