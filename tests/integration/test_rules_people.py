@@ -326,3 +326,45 @@ def test_a_locked_key_does_not_hold_up_its_client(lab, database):
         time.sleep(0.6)
         assert database.live()[b"a"] in (b"1", b"2")  # not 3: that comes behind INCR k
     assert replies(raw, 5) == [OK, number(6), number(3), b"$1\r\n6\r\n", b"$1\r\n3\r\n"]
+
+
+def test_a_row_that_a_person_has_copied(lab, database):
+    """With its value_version: the batch that reads both says of the bytes that they are here already,
+    but they are those of another key."""
+    server = lab.respgres(database)
+    client = server.client()
+    client.set("k", "v")
+    assert client.get("k") == b"v"
+    database.execute(
+        "INSERT INTO respgres.entries (key, value, version, value_version)"
+        " SELECT 'copy', value, version, value_version FROM respgres.entries WHERE key = 'k'")
+    assert client.mget("k", "copy") == [b"v", b"v"]
+    assert client.mget("copy", "k") == [b"v", b"v"]
+    client.set("other", "w")
+    database.execute(
+        "UPDATE respgres.entries e SET value = f.value, version = e.version + 1024,"
+        " value_version = f.value_version FROM respgres.entries f"
+        " WHERE e.key = 'other' AND f.key = 'k'")
+    assert client.mget("k", "other") == [b"v", b"v"]
+    assert client.get("other") == b"v"
+
+
+@pytest.mark.parametrize("count", [1, 2, 128, 129, 400])
+def test_few_and_many_keys_are_read_alike(lab, database, count):
+    """There is a statement for few keys of one database and one for all other batches."""
+    client = lab.respgres(database).client()
+    keys = [f"k{i}" for i in range(count)]
+    client.mset({key: key for key in keys[::2]})
+    database.execute("UPDATE respgres.entries SET expires_at = now() - interval '1 s'"
+                     " WHERE key IN ('k4', 'k6')")
+    database.execute("UPDATE respgres.entries SET value = 'changed' WHERE key = 'k2'")
+    want = [None if i % 2 or i in (4, 6) else b"changed" if i == 2 else key.encode()
+            for i, key in enumerate(keys)]
+    for _ in range(2):  # what is not known, then what is
+        assert client.mget(keys) == want
+    with client.pipeline(transaction=True) as pipe:
+        pipe.execute_command("SELECT", 1)
+        pipe.get("k0")
+        pipe.execute_command("SELECT", 0)
+        pipe.mget(keys)
+        assert pipe.execute()[1::2] == [None, want]
