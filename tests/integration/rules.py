@@ -171,6 +171,16 @@ class Threads:
         self.ending.wait(seconds)
 
 
+def incrementing(server, key, done):
+    """For Threads: increments a key all the time, and adds to the list `done` for each."""
+    def run(ending):
+        client = server.client()
+        while not ending.is_set():
+            client.incr(key)
+            done.append(1)
+    return run
+
+
 # --- rows, as a person has them -------------------------------------------------------------------
 
 ROW = "space = respgres.space_of(0) AND key = %s"

@@ -10,7 +10,8 @@ import pytest
 
 from harness import TOP, wait_until
 from rules import (  # noqa: F401
-    OK, Holder, Threads, number, pair, replies, seconds, send, send_all, stat, waiting_for_locks)
+    OK, Holder, Threads, incrementing, number, pair, replies, seconds, send, send_all, stat,
+    waiting_for_locks)
 from test_rules_people import Others
 
 pytestmark = [pytest.mark.rows, pytest.mark.timeout(120)]
@@ -135,14 +136,6 @@ def test_a_persons_serializable_transactions(pair, database):  # noqa: F811
     pair[0].client().set("n", 0)
     done, refused = [], []
 
-    def incr(server):
-        def run(ending):
-            client = server.client()
-            while not ending.is_set():
-                client.incr("n")
-                done.append(1)
-        return run
-
     def person(ending):
         conn = database.connect()
         conn.set_session(isolation_level="SERIALIZABLE", autocommit=False)
@@ -161,7 +154,8 @@ def test_a_persons_serializable_transactions(pair, database):  # noqa: F811
                 refused.append(1)
         conn.close()
 
-    with Threads(incr(pair[0]), incr(pair[1]), person) as threads:
+    counting = [incrementing(server, "n", done) for server in pair]
+    with Threads(*counting, person) as threads:
         wait_until(lambda: len(done) > 100 and len(refused) > 3, 30)
         threads.run_for(0)
     assert int(pair[1].client().get("n")) == len(done)

@@ -9,8 +9,8 @@ import redis
 
 from harness import wait_until
 from rules import (  # noqa: F401
-    OK, Holder, Threads, as_key, behind, number, pair, replies, row, seconds,
-    send, send_all, stat, update)
+    OK, Holder, Threads, as_key, behind, incrementing, number, pair, replies, row,
+    seconds, send, send_all, stat, update)
 
 pytestmark = pytest.mark.rows
 
@@ -109,14 +109,6 @@ def test_counters_stay_exact_beside_a_person(pair, database):
     pair[0].client().set("n", 0)
     done = []
 
-    def incr(server):
-        def run(ending):
-            client = server.client()
-            while not ending.is_set():
-                client.incr("n")
-                done.append(1)
-        return run
-
     def update_in_psql(ending):
         conn = database.connect()
         with conn.cursor() as cursor:
@@ -127,7 +119,8 @@ def test_counters_stay_exact_beside_a_person(pair, database):
                 done.append(1)
         conn.close()
 
-    with Threads(incr(pair[0]), incr(pair[1]), incr(pair[0]), update_in_psql) as threads:
+    counting = [incrementing(pair[i], "n", done) for i in (0, 1, 0)]
+    with Threads(*counting, update_in_psql) as threads:
         threads.run_for(1.0)
     assert len(done) > 50
     assert int(pair[1].client().get("n")) == len(done)
