@@ -21,6 +21,9 @@ MUST_CHECK bool postgres_migrate(const struct config *config, int *before, int *
  * transaction, the same as postgres_migrate runs. */
 void postgres_print_schema(const char *schema, int from, struct buf *out);
 
+/* Reads are answered: online, or while it is away because it can take no writes. */
+bool postgres_readable(const struct store *s);
+
 /* ---- hand-over: for whoever serves while PostgreSQL is away (handover.c) ---- */
 
 /* What became of a commit batch that was in flight when its connection went. */
