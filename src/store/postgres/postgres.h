@@ -5,6 +5,7 @@
 #include "config/config.h"
 #include "event/loop.h"
 #include "store/journal/journal.h"
+#include "store/merge.h"
 #include "store/store.h"
 
 /* Starts connecting at once. `fatal` is called when going on makes no sense (a schema that this
@@ -23,6 +24,17 @@ void postgres_print_schema(const char *schema, int from, struct buf *out);
 
 /* Reads are answered: online, or while it is away because it can take no writes. */
 bool postgres_readable(const struct store *s);
+
+/* ---- the merge of a journal (merge.c) ---- */
+
+/* Decides and writes one batch, in one transaction, on the bulk lane between its own batches. One at
+ * a time, postgres_merged included. `done` comes from the loop. */
+void postgres_merge(struct store *s, struct merge_batch *b);
+
+/* The number of the last batch of this journal that PostgreSQL has, 0 = none; batches that are still
+ * under way there, whoever sent them, are fenced before. `ok` false: no answer. */
+void postgres_merged(struct store *s, const char *journal,
+                     void (*done)(void *arg, bool ok, uint64_t number), void *arg);
 
 /* ---- hand-over: for whoever serves while PostgreSQL is away (handover.c) ---- */
 
