@@ -229,8 +229,14 @@ static bool take_frame(struct reading *r, const struct frame *f)
     struct journal_record record;
     uint64_t number;
     uint8_t id[ID_SIZE];
-    if (f->kind == KIND_MARK)
-        return mark_decode(f, &number, id);
+    if (f->kind == KIND_MARK) {
+        if (!mark_decode(f, &number, id))
+            return false;
+        if (!r->scan->has_id) /* no header could be read */
+            memcpy(r->scan->id, id, ID_SIZE);
+        r->scan->has_id = true;
+        return true;
+    }
     if (f->kind == KIND_END) {
         r->ended = r->file->entry.kind == FILE_SNAPSHOT && end_decode(f, &number) &&
                    (r->salvage || number == r->file->records);
@@ -351,6 +357,25 @@ static uint64_t find_whole(struct window *w, uint64_t bad)
     return at;
 }
 
+/* Passes over what is bad at r->at; false at the end of the file. */
+static bool pass_over(struct reading *r, const char *name, struct buf *out)
+{
+    bool empty = window_is_zero(&r->w, r->at);
+    uint64_t next = empty ? r->w.size : find_whole(&r->w, r->at);
+    if (empty && !r->file->limited)
+        return false; /* zeros that were set aside */
+    uint64_t until = empty || next == r->w.size ? r->file->limit : next;
+    if (until < next)
+        until = next;
+    if (until == r->at)
+        return false;
+    buf_printf(out, "%s: bytes %" PRIu64 " to %" PRIu64 " lost: %s\n", name, r->at, until - 1,
+               r->why);
+    r->file->lost += until - r->at;
+    r->at = next;
+    return next < r->w.size;
+}
+
 void scan_salvage(struct scan *s, struct scan_file *f, scan_record record, void *arg,
                   struct buf *out)
 {
@@ -359,17 +384,8 @@ void scan_salvage(struct scan *s, struct scan_file *f, scan_record record, void 
     if (f->state == SCAN_STALE || !begin(&r, s, f))
         return;
     file_name(f->entry.kind, f->entry.number, name);
-    if (!f->header_ok)
-        buf_printf(out, "%s: %s\n", name, f->why);
-    while (!read_frames(&r)) {
-        uint64_t next = window_is_zero(&r.w, r.at) ? r.w.size : find_whole(&r.w, r.at);
-        if (next == r.w.size && window_is_zero(&r.w, r.at))
-            break;
-        buf_printf(out, "%s: bytes %" PRIu64 " to %" PRIu64 " lost: %s\n", name, r.at, next - 1,
-                   r.why);
-        f->lost += next - r.at;
-        r.at = next;
-    }
+    while (!read_frames(&r) && pass_over(&r, name, out))
+        ;
     f->end = r.at;
     window_close(&r.w);
 }
