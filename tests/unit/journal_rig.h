@@ -82,8 +82,8 @@ enum fault_call {
     CALL_COUNT
 };
 
-extern int fault_errno[CALL_COUNT]; /* != 0: these calls fail with it */
-extern int fault_exit_at;           /* > 0: the process ends before this many-th of all calls */
-extern int fault_delay_us;          /* each sync takes this long at least */
+extern _Atomic int fault_errno[CALL_COUNT]; /* != 0: these calls fail with it */
+extern _Atomic int fault_exit_at;  /* > 0: the process ends before this many-th of all calls */
+extern _Atomic int fault_delay_us; /* each sync takes this long at least */
 
 #endif

@@ -69,6 +69,8 @@ static bool fail(struct write_job *w, const char *what)
 static bool set_aside(struct write_job *w, uint64_t least)
 {
     uint64_t until = w->at + w->data.len + STEP;
+    if (!w->sync && w->at > 0) /* so that the sync at the segment's end finds little to do */
+        sync_file_range(w->fd, 0, (off_t)w->at, SYNC_FILE_RANGE_WRITE);
     if (fallocate(w->fd, 0, (off_t)w->allocated, (off_t)(until - w->allocated)) == 0) {
         w->allocated = until;
         return true;
