@@ -70,9 +70,9 @@ void config_usage(struct buf *out)
                          "  --migrate\n      Makes or upgrades the schema, and exits.\n"
                          "  --print-schema\n      Prints the SQL of that, and exits. With the "
                          "schema's version behind it: of an upgrade.\n"
-                         "  --check-journal DIR\n      Says what a journal's folder holds, and exits: "
-                         "0 = it is whole.\n"
-                         "  --repair-journal DIR\n      Keeps what can be read of a damaged one, and "
+                         "  --check-journal\n      Says what the journal in the folder named behind "
+                         "it holds, and exits: 0 = whole.\n"
+                         "  --repair-journal\n      Keeps what can be read of a damaged one, and "
                          "exits.\n");
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         const struct option *o = &options[i];
