@@ -86,12 +86,13 @@ static void explain_damage(const struct journal *j, const struct scan_file *f, s
 static void warn_of_tail(const struct scan_file *f, const char *name)
 {
     char quoted[LOG_QUOTE_SIZE];
-    log_event(LOG_WARNING, "journal-tail-cut", "file=%s offset=%" PRIu64 " bytes=%" PRIu64 " why=%s",
-              name, f->end, f->size - f->end, log_quote(f->why, quoted));
+    log_event(LOG_WARNING, "journal-tail-cut",
+              "file=%s offset=%" PRIu64 " bytes=%" PRIu64 " why=%s", name, f->end, f->size - f->end,
+              log_quote(f->why, quoted));
 }
 
-/* Cuts what nobody was told is safe. The last segment is synced: what has been read of it counts from
- * now on, also if the process that wrote it was killed before its fsync. */
+/* Cuts what nobody was told is safe. The last segment is synced: what has been read of it counts
+ * from now on, also if the process that wrote it was killed before its fsync. */
 static bool cut(struct journal *j, const struct scan_file *f, bool last, struct buf *error)
 {
     char name[FILENAME_SIZE];
@@ -332,7 +333,8 @@ void journal_get_stats(const struct journal *j, struct journal_stats *out)
 void journal_set_fsync(struct journal *j, enum journal_fsync fsync)
 {
     j->fsync = fsync;
-    writer_arm(j);
+    if (!j->read_only)
+        writer_arm(j);
 }
 
 void journal_set_max_bytes(struct journal *j, int64_t bytes)
