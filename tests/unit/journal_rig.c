@@ -264,11 +264,19 @@ void rig_stop_clock(struct journal_rig *r)
     patience = NULL;
 }
 
+void rig_flush(struct journal_rig *r)
+{
+    if (r->j != NULL)
+        journal_flush(r->j);
+    if (r->turn_end != NULL)
+        r->turn_end(r->turn_arg);
+}
+
 void rig_turn(struct journal_rig *r)
 {
     event_base_loop(loop_event_base(r->loop), EVLOOP_ONCE);
     loop_woke(r->loop);
-    journal_flush(r->j);
+    rig_flush(r);
 }
 
 /* ---- files ---- */

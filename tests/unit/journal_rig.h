@@ -26,6 +26,9 @@ struct journal_rig {
     /* the snapshot: these lines' records, one per call */
     int snapshot_n;
     int snapshot_at;
+    /* at the end of each turn, besides journal_flush */
+    void (*turn_end)(void *arg);
+    void *turn_arg;
 };
 
 /* A new folder and loop; the journal is not open yet. */
@@ -39,7 +42,7 @@ void rig_close(struct journal_rig *r);
 #define RIG_UNTIL(r, condition)               \
     do {                                      \
         rig_start_clock(r);                   \
-        journal_flush((r)->j);                \
+        rig_flush(r);                         \
         while (!(condition) && !(r)->timeout) \
             rig_turn(r);                      \
         EXPECT(!(r)->timeout);                \
@@ -49,6 +52,7 @@ void rig_close(struct journal_rig *r);
 void rig_start_clock(struct journal_rig *r);
 void rig_stop_clock(struct journal_rig *r);
 void rig_turn(struct journal_rig *r);
+void rig_flush(struct journal_rig *r);
 
 void note_record(const struct journal_record *r, struct buf *out);
 

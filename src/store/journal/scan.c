@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 
@@ -202,6 +203,15 @@ bool scan_open(struct scan *s, int dirfd, struct buf *error)
     return true;
 }
 
+bool scan_open_warm(struct scan *s, struct scan_file *f)
+{
+    char name[FILENAME_SIZE];
+    if (faccessat(s->dirfd, file_name(FILE_WARM, 0, name), F_OK, 0) != 0)
+        return false;
+    read_header(s, f);
+    return true;
+}
+
 void scan_close(struct scan *s)
 {
     mem_free(s->files);
@@ -238,7 +248,7 @@ static bool take_frame(struct reading *r, const struct frame *f)
         return true;
     }
     if (f->kind == KIND_END) {
-        r->ended = r->file->entry.kind == FILE_SNAPSHOT && end_decode(f, &number) &&
+        r->ended = r->file->entry.kind != FILE_SEGMENT && end_decode(f, &number) &&
                    (r->salvage || number == r->file->records);
         return r->ended;
     }
@@ -386,6 +396,8 @@ void scan_salvage(struct scan *s, struct scan_file *f, scan_record record, void 
     file_name(f->entry.kind, f->entry.number, name);
     while (!read_frames(&r) && pass_over(&r, name, out))
         ;
+    if (f->entry.kind != FILE_SEGMENT && !r.ended && out->len == 0)
+        buf_printf(out, "%s: it has no end\n", name);
     f->end = r.at;
     window_close(&r.w);
 }
