@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "store/journal/format.h"
+#include "store/journal/warm.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -66,9 +67,13 @@ static void write_file(const char *name, struct bytes s)
 static void clean_folder(void)
 {
     char path[128];
-    static const char *const names[] = {"journal.0000000001",         "journal.0000000002",
-                                        "journal.0000000001.damaged", "snapshot.0000000003",
-                                        "journal.0000000002.damaged", "snapshot.0000000002"};
+    static const char *const names[] = {"journal.0000000001",
+                                        "journal.0000000002",
+                                        "journal.0000000001.damaged",
+                                        "snapshot.0000000003",
+                                        "journal.0000000002.damaged",
+                                        "snapshot.0000000002",
+                                        "warm"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
         unlink(path);
@@ -146,13 +151,29 @@ static void check_and_repair(const uint8_t *data, size_t size, bool followed)
     buf_release(&text);
 }
 
+/* What is damaged is passed over, the rest is read. */
+static void load_warm(const uint8_t *data, size_t size)
+{
+    struct buf file;
+    size_t records = 0;
+    struct file_header h = {.kind = FILE_WARM};
+    buf_init(&file);
+    header_encode(&h, buf_reserve(&file, FILE_HEADER_SIZE));
+    file.len = FILE_HEADER_SIZE;
+    dress(data, size, &file);
+    write_file("warm", buf_bytes(&file));
+    uint64_t loaded = warm_load(dir, count_record, &records);
+    CHECK(loaded == records);
+    buf_release(&file);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0)
         return 0;
     if (dir[0] == '\0') {
         hash_seed();
-        log_set_level(LOG_WARNING);
+        log_set_level((enum log_level)(LOG_WARNING + 1)); /* silent */
         snprintf(dir, sizeof(dir), "/dev/shm/journal-fuzz-XXXXXX");
         CHECK(mkdtemp(dir) != NULL);
         atexit(remove_folder);
@@ -169,6 +190,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
     case 2:
         check_and_repair(data + 1, size - 1, true);
+        break;
+    case 4:
+        load_warm(data + 1, size - 1);
         break;
     default:
         if (rest.len > 0)
