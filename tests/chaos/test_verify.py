@@ -359,6 +359,20 @@ def test_an_instance_has_a_key_that_is_gone(story):
     story.fails("instance 0 says")
 
 
+def test_a_key_expires_during_the_look(story):
+    story.op(SET, "own:1", 1, b"a", ttl=29)
+    story.final.replies[0][b"own:1"] = (b"a", 0, LOOK - 0.5)
+    story.passes()
+    story.final.replies[0][b"own:1"] = (b"a", 5, LOOK - 0.5)
+    story.fails("instance 0 says")
+
+
+def test_an_instance_answers_with_an_error(story):
+    story.op(SET, "own:1", 1, b"a").row("own:1", b"a")
+    story.final.replies[0][b"own:1"] = (b"-LOADING", None, LOOK)
+    story.fails("instance 0 says")
+
+
 def test_an_instance_has_another_ttl(story):
     story.op(SET, "own:1", 1, b"a", ttl=100).row("own:1", b"a", 101.0)
     story.final.replies[1][b"own:1"] = (b"a", 70, LOOK)

@@ -15,7 +15,7 @@ import time
 
 STEP_S = 0.005
 SYNC_EVERY_S = 0.02
-USUAL_S = 0.05  # of a sanitized build, two instances and all clients on two cores
+USUAL_S = 0.1  # of a sanitized build, two instances and all clients on two cores
 
 
 class Machine:

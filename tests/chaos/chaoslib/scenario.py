@@ -24,6 +24,7 @@ WARM_S = 0.4           # of load before anything breaks
 AFTER_S = 0.3          # of load after everything is whole
 SETTLE_S = 2 * PG_TIMEOUT_S + 0.1  # after the beginning of an outage: until nothing is under way
 BACK_S = 30            # until all are online and have merged
+CACHED_MAX_LAG_S = 0.3  # with consistency cached
 INSTANCES = (0, 1)
 
 
@@ -91,6 +92,8 @@ class Scenario:
     def _add_server(self, instance):
         options = {"pg-timeout": round(PG_TIMEOUT_S * 1000), "instance-name": f"instance-{instance}",
                    "consistency": self.plan.consistency}
+        if self.plan.consistency == "cached":
+            options["cached-max-lag"] = round(CACHED_MAX_LAG_S * 1000)
         if self.ground.has_fallback:
             options.update({"dir": self._journal_dir(instance), "fallback": self.plan.fallback,
                             "journal-fsync": self.plan.journal_fsync})
@@ -263,6 +266,8 @@ class Scenario:
 
     def _look(self):
         keys = sorted({op.key for op in self.history.ops})
+        if self.plan.consistency == "cached":
+            time.sleep(CACHED_MAX_LAG_S)
         for instance, server in enumerate(self.servers):
             self.final.left_over += self.states.journal_left(instance)
             self.final.states[instance] = self.states.ask(instance)

@@ -22,7 +22,7 @@ def check(history, facts, final):
         complaints += [f"{key.decode()}: {text}" for text in judge(Key(key, ops, facts, final))]
     complaints += unknown_keys(history, final)
     complaints += whole_pairs(history, final)
-    complaints += agreement(final)
+    complaints += agreement(facts, final)
     complaints += timings(history, facts)
     complaints += failures(history, facts)
     complaints += [f"a journal is left over: {text}" for text in final.left_over]
@@ -366,14 +366,14 @@ def whole_pairs(history, final):
                   f" {b.decode()} {_short(values[1])}"
 
 
-def agreement(final):
+def agreement(facts, final):
     """GET and TTL on each instance say what the row says."""
-    found = []
+    found, until = [], facts.one_snapshot + TTL_SLACK_S
     for instance, replies in final.replies.items():
         for key, (value, ttl, at) in replies.items():
             row = final.rows.get(key)
-            if row and row.expires_at is not None and row.expires_at < at + 2 * TTL_SLACK_S:
-                continue  # just expiring
+            if _just_expiring(row, ttl, at, until):
+                continue
             if value != (row.value if row else None):
                 found.append(f"{key.decode()}: instance {instance} says {_short(value)}, the row "
                              f"{_short(row and row.value)}")
@@ -383,7 +383,16 @@ def agreement(final):
     return found
 
 
+def _just_expiring(row, ttl, at, until):
+    """Whether it may have gone between the reply and the look at the rows, or the other way round."""
+    if row is None:
+        return ttl is not None and ttl >= 0 and at + ttl <= until
+    return row.expires_at is not None and row.expires_at <= until + TTL_SLACK_S
+
+
 def _ttl_fits(row, ttl, at):
+    if ttl is None:
+        return False
     if row is None:
         return ttl == -2
     if row.expires_at is None:
