@@ -181,8 +181,11 @@ void client_expect(struct client *c, struct txn *t)
         return;
     for (int i = 0; i < t->nkeys; i++) {
         const struct entry *entry = t->keys[i].entry;
+        const struct item *item = entry->work->item;
         t->expected_bytes += 64;
-        if (entry->knowledge == ENTRY_LIVE)
+        if (item != NULL && item->op != COMMIT_CHECK)
+            t->expected_bytes += item->value != NULL ? item->value->len : 0;
+        else if (entry->knowledge == ENTRY_LIVE)
             t->expected_bytes += entry->value->len;
         else if (entry->knowledge == ENTRY_UNKNOWN)
             t->expected_bytes += UNKNOWN_REPLY;

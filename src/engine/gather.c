@@ -69,6 +69,7 @@ static void item_free(struct engine *e, struct item *it)
     entry->work->item = NULL;
     entry_wake_later(e, entry);
     entry_unuse(e, entry);
+    value_unref(it->value);
     mem_free(it);
 }
 
@@ -91,11 +92,6 @@ static void release_gather(struct gather *g)
     LIST_EACH(at, &g->groups)
     {
         struct group *grp = LIST_ITEM(at, struct group, node);
-        LIST_EACH(it, &grp->items)
-        {
-            struct item *item = LIST_ITEM(it, struct item, node);
-            entry_set_unknown(g->engine->keyspace, item->entry);
-        }
         LIST_EACH(tx, &grp->txns)
         txn_free(LIST_ITEM(tx, struct txn, work_node));
         group_free(grp);
@@ -267,8 +263,7 @@ static bool is_same_bytes(const struct txn_key *k)
 
 static void change_item(struct gather *g, struct item *it, struct txn_key *k, bool is_new)
 {
-    struct entry *entry = k->entry;
-    struct keyspace *ks = g->engine->keyspace;
+    const struct entry *entry = k->entry;
     bool was_write = it->op != COMMIT_CHECK;
     if (is_new && k->key.change == KEY_WRITTEN && is_same_bytes(k)) {
         it->op = COMMIT_TOUCH;
@@ -282,15 +277,14 @@ static void change_item(struct gather *g, struct item *it, struct txn_key *k, bo
         it->op = COMMIT_TOUCH;
     }
     it->group->nwrites += !was_write;
-    it->expiry = k->key.expiry;
-    if (k->key.value == NULL) {
-        entry_set_absent(ks, entry, entry->version);
-        it->expiry = (struct expiry){EXPIRY_NONE, 0};
+    value_unref(it->value);
+    it->value = NULL;
+    it->expiry = (struct expiry){EXPIRY_NONE, 0};
+    if (k->key.value == NULL)
         return;
-    }
+    it->expiry = k->key.expiry;
+    it->value = value_ref(k->key.value);
     g->bytes += k->key.value->len;
-    entry_set_live(ks, entry, value_ref(k->key.value), entry->version,
-                   it->op == COMMIT_WRITE ? 0 : entry->value_version, STORE_NEVER);
 }
 
 static void join_key(struct gather *g, struct group *grp, struct txn_key *k)
@@ -384,7 +378,8 @@ void gather_join(struct txn *t, size_t lane)
 
 /* ---- leaving ---- */
 
-static void forget_working_values(struct group *grp)
+/* What its entries were thought to be has turned out to be wrong, or may have. */
+static void forget_entries(struct group *grp)
 {
     LIST_EACH(it, &grp->items)
     entry_set_unknown(grp->gather->engine->keyspace, LIST_ITEM(it, struct item, node)->entry);
@@ -396,7 +391,6 @@ static void run_group_again(struct group *grp, bool solo)
     struct list txns;
     list_init(&txns);
     list_append_all(&txns, &grp->txns);
-    forget_working_values(grp);
     group_free(grp);
     LIST_EACH(it, &txns)
     {
@@ -412,7 +406,6 @@ static void fail_group(struct group *grp, const char *error)
     struct list txns;
     list_init(&txns);
     list_append_all(&txns, &grp->txns);
-    forget_working_values(grp);
     group_free(grp);
     LIST_EACH(it, &txns)
     {
@@ -509,7 +502,7 @@ static void fill_commit_item(struct commit_item *c, const struct item *it)
     *c = (struct commit_item){.db = entry->db, .key = entry_key(entry), .group = it->group->number,
                               .op = it->op, .expect = it->expect, .expected = it->expected,
                               .expected_space = it->expected_space,
-                              .value = entry->value, .expiry = it->expiry};
+                              .value = it->value, .expiry = it->expiry};
 }
 
 static void fill_batch(struct gather *g)
@@ -599,24 +592,15 @@ static void settle_item(struct engine *e, struct item *it, const struct commit_i
         return;
     }
     entry->as_of = as_of;
-    if (entry->knowledge != ENTRY_LIVE) {
+    if (it->value == NULL) {
         entry_set_absent(e->keyspace, entry, c->version);
         return;
     }
-    entry->version = c->version;
-    if (c->op == COMMIT_WRITE)
-        entry->value_version = c->version;
-    switch (it->expiry.kind) {
-    case EXPIRY_NONE:
-        entry->expires_us = STORE_NEVER;
-        break;
-    case EXPIRY_AT:
-        entry->expires_us = it->expiry.us;
-        break;
-    case EXPIRY_RELATIVE:
-        entry->expires_us = time_us + it->expiry.us;
-        break;
-    }
+    int64_t expires_us = STORE_NEVER;
+    if (it->expiry.kind != EXPIRY_NONE)
+        expires_us = (it->expiry.kind == EXPIRY_RELATIVE ? time_us : 0) + it->expiry.us;
+    int64_t value_version = c->op == COMMIT_WRITE ? c->version : entry->value_version;
+    entry_set_live(e->keyspace, entry, value_ref(it->value), c->version, value_version, expires_us);
 }
 
 static void end_group(struct group *grp)
@@ -659,6 +643,8 @@ static void settle_batch(struct gather *g)
         LIST_ITEM(grp->txns.next, struct txn, work_node)->attempts++;
         for (const struct list *it = grp->txns.next; it != &grp->txns; it = it->next)
             e->conflicts++;
+        if (!g->batch.local)
+            forget_entries(grp);
         run_group_again(grp, false);
     }
     gather_free(g);
@@ -713,12 +699,18 @@ static void isolate(struct gather *g)
     gather_free(g);
 }
 
+static void fail_all(struct gather *g, const char *error)
+{
+    LIST_EACH(it, &g->groups)
+    fail_group(LIST_ITEM(it, struct group, node), error);
+    gather_free(g);
+}
+
 static void give_up(struct gather *g)
 {
     LIST_EACH(it, &g->groups)
-    fail_group(LIST_ITEM(it, struct group, node),
-               "ERR PostgreSQL did not confirm, the write may or may not have been applied");
-    gather_free(g);
+    forget_entries(LIST_ITEM(it, struct group, node));
+    fail_all(g, "ERR PostgreSQL did not confirm, the write may or may not have been applied");
 }
 
 /* Which rows are locked? Or, where none of them can be seen to be: is anything? */
@@ -775,6 +767,9 @@ static void on_commit(struct commit_batch *b)
         break;
     case STORE_LOST:
         give_up(g);
+        break;
+    case STORE_FAILED:
+        fail_all(g, b->error);
         break;
     }
     engine_pump_clients(e);

@@ -133,10 +133,13 @@ struct entry_work {
     struct item *item;
 };
 
-/* One key of a gather. */
+/* One key of a gather. The entry keeps what is known to be stored; what the gather's txns have made
+ * of it is here. */
 struct item {
     struct list node;         /* in group->items */
     struct entry *entry;      /* pinned */
+    struct value *value;      /* unless op is COMMIT_CHECK: the key's value now, one reference; NULL =
+                                 removed */
     struct group *group;
     enum commit_op op;
     enum commit_expect expect;

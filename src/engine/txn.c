@@ -328,13 +328,16 @@ static void fill_key(struct txn_key *k)
     k->key.change = KEY_UNCHANGED;
     k->key.blind = !k->observed;
     k->key.expiry = (struct expiry){EXPIRY_NONE, 0};
-    if (k->key.blind || entry->knowledge != ENTRY_LIVE)
+    if (k->key.blind)
         return;
-    k->key.value = value_ref(entry->value);
-    if (item != NULL && item->op != COMMIT_CHECK)
+    if (item != NULL && item->op != COMMIT_CHECK) {
+        k->key.value = item->value != NULL ? value_ref(item->value) : NULL;
         k->key.expiry = item->expiry;
-    else if (entry->expires_us != STORE_NEVER)
-        k->key.expiry = (struct expiry){EXPIRY_AT, entry->expires_us};
+    } else if (entry->knowledge == ENTRY_LIVE) {
+        k->key.value = value_ref(entry->value);
+        if (entry->expires_us != STORE_NEVER)
+            k->key.expiry = (struct expiry){EXPIRY_AT, entry->expires_us};
+    }
 }
 
 /* Of a key that was absent and is absent, a FLUSH or SWAPDB leaves no trace but the space. */

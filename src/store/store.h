@@ -28,6 +28,7 @@ enum store_result {
     STORE_LOCKED,  /* not applied: somebody holds a row for longer than lock_timeout */
     STORE_REFUSED, /* not applied: PostgreSQL refuses an item; `error` says why */
     STORE_LOST,    /* not applied, or not known to be: connection lost, fenced, out of time */
+    STORE_FAILED,  /* not applied, and trying again is of no use: `error` is the reply */
 };
 
 /* Values longer than this are written on the bulk lane, where a batch may take this long. */
@@ -106,6 +107,8 @@ struct commit_batch {
     /* out: */
     enum store_result result;
     int64_t time_us;  /* relative expiries counted from here, PostgreSQL's clock */
+    bool local;       /* decided by what is in memory: where a group was not applied, the caller's
+                         knowledge of its keys is right all the same */
     char error[160];  /* with STORE_REFUSED: PostgreSQL's words, no data in them */
 };
 

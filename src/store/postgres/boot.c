@@ -127,7 +127,12 @@ static void on_settled(void *arg, struct lane *l, PGresult **results, int n)
         link_lost(k, "settle the last batch: the standby did not confirm");
         return;
     }
-    batch_settle(k, results[0]);
+    if (k->owed.slot != 0) {
+        handover_settled(k->store, &k->owed, results[0]);
+        k->owed.slot = 0;
+    } else {
+        batch_settle(k, results[0]);
+    }
     claim_lane(k);
 }
 
@@ -150,7 +155,7 @@ static void on_link_session(void *arg, struct lane *l, PGresult **results, int n
         link_became_usable(k);
     else if (k->kind == LINK_LISTEN)
         listen_begin(k);
-    else if (k->committing != NULL)
+    else if (k->committing != NULL || k->owed.slot != 0)
         settle(k);
     else
         claim_lane(k);
@@ -198,10 +203,20 @@ static void prepare_queries(struct link *k)
         STMT_SWEEP, STMT_SWEEP_ABANDONED, STMT_HEARTBEAT, STMT_RELEASE_SLOT, STMT_FIND_LOCKED,
         STMT_FORGET_CACHING, STMT_FLEET,
         STMT_OLDEST_XMIN, STMT_TABLE_SIZE, STMT_SHORT_WAIT, STMT_TRY_LOCK, STMT_ADVANCE_SEQUENCE,
-        STMT_RANDOM};
+        STMT_RANDOM, STMT_SETTLE_LANE, STMT_TERMINATE_LANE};
     link_begin(k);
     link_prepare(k, ids, sizeof(ids) / sizeof(ids[0]));
     lane_submit(k->lane, BOOT_TIMEOUT_US, on_query_prepared);
+}
+
+/* Its last owner may yet come back with a journal whose stamps have this slot's number. */
+static void warn_of_reissue(const struct pg_store *s, const PGresult *r)
+{
+    enum { COLUMN_OWNER = 5 };
+    char quoted[LOG_QUOTE_SIZE];
+    if (first_text(r, COLUMN_OWNER)[0] != '\0')
+        log_event(LOG_WARNING, "slot-reissued", "slot=%d journal-of=%s", s->slot,
+                  log_quote(first_text(r, COLUMN_OWNER), quoted));
 }
 
 static void on_slot_claimed(void *arg, struct lane *l, PGresult **results, int n)
@@ -212,6 +227,7 @@ static void on_slot_claimed(void *arg, struct lane *l, PGresult **results, int n
         return;
     const PGresult *r = results[1];
     s->slot = (int)strtol(first_text(r, 0), NULL, 10);
+    s->stamp_slot = s->slot;
     s->incarnation = strtoll(first_text(r, 1), NULL, 10);
     int64_t high = strtoll(first_text(r, 2), NULL, 10);
     if (high > s->last_stamp)
@@ -219,6 +235,7 @@ static void on_slot_claimed(void *arg, struct lane *l, PGresult **results, int n
     store_clock_sample(s, strtoll(first_text(r, 3), NULL, 10), lane_sent_us(l));
     s->claimed_us = strtoll(first_text(r, 4), NULL, 10);
     log_event(LOG_NOTICE, "slot-claimed", "slot=%d incarnation=%" PRId64, s->slot, s->incarnation);
+    warn_of_reissue(s, r);
     prepare_queries(k);
 }
 
@@ -236,6 +253,10 @@ static void claim_slot(struct link *k)
     params_text(p, pid);
     params_text(p, RESPGRES_VERSION);
     params_text(p, lease_seconds);
+    char retention[NUM_TEXT];
+    snprintf(retention, sizeof(retention), "%" PRId64, s->config->tombstone_retention_s);
+    params_text(p, retention);
+    params_text(p, s->holds_journal ? "1" : "0");
     add_text(k, STMT_CLAIM_SLOT);
     lane_submit(k->lane, BOOT_TIMEOUT_US, on_slot_claimed);
 }
@@ -257,7 +278,7 @@ static void on_still_ours(void *arg, struct lane *l, PGresult **results, int n)
 /* After a reconnection: is the slot still ours? */
 void boot_schema_ready(struct link *k)
 {
-    if (k->store->slot == 0) {
+    if (k->store->slot == 0 || k->store->claimed_us == 0) {
         claim_slot(k);
         return;
     }
@@ -278,6 +299,7 @@ void heartbeat_params(const struct pg_store *s, struct params *p)
     params_text(p, number);
     snprintf(number, sizeof(number), "%" PRId64, s->claimed_us);
     params_text(p, number);
+    params_text(p, (s->stopping ? s->keep_slot : s->holds_journal) ? "1" : "0");
 }
 
 void slot_lost(struct pg_store *s)

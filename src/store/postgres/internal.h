@@ -45,6 +45,8 @@ struct link {
     int slot;                /* under which the lane was claimed */
     int64_t incarnation;
     int64_t epoch;
+    struct journal_lane owed; /* of a batch that was handed over: its outcome is found out before
+                                 the lane does anything else. slot 0 = none */
 };
 
 /* Round trips in microseconds, as a running sum and maximum. */
@@ -92,6 +94,9 @@ struct pg_store {
     /* identity */
     char host[64];
     int slot;                /* 0 = none */
+    int stamp_slot;          /* whose stamps are minted: the last slot there was */
+    bool holds_journal;
+    bool keep_slot;          /* ... and something in it that is not merged yet */
     int64_t incarnation;
     int64_t claimed_us;      /* when, on PostgreSQL's clock */
     int64_t last_stamp;
@@ -102,6 +107,11 @@ struct pg_store {
     int64_t clock_taken_us;
     bool clock_known;
     int64_t last_now_us;
+    /* whoever serves while PostgreSQL is away (handover.c) */
+    const struct postgres_events *events;
+    void *events_arg;
+    struct timer *announce;  /* reports `state` from the loop */
+    struct settlement *settlements; /* to be asked for; the head is in flight */
     /* cached reads */
     const struct store_notices *notices;
     void *notices_arg;
@@ -223,6 +233,16 @@ void batch_reset_item(struct read_item *it);
 bool batch_take_row(struct read_batch *b, const PGresult *r, int row);
 /* Ends a batch without an answer. */
 void batch_give_up(struct link *k);
+
+/* ---- handover.c ---- */
+void handover_init(struct pg_store *s);
+void handover_release(struct pg_store *s);
+/* The state has changed: tells from the loop. */
+void handover_announce(struct pg_store *s);
+/* The result of STMT_SETTLE_LANE for a batch that was handed over. */
+void handover_settled(struct pg_store *s, const struct journal_lane *lane, const PGresult *r);
+/* Something to settle on the query link, which is ready: true if that was sent. */
+bool handover_pump(struct pg_store *s, struct link *k);
 
 /* ---- xact.c ---- */
 void xact_begin(struct link *k, struct store_xact *x);

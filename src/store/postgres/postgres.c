@@ -72,9 +72,11 @@ int64_t store_now_us(struct store *base)
 int64_t store_mint_stamps(struct pg_store *s, size_t n)
 {
     int64_t us = store_now_us(&s->base) - stamp_epoch_us;
-    int64_t stamp = (us << SLOT_BITS) | s->slot;
+    if (us < 0) /* a host without a clock that has not met PostgreSQL */
+        us = 0;
+    int64_t stamp = (us << SLOT_BITS) | s->stamp_slot;
     if (stamp <= s->last_stamp)
-        stamp = (((s->last_stamp >> SLOT_BITS) + 1) << SLOT_BITS) | s->slot;
+        stamp = (((s->last_stamp >> SLOT_BITS) + 1) << SLOT_BITS) | s->stamp_slot;
     s->last_stamp = stamp_at(stamp, n);
     return stamp;
 }
@@ -118,6 +120,7 @@ static void set_state(struct pg_store *s, enum store_state to)
     CHECK(s->state != STORE_STARTING || to == STORE_ONLINE);
     log_event(LOG_NOTICE, "store-state", "from=%s to=%s", state_name(s->state), state_name(to));
     s->state = to;
+    handover_announce(s);
 }
 
 void store_update_state(struct pg_store *s)
@@ -326,6 +329,7 @@ static void pg_free(struct store *base)
     buf_release(&s->notice);
     buf_release(&s->fleet);
     timer_free(s->housekeeping);
+    handover_release(s);
     for (int i = 0; i < STATEMENT_COUNT; i++)
         buf_release(&s->texts[i]);
     hosts_free(s->hosts);
@@ -538,6 +542,7 @@ struct store *postgres_store_new(struct loop *loop, const struct config *config,
         link_init(k, s, LINK_LISTEN, 0);
         listen_init(k);
     }
+    handover_init(s);
     housekeeping_start(s);
     link_connect(&s->links[0]);
     return &s->base;

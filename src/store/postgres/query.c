@@ -386,6 +386,8 @@ void query_pump(struct pg_store *s)
         params_reset(&k->params);
         link_add(k, STMT_ADVANCE_SEQUENCE, &k->params, true);
         lane_submit(k->lane, QUERY_TIMEOUT_US, on_sequence);
+    } else if (!s->stopping && handover_pump(s, k)) {
+        return;
     } else if (s->heartbeat_due && !s->stopping) {
         s->heartbeat_due = false;
         send_identity(s, k, STMT_HEARTBEAT, on_heartbeat);

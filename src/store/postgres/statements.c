@@ -344,16 +344,25 @@ static const struct statement table[STATEMENT_COUNT] = {
 
     /* A slot whose owner has not been seen for the lease ($5 seconds), else a new one. Its stamps
      * go on above everything it ever stamped; its earlier owners' lanes are fenced, but their rows
-     * stay for them to read. */
+     * stay for them to read. A slot whose owner may hold a journal is kept for an instance of that
+     * name, unless it has not been seen for $6 seconds, or no other slot is left. $7 = 1 if we may
+     * hold one. The last column is that owner's name, where somebody else gets its slot. */
     [STMT_CLAIM_SLOT] = {"respgres_claim_slot",
-        "WITH claimed AS (INSERT INTO @.instances AS i "
-        "(slot, name, host, pid, binary_version, high_stamp) "
-        "SELECT coalesce((SELECT min(o.slot) FROM @.instances o "
+        "WITH free AS MATERIALIZED (SELECT o.slot, o.name, o.seen_at, o.holds_journal FROM @.instances o "
         "WHERE o.seen_at < clock_timestamp() - make_interval(secs => $5::float8)), "
-        "(SELECT coalesce(max(o.slot), 0) + 1 FROM @.instances o)), $1, $2, $3::int, $4, 0 "
+        "chosen AS MATERIALIZED (SELECT coalesce("
+        "(SELECT f.slot FROM free f WHERE f.holds_journal AND f.name = $1 ORDER BY f.seen_at DESC LIMIT 1), "
+        "(SELECT min(f.slot) FROM free f WHERE NOT f.holds_journal "
+        "OR f.seen_at < clock_timestamp() - make_interval(secs => $6::float8)), "
+        "(SELECT coalesce(max(o.slot), 0) + 1 FROM @.instances o HAVING coalesce(max(o.slot), 0) < 1023), "
+        "(SELECT f.slot FROM free f ORDER BY f.seen_at LIMIT 1)) AS slot), "
+        "claimed AS (INSERT INTO @.instances AS i "
+        "(slot, name, host, pid, binary_version, high_stamp, holds_journal) "
+        "SELECT c.slot, $1, $2, $3::int, $4, 0, $7 = '1' FROM chosen c "
         "ON CONFLICT (slot) DO UPDATE SET incarnation = i.incarnation + 1, name = excluded.name, "
         "host = excluded.host, pid = excluded.pid, binary_version = excluded.binary_version, "
-        "started_at = clock_timestamp(), seen_at = clock_timestamp(), caching = false, high_stamp = greatest("
+        "started_at = clock_timestamp(), seen_at = clock_timestamp(), caching = false, "
+        "holds_journal = excluded.holds_journal, high_stamp = greatest("
         "i.high_stamp, (SELECT max(l.stamp) FROM @.lanes l WHERE l.slot = i.slot)) "
         "RETURNING slot, incarnation, high_stamp, started_at), "
         "fenced AS (UPDATE @.lanes l SET epoch = l.epoch + 1 FROM claimed c "
@@ -362,7 +371,8 @@ static const struct statement table[STATEMENT_COUNT] = {
         "WHERE l.slot = c.slot AND l.incarnation < c.incarnation - 10) "
         "SELECT slot::text, incarnation::text, high_stamp::text, "
         "(extract(epoch FROM clock_timestamp()) * 1000000)::int8::text, "
-        CLAIMED("claimed") "::text FROM claimed", 5},
+        CLAIMED("claimed") "::text, (SELECT f.name FROM free f JOIN chosen c USING (slot) "
+        "WHERE f.holds_journal AND f.name <> $1) FROM claimed", 7},
 
     /* A new connection for a lane; $4 = when we claimed the slot, $5 = 1 if its batches have a backend
      * each. Returns nothing if the slot is no longer ours. */
@@ -392,8 +402,8 @@ static const struct statement table[STATEMENT_COUNT] = {
 
     [STMT_HEARTBEAT] = {"respgres_heartbeat",
         "UPDATE @.instances SET seen_at = clock_timestamp(), high_stamp = greatest(high_stamp, "
-        "$3::int8) WHERE slot = $1::int AND incarnation = $2::int8 "
-        "AND " CLAIMED("instances") " = $4::int8", 4},
+        "$3::int8), holds_journal = $5 = '1' WHERE slot = $1::int AND incarnation = $2::int8 "
+        "AND " CLAIMED("instances") " = $4::int8", 5},
 
     /* An instance that has not been seen for the lease ($1 seconds) need not be told any more; it will
      * notice that before it trusts its memory again. */
@@ -434,10 +444,11 @@ static const struct statement table[STATEMENT_COUNT] = {
         "WHERE i.slot = $2::int4 AND i.incarnation = $3::int8 AND " CLAIMED("i") " = $4::int8 "
         "AND i.caching", 4},
 
-    /* On a clean stop: free for the next to start. */
+    /* On a clean stop: free for the next to start, or ($5 = 1) kept for the next of this name. */
     [STMT_RELEASE_SLOT] = {"respgres_release_slot",
-        "UPDATE @.instances SET seen_at = '-infinity', caching = false, high_stamp = greatest(high_stamp, $3::int8) "
-        "WHERE slot = $1::int AND incarnation = $2::int8 AND " CLAIMED("instances") " = $4::int8", 4},
+        "UPDATE @.instances SET seen_at = CASE WHEN $5 = '1' THEN clock_timestamp() - interval '1 minute' "
+        "ELSE '-infinity' END, holds_journal = $5 = '1', caching = false, high_stamp = greatest(high_stamp, $3::int8) "
+        "WHERE slot = $1::int AND incarnation = $2::int8 AND " CLAIMED("instances") " = $4::int8", 5},
 
     /* The next $3 rows behind cursor $2 of database $1. LIMIT counts rows that are scanned; what is
      * not live comes back as id alone. */
