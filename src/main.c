@@ -12,8 +12,10 @@
 #include "engine/engine.h"
 #include "event/loop.h"
 #include "http/http.h"
+#include "keyspace/keyspace.h"
 #include "net/net.h"
 #include "store/postgres/postgres.h"
+#include "store/router/router.h"
 
 extern char **environ;
 
@@ -29,6 +31,7 @@ enum { FLUSH_PATIENCE_US = 2 * 1000 * 1000 };
 struct server {
     struct loop *loop;
     struct config_store *config;
+    struct keyspace *keyspace;
     struct store *store;
     struct engine *engine;
     struct net *net;
@@ -44,6 +47,8 @@ static void apply_config(void *arg)
 {
     struct server *s = arg;
     log_set_level((enum log_level)config_values(s->config)->loglevel);
+    if (s->store != NULL)
+        router_config_changed(s->store);
     if (s->engine != NULL)
         engine_config_changed(s->engine);
     if (s->net != NULL)
@@ -122,6 +127,7 @@ static bool on_turn_end(void *arg)
 {
     struct server *s = arg;
     bool more = engine_turn_end(s->engine);
+    more |= router_turn_end(s->store);
     more |= net_turn_end(s->net);
     if (!s->draining && engine_shutdown_requested(s->engine)) {
         log_event(LOG_NOTICE, "shutdown", "command=shutdown");
@@ -134,7 +140,11 @@ static bool on_turn_end(void *arg)
 
 static bool has_database(const struct config *c, struct buf *error)
 {
-    if (c->database_url[0] != '\0')
+    if (c->standalone && c->database_url[0] != '\0') {
+        buf_append_cstr(error, "standalone yes and a database-url exclude each other: take one away");
+        return false;
+    }
+    if (c->standalone || c->database_url[0] != '\0')
         return true;
     buf_append_cstr(error, "no database: set DATABASE_URL, or database-url in the configuration "
                            "file, or pass --database-url postgresql://user:password@host/name");
@@ -147,8 +157,12 @@ static bool start(struct server *s, struct buf *error)
     if (!has_database(c, error))
         return false;
     s->loop = loop_new();
-    s->store = postgres_store_new(s->loop, c, on_fatal, s);
-    s->engine = engine_new(s->loop, s->config, s->store);
+    s->keyspace = keyspace_new(config_maxmemory(c));
+    struct store *postgres = c->standalone ? NULL : postgres_store_new(s->loop, c, on_fatal, s);
+    s->store = router_new(s->loop, c, s->keyspace, postgres, error);
+    if (s->store == NULL)
+        return false;
+    s->engine = engine_new(s->loop, s->config, s->keyspace, s->store);
     s->net = net_new(s->loop, s->engine, s->config, error);
     if (s->net == NULL)
         return false;
@@ -169,6 +183,7 @@ static void stop(struct server *s)
     engine_free(s->engine);
     if (s->store != NULL)
         s->store->ops->free(s->store);
+    keyspace_free(s->keyspace);
     loop_free(s->loop);
     config_free(s->config);
 }
@@ -249,6 +264,12 @@ static int serve(struct server *s, struct buf *error)
     log_event(LOG_NOTICE, "started", "version=%s pid=%d port=%lld", RESPGRES_VERSION, (int)getpid(),
               (long long)config_values(s->config)->port);
     loop_run(s->loop, on_turn_end, s);
+    if (router_unmerged(s->store) > 0) {
+        s->exit_code = 1;
+        log_event(LOG_WARNING, "not-merged", "keys=%zu journal=%s note=\"%s\"",
+                  router_unmerged(s->store), router_journal_dir(s->store),
+                  "PostgreSQL does not have them yet: keep the folder, the next start merges it");
+    }
     log_event(LOG_NOTICE, "stopped", "code=%d", s->exit_code);
     return s->exit_code;
 }

@@ -140,3 +140,48 @@ void map_each(struct map *m, void (*f)(struct map_node *node, void *arg), void *
     }
     m->iterating = false;
 }
+
+static uint64_t reverse_bits(uint64_t v)
+{
+    v = (v >> 1 & 0x5555555555555555) | (v & 0x5555555555555555) << 1;
+    v = (v >> 2 & 0x3333333333333333) | (v & 0x3333333333333333) << 2;
+    v = (v >> 4 & 0x0f0f0f0f0f0f0f0f) | (v & 0x0f0f0f0f0f0f0f0f) << 4;
+    return __builtin_bswap64(v);
+}
+
+/* Counts from the highest bit of the mask down. So a bucket that has been visited is, in a table of
+ * another size, behind the cursor with all that it has become. */
+static uint64_t next_cursor(uint64_t cursor, uint64_t mask)
+{
+    return reverse_bits(reverse_bits(cursor | ~mask) + 1);
+}
+
+static void visit(const struct map_table *t, uint64_t cursor,
+                  void (*f)(struct map_node *node, void *arg), void *arg)
+{
+    struct map_node *n = t->buckets[cursor & (t->size - 1)];
+    while (n != NULL) {
+        struct map_node *next = n->next;
+        f(n, arg);
+        n = next;
+    }
+}
+
+uint64_t map_scan(const struct map *m, uint64_t cursor, void (*f)(struct map_node *node, void *arg),
+                  void *arg)
+{
+    if (m->table[0].size == 0)
+        return 0;
+    if (!m->moving) {
+        visit(&m->table[0], cursor, f, arg);
+        return next_cursor(cursor, m->table[0].size - 1);
+    }
+    const struct map_table *small = &m->table[m->table[0].size > m->table[1].size];
+    const struct map_table *large = &m->table[m->table[0].size <= m->table[1].size];
+    visit(small, cursor, f, arg);
+    do {
+        visit(large, cursor, f, arg);
+        cursor = next_cursor(cursor, large->size - 1);
+    } while (cursor & ((small->size - 1) ^ (large->size - 1)));
+    return cursor;
+}

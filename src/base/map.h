@@ -39,6 +39,13 @@ size_t map_count(const struct map *m);
 /* Bytes of the bucket arrays. */
 size_t map_memory(const struct map *m);
 
+/* A walk in pieces, while the map changes and is resized in between: starts with cursor 0, calls f for
+ * the nodes of one bucket (of its halves, while the table is moved) and returns the next cursor, 0 at
+ * the end. Every node that is there from the first call to the last is seen, some perhaps twice. f must
+ * not change the map. */
+uint64_t map_scan(const struct map *m, uint64_t cursor, void (*f)(struct map_node *node, void *arg),
+                  void *arg);
+
 /* Calls f for each node; f may remove and free that node, nothing else. */
 void map_each(struct map *m, void (*f)(struct map_node *node, void *arg), void *arg);
 

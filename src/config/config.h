@@ -14,6 +14,7 @@
 enum consistency { CONSISTENCY_STRICT, CONSISTENCY_CACHED };
 enum pooler { POOLER_NONE, POOLER_TRANSACTION };
 enum durability { DURABILITY_COMMIT, DURABILITY_RELAXED };
+enum dir_is { DIR_PERSISTENT, DIR_EPHEMERAL };
 
 /* The options' values. One field per row of options.def; strings are never NULL ("" = unset). */
 struct config {
@@ -56,6 +57,17 @@ struct config {
     int64_t tombstone_retention_s;
     int64_t sweep_interval_ms;
     bool vacuum;
+    /* while PostgreSQL is away */
+    char *fallback;  /* see policy.h */
+    char *away_miss; /* see policy.h */
+    char *dir;
+    int dir_is;        /* enum dir_is */
+    int journal_fsync; /* enum journal_fsync of the journal */
+    int64_t journal_max_size; /* 0 = no limit */
+    bool standalone;
+    bool preload;
+    int64_t preload_refresh_s;
+    int64_t warm_file_interval_s; /* 0 = never */
 };
 
 enum config_source { CONFIG_DEFAULT, CONFIG_FILE, CONFIG_ENV, CONFIG_FLAG, CONFIG_SET };

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "config/check.h"
+#include "config/policy.h"
 #include "config/quantity.h"
 
 enum { MUTABLE = OPTION_MUTABLE, SECRET = OPTION_SECRET, LIST = OPTION_LIST,
@@ -66,6 +67,8 @@ static const struct {
     {OPT_instance_name, check_instance_name},
     {OPT_pg_schema, check_pg_schema},
     {OPT_database_url, check_database_url},
+    {OPT_fallback, check_fallback},
+    {OPT_away_miss, check_away_miss},
 };
 
 const struct option *option_find(struct bytes name)

@@ -591,7 +591,7 @@ static void take(struct client *c, struct request *request)
     else if (c->multi && (cmd->flags & CF_NO_MULTI))
         refuse(t, cmd, "ERR Command not allowed inside a transaction");
     else if (store_state(e->store) == STORE_STARTING && !(cmd->flags & CF_LOADING))
-        refuse(t, cmd, engine_unavailable(e));
+        refuse(t, cmd, engine_error_starting());
     else if (!keys_fit(cmd, request))
         refuse(t, cmd, error_key_too_long);
     else

@@ -31,14 +31,15 @@ static void on_config_change(void *arg)
     keyspace_set_max_memory(e->keyspace, config_maxmemory(e->config));
 }
 
-struct engine *engine_new(struct loop *loop, struct config_store *config, struct store *store)
+struct engine *engine_new(struct loop *loop, struct config_store *config,
+                          struct keyspace *keyspace, struct store *store)
 {
     struct engine *e = mem_zalloc(sizeof(*e));
     e->loop = loop;
     e->config_store = config;
     e->config = config_values(config);
     e->store = store;
-    e->keyspace = keyspace_new(config_maxmemory(e->config));
+    e->keyspace = keyspace;
     e->started_us = clock_mono_us();
     e->ops_at_us = e->started_us;
     list_init(&e->clients);
@@ -57,6 +58,7 @@ struct engine *engine_new(struct loop *loop, struct config_store *config, struct
     fetch_init(e);
     gather_init(e);
     exclusive_init(e);
+    preload_init(e);
     e->deadlines = timer_new(loop, on_deadlines, e);
     timer_set(e->deadlines, DEADLINE_TICK_US);
     return e;
@@ -79,6 +81,7 @@ void engine_free(struct engine *e)
     if (e == NULL)
         return;
     timer_free(e->deadlines);
+    preload_release(e);
     fetch_release(e);
     gather_release(e);
     exclusive_release(e);
@@ -90,7 +93,6 @@ void engine_free(struct engine *e)
     txn_free(LIST_ITEM(it, struct txn, work_node));
     fresh_release(e);
     slowlog_release(e);
-    keyspace_free(e->keyspace);
     mem_free(e);
 }
 

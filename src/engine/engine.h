@@ -6,12 +6,14 @@
 
 #include "config/config.h"
 #include "event/loop.h"
+#include "keyspace/keyspace.h"
 #include "store/store.h"
 
 struct engine;
 
-/* Borrows all three until engine_free. */
-struct engine *engine_new(struct loop *loop, struct config_store *config, struct store *store);
+/* Borrows all four until engine_free. */
+struct engine *engine_new(struct loop *loop, struct config_store *config, struct keyspace *keyspace,
+                          struct store *store);
 void engine_free(struct engine *e);
 
 /* End of the loop's turn: submits what was gathered. True if there is more to do at once. */

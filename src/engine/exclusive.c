@@ -38,7 +38,8 @@ static void leave_entries(struct txn *t)
     for (int i = 0; i < t->nkeys; i++) {
         struct entry *entry = t->keys[i].entry;
         entry->work->exclusive = false;
-        entry_set_unknown(t->engine->keyspace, entry);
+        if (!store_memory_is_truth(t->engine->store) && entry->dirty == NULL)
+            entry_set_unknown(t->engine->keyspace, entry);
         entry_wake_later(t->engine, entry);
     }
 }
@@ -265,6 +266,8 @@ static void finish(struct exclusive *ex)
         char error[200];
         snprintf(error, sizeof(error), "ERR PostgreSQL refused the write: %s", ex->xact.error);
         txn_fail(t, error);
+    } else if (result == STORE_FAILED) {
+        txn_fail(t, ex->xact.error);
     } else if (ex->ending && result == STORE_LOST) {
         txn_fail(t, "ERR PostgreSQL did not confirm, the transaction may or may not have been "
                     "applied");

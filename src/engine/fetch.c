@@ -93,7 +93,7 @@ void fetch_join(struct txn *t, bool exclusive)
 
 /* ---- sending ---- */
 
-static int64_t known_of(const struct entry *entry)
+int64_t fetch_known_of(const struct entry *entry)
 {
     switch ((enum entry_knowledge)entry->knowledge) {
     case ENTRY_UNKNOWN:
@@ -117,7 +117,7 @@ static void add_entry(struct read_lane *lane, struct entry *entry)
         lane->entries = mem_realloc(lane->entries, lane->cap * sizeof(struct entry *));
     }
     b->items[b->n] = (struct read_item){.db = entry->db, .key = entry_key(entry),
-                                        .known = known_of(entry),
+                                        .known = fetch_known_of(entry),
                                         .known_bytes = entry->value_version};
     lane->entries[b->n] = entry;
     entry->work->fetch_at = ++b->n;
@@ -159,7 +159,7 @@ void fetch_send(struct engine *e)
 static void take_item(struct engine *e, struct entry *entry, struct read_item *it, uint64_t as_of)
 {
     bool live = entry->knowledge == ENTRY_LIVE;
-    if (it->undecided || it->known != known_of(entry) ||
+    if (it->undecided || it->known != fetch_known_of(entry) ||
         (live && it->known_bytes != entry->value_version)) {
         entry->work->crossed = true;
         value_unref(it->value);
@@ -172,6 +172,7 @@ static void take_item(struct engine *e, struct entry *entry, struct read_item *i
             entry_set_absent(e->keyspace, entry, 0);
         else
             e->revalidated++;
+        entry->guessed = it->guessed;
         return;
     }
     e->fetched++;

@@ -74,7 +74,8 @@ bool fresh_may_answer(struct engine *e, const struct entry *entry)
 
 void fresh_note_answer(struct engine *e)
 {
-    e->fresh->answers++;
+    if (e->fresh != NULL)
+        e->fresh->answers++;
 }
 
 void fresh_info(const struct engine *e, struct buf *out)

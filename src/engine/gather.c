@@ -638,6 +638,10 @@ static void settle_batch(struct gather *g)
             end_group(grp);
             continue;
         }
+        if (g->batch.result == STORE_FAILED) {
+            fail_group(grp, g->batch.error);
+            continue;
+        }
         /* The oldest goes on alone when it has lost too often; the others go on together, so that a
          * key that many instances want costs a row write per batch, not one per command. */
         LIST_ITEM(grp->txns.next, struct txn, work_node)->attempts++;
@@ -768,8 +772,8 @@ static void on_commit(struct commit_batch *b)
     case STORE_LOST:
         give_up(g);
         break;
-    case STORE_FAILED:
-        fail_all(g, b->error);
+    case STORE_FAILED: /* some of it, or all */
+        settle_batch(g);
         break;
     }
     engine_pump_clients(e);

@@ -85,7 +85,7 @@ static void section_persistence(const struct info *i)
 {
     /* `loading` is what clients wait for: 1 until PostgreSQL can be asked. */
     buf_printf(i->out, "loading:%d\r\nasync_loading:0\r\nrdb_changes_since_last_save:0\r\n",
-               engine_unavailable(i->e) != NULL);
+               engine_is_loading(i->e));
     buf_printf(i->out, "rdb_bgsave_in_progress:0\r\nrdb_last_bgsave_status:ok\r\naof_enabled:1\r\n");
     buf_printf(i->out, "aof_rewrite_in_progress:0\r\naof_last_write_status:ok\r\n");
 }
@@ -159,6 +159,7 @@ static void section_postgres(const struct info *i)
                (unsigned long long)e->conflicts, (unsigned long long)e->timeouts);
     buf_printf(i->out, "postgres_locked_groups:%zu\r\n", e->nparked);
     fresh_info(e, i->out);
+    preload_info(e, i->out);
     buf_printf(i->out, "postgres_reads_revalidated:%llu\r\npostgres_reads_fetched:%llu\r\n",
                (unsigned long long)e->revalidated, (unsigned long long)e->fetched);
 }

@@ -36,6 +36,7 @@ struct exclusive;
 struct fresh;
 struct gather;
 struct group;
+struct preload;
 struct txn;
 
 /* A key watched by WATCH: EXEC goes on only if it is still exactly so. */
@@ -238,12 +239,14 @@ struct engine {
     struct list querying;    /* txns whose query is under way */
     struct list wake;        /* entries whose queues are to be looked at */
     int32_t *spaces;         /* per database, as the last read batch found them */
+    int32_t last_local_space; /* < 0: given to databases that were flushed in memory only */
     struct read_lane *reads;
     size_t nreads;
     struct commit_lane *commits;
     size_t ncommits;
     struct exclusive *exclusive;
     struct fresh *fresh;     /* NULL unless `consistency cached` */
+    struct preload *preload; /* NULL unless `preload yes` */
     struct list parked;
     size_t nparked;
     struct timer *parked_timer;
@@ -367,14 +370,25 @@ void entry_wake_later(struct engine *e, struct entry *entry);
 struct entry *entry_use(struct engine *e, int db, struct bytes key);
 void entry_unuse(struct engine *e, struct entry *entry);
 void engine_check_deadlines(struct engine *e);
-/* The error while PostgreSQL cannot be asked, or NULL. */
-const char *engine_unavailable(const struct engine *e);
+/* The error with which it must end because of the store's state, or NULL. */
+const char *txn_unavailable(const struct txn *t);
+/* The reply before the first contact with PostgreSQL. */
+const char *engine_error_starting(void);
+/* No command about keys can be answered now. */
+bool engine_is_loading(const struct engine *e);
 
 /* ---- fetch.c: read batches ---- */
 void fetch_init(struct engine *e);
 void fetch_release(struct engine *e);
 void fetch_join(struct txn *t, bool exclusive);
 void fetch_send(struct engine *e);
+/* As read_item.known. */
+int64_t fetch_known_of(const struct entry *entry);
+
+/* ---- preload.c: keys in memory before anybody asks for them ---- */
+void preload_init(struct engine *e);
+void preload_release(struct engine *e);
+void preload_info(const struct engine *e, struct buf *out);
 
 /* ---- fresh.c: what may be answered from memory ---- */
 void fresh_init(struct engine *e);

@@ -69,8 +69,14 @@ static void answer_count(struct txn *t, struct store_query *q, struct reply *r)
 
 static void answer_ok(struct txn *t, struct store_query *q, struct reply *r)
 {
-    if (q->kind == QUERY_FLUSH)
-        keyspace_drop(t->engine->keyspace, q->db == q->db2 ? q->db : -1);
+    struct engine *e = t->engine;
+    bool local = store_memory_is_truth(e->store);
+    int all = e->config->databases - 1;
+    if (q->kind == QUERY_FLUSH && !local)
+        keyspace_drop(e->keyspace, q->db == q->db2 ? q->db : -1);
+    /* For WATCH: as if the databases had new spaces, whose numbers nobody else has. */
+    for (int db = q->db; local && q->kind == QUERY_FLUSH && db <= (q->db2 < all ? q->db2 : all); db++)
+        e->spaces[db] = --e->last_local_space;
     reply_ok(r);
 }
 
@@ -259,7 +265,7 @@ bool query_start(struct txn *t)
     struct engine *e = t->engine;
     struct reply r;
     txn_reply_init(t, &r);
-    const char *unavailable = engine_unavailable(e);
+    const char *unavailable = txn_unavailable(t);
     if (t->single.cmd->id == CMD_INFO && unavailable != NULL) {
         session_info(t->client, &t->single, &r);
         return false;

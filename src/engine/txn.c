@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "config/policy.h"
 #include "engine/internal.h"
 
 enum { MAX_ATTEMPTS = 4 };
@@ -13,6 +14,11 @@ static const char error_not_done[] = "LOADING PostgreSQL did not answer in time,
 static const char error_unknown[] =
     "ERR PostgreSQL did not confirm in time, the write may or may not have been applied";
 static const char error_read_late[] = "LOADING PostgreSQL did not answer in time";
+static const char error_readonly[] =
+    "READONLY PostgreSQL is not reachable, and fallback is readonly for this key, nothing was done";
+static const char error_not_known[] =
+    "LOADING PostgreSQL is not reachable, and the key is not known here";
+static const char error_oom[] = "OOM command not allowed when used memory > 'maxmemory'.";
 static const char error_locked[] =
     "ERR the row is locked by another transaction in PostgreSQL, nothing was written";
 
@@ -532,9 +538,24 @@ static bool may_use(const struct txn *t, const struct txn_key *k)
  * one moment. */
 enum way { WAY_BLOCKED, WAY_FETCH, WAY_RUN, WAY_EXCLUSIVE, WAY_MEMORY };
 
+/* While memory is the truth, what it knows needs no other proof. */
+static bool is_known(const struct txn *t)
+{
+    int64_t now_ms = estimated_now_ms(t->engine);
+    for (int i = 0; i < t->nkeys; i++) {
+        const struct entry *entry = t->keys[i].entry;
+        if (entry->knowledge == ENTRY_UNKNOWN || entry->guessed ||
+            (entry->knowledge == ENTRY_LIVE && entry->expires_us / 1000 <= now_ms))
+            return false;
+    }
+    return true;
+}
+
 static bool may_answer_from_memory(const struct txn *t)
 {
     const struct entry *entry = t->keys[0].entry;
+    if (store_memory_is_truth(t->engine->store))
+        return is_known(t);
     return t->nkeys == 1 && !t->exec && !t->is_watch && fresh_may_answer(t->engine, entry) &&
            entry->expires_us / 1000 > estimated_now_ms(t->engine);
 }
@@ -593,6 +614,9 @@ static void run_unvalidated(struct txn *t)
     size_t lane;
     if (!changed && t->nkeys == 0) {
         txn_done(t);
+    } else if (!changed && !in_gather(t) && store_memory_is_truth(t->engine->store)) {
+        note_reads(t);
+        txn_done(t);
     } else if (!changed && !in_gather(t)) {
         fetch_join(t, !t->readonly);
     } else if (gather_lane_for(t, &lane)) {
@@ -604,7 +628,11 @@ static void run_unvalidated(struct txn *t)
 
 static void answer_from_memory(struct txn *t)
 {
-    t->now_ms = estimated_now_ms(t->engine);
+    txn_set_now(t, estimated_now_ms(t->engine));
+    if (t->is_watch) {
+        settle_watch(t);
+        return;
+    }
     bool changed = run(t);
     CHECK(!changed);
     fresh_note_answer(t->engine);
@@ -614,8 +642,7 @@ static void answer_from_memory(struct txn *t)
 
 static void go(struct txn *t, enum way way)
 {
-    bool asks = t->nkeys > 0 || t->exclusive;
-    const char *unavailable = asks ? engine_unavailable(t->engine) : NULL;
+    const char *unavailable = txn_unavailable(t);
     if (unavailable != NULL)
         txn_fail(t, unavailable);
     else if (way == WAY_EXCLUSIVE)
@@ -638,9 +665,9 @@ static void dequeue(struct txn *t)
 
 void txn_start(struct txn *t)
 {
-    const char *unavailable = engine_unavailable(t->engine);
+    const char *unavailable = txn_unavailable(t);
     enum way way = find_way(t);
-    if ((t->nkeys > 0 || t->exclusive) && unavailable != NULL)
+    if (unavailable != NULL)
         txn_fail(t, unavailable);
     else if (way == WAY_BLOCKED)
         wait_in_queues(t);
@@ -653,7 +680,7 @@ bool txn_join_now(struct txn *t)
     struct client *c = t->client;
     enum way way = find_way(t);
     size_t lane;
-    if (engine_unavailable(t->engine) != NULL || t->nkeys == 0 || t->exclusive)
+    if (txn_unavailable(t) != NULL || t->nkeys == 0 || t->exclusive)
         return false;
     if ((way == WAY_FETCH || way == WAY_MEMORY) && t->readonly && c->active == c->fetching) {
         go(t, way);
@@ -724,17 +751,70 @@ void engine_wake(struct engine *e)
 
 /* ---- limits ---- */
 
-const char *engine_unavailable(const struct engine *e)
+const char *engine_error_starting(void)
 {
-    switch (store_state(e->store)) {
-    case STORE_STARTING:
-        return error_starting;
-    case STORE_AWAY:
+    return error_starting;
+}
+
+bool engine_is_loading(const struct engine *e)
+{
+    enum store_state state = store_state(e->store);
+    return state == STORE_STARTING || (state == STORE_AWAY && !store_memory_is_truth(e->store));
+}
+
+/* While PostgreSQL is away, each key may have its own rule. */
+static const char *key_unavailable(const struct txn *t, const struct txn_key *k)
+{
+    const struct config *c = t->engine->config;
+    enum fallback rule = policy_fallback(c->fallback, entry_key(k->entry));
+    if (rule == FALLBACK_OFF)
         return error_away;
-    case STORE_ONLINE:
-        return NULL;
+    if (rule == FALLBACK_READONLY && !t->readonly)
+        return error_readonly;
+    bool unknown = k->entry->knowledge == ENTRY_UNKNOWN || k->entry->guessed;
+    if (k->observed && unknown && policy_away_miss(c->away_miss, entry_key(k->entry)) == AWAY_MISS_ERROR)
+        return error_not_known;
+    return NULL;
+}
+
+static bool wants_memory(const struct txn *t)
+{
+    for (int i = 0; i < t->ncommands; i++) {
+        if (t->commands[i].cmd->flags & CF_DENYOOM)
+            return true;
     }
-    check_failed("store state", __FILE__, __LINE__);
+    return false;
+}
+
+static const char *away_unavailable(const struct txn *t)
+{
+    const struct config *c = t->engine->config;
+    enum fallback rule = policy_fallback(c->fallback, bytes_of(NULL, 0));
+    bool writes = t->ncommands > 0 && (t->commands[0].cmd->flags & CF_WRITE) != 0;
+    if (t->nkeys == 0 && rule == FALLBACK_READONLY && writes)
+        return error_readonly;
+    for (int i = 0; i < t->nkeys; i++) {
+        const char *error = key_unavailable(t, &t->keys[i]);
+        if (error != NULL)
+            return error;
+    }
+    return NULL;
+}
+
+const char *txn_unavailable(const struct txn *t)
+{
+    const struct engine *e = t->engine;
+    enum store_state state = store_state(e->store);
+    bool asks = t->nkeys > 0 || t->exclusive || t->is_query;
+    if (!asks || state == STORE_ONLINE || state == STORE_RECOVERING)
+        return NULL;
+    if (state == STORE_STARTING)
+        return error_starting;
+    if (!store_memory_is_truth(e->store))
+        return error_away;
+    if (keyspace_is_full(e->keyspace) && wants_memory(t))
+        return error_oom;
+    return state == STORE_AWAY ? away_unavailable(t) : NULL;
 }
 
 static void time_out(struct txn *t)
@@ -774,8 +854,11 @@ static void time_out(struct txn *t)
 static bool has_own_limit(const struct txn *t, int64_t now_us)
 {
     const struct engine *e = t->engine;
-    if (store_state(e->store) != STORE_ONLINE)
+    enum store_state state = store_state(e->store);
+    if (state == STORE_STARTING || (state == STORE_AWAY && !store_memory_is_truth(e->store)))
         return false;
+    if (store_memory_is_truth(e->store)) /* it is the disk that it waits for, as in Redis */
+        return t->state == TXN_GATHERED || t->state == TXN_EXCLUSIVE || t->state == TXN_QUERYING;
     if (t->state == TXN_GATHERED && t->gather->lane == e->ncommits - 1)
         return now_us - t->arrived_us < STORE_BULK_TIMEOUT_MS * 1000;
     return t->state == TXN_QUERYING;

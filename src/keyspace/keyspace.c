@@ -12,6 +12,7 @@ struct keyspace {
     size_t memory;
     size_t max_memory;
     uint64_t evicted;
+    bool keep_all;
 };
 
 struct lookup {
@@ -40,7 +41,7 @@ static size_t entry_memory(const struct entry *e)
 
 static void entry_free(struct keyspace *ks, struct entry *e)
 {
-    CHECK(e->pins == 0 && e->work == NULL);
+    CHECK(e->pins == 0 && e->work == NULL && e->dirty == NULL);
     ks->memory -= entry_memory(e);
     list_remove(&e->lru);
     map_remove(&ks->map, &e->node);
@@ -53,6 +54,7 @@ static void free_each(struct map_node *node, void *arg)
     struct entry *e = LIST_ITEM(node, struct entry, node);
     e->pins = 0;
     e->work = NULL;
+    e->dirty = NULL;
     entry_free(arg, e);
 }
 
@@ -73,15 +75,23 @@ static bool match(const struct map_node *node, const void *key)
     return e->db == l->db && bytes_eq(entry_key(e), l->key);
 }
 
-struct entry *keyspace_pin(struct keyspace *ks, int db, struct bytes key)
+static struct entry *find(struct keyspace *ks, int db, struct bytes key, uint64_t hash)
 {
     struct lookup l = {db, key};
-    uint64_t hash = hash_bytes(key, (uint64_t)db);
     struct map_node *node = map_find(&ks->map, hash, match, &l);
-    struct entry *e;
-    if (node != NULL) {
-        e = LIST_ITEM(node, struct entry, node);
-    } else {
+    return node != NULL ? LIST_ITEM(node, struct entry, node) : NULL;
+}
+
+struct entry *keyspace_find(struct keyspace *ks, int db, struct bytes key)
+{
+    return find(ks, db, key, hash_bytes(key, (uint64_t)db));
+}
+
+struct entry *keyspace_pin(struct keyspace *ks, int db, struct bytes key)
+{
+    uint64_t hash = hash_bytes(key, (uint64_t)db);
+    struct entry *e = find(ks, db, key, hash);
+    if (e == NULL) {
         e = mem_alloc(sizeof(*e) + key.len);
         *e = (struct entry){.db = (uint16_t)db, .key_len = (uint32_t)key.len,
                             .expires_us = INT64_MAX};
@@ -101,15 +111,31 @@ void entry_pin_again(struct entry *e)
     e->pins++;
 }
 
-void keyspace_unpin(struct keyspace *ks, struct entry *e)
+/* Nobody uses it now. */
+static void put_aside(struct keyspace *ks, struct entry *e)
 {
-    CHECK(e->pins > 0);
-    if (--e->pins > 0)
+    if (e->dirty != NULL)
         return;
     if (e->knowledge == ENTRY_UNKNOWN && !e->suspect)
         entry_free(ks, e);
     else
         list_push_front(&ks->lru, &e->lru);
+}
+
+void keyspace_unpin(struct keyspace *ks, struct entry *e)
+{
+    CHECK(e->pins > 0);
+    if (--e->pins == 0)
+        put_aside(ks, e);
+}
+
+void entry_set_dirty(struct keyspace *ks, struct entry *e, struct dirty *dirty)
+{
+    e->dirty = dirty;
+    if (e->pins > 0)
+        return;
+    list_remove(&e->lru);
+    put_aside(ks, e);
 }
 
 static void replace(struct keyspace *ks, struct entry *e, enum entry_knowledge knowledge,
@@ -122,6 +148,7 @@ static void replace(struct keyspace *ks, struct entry *e, enum entry_knowledge k
     e->version = version;
     e->value_version = value_version;
     e->expires_us = expires_us;
+    e->guessed = false;
     ks->memory += entry_memory(e);
 }
 
@@ -149,6 +176,8 @@ static size_t total_memory(const struct keyspace *ks)
 
 bool keyspace_evict(struct keyspace *ks)
 {
+    if (ks->keep_all)
+        return false;
     for (int i = 0; i < EVICT_PER_CALL; i++) {
         if (total_memory(ks) <= ks->max_memory || list_empty(&ks->lru))
             return false;
@@ -156,6 +185,42 @@ bool keyspace_evict(struct keyspace *ks)
         ks->evicted++;
     }
     return true;
+}
+
+void keyspace_keep_all(struct keyspace *ks, bool keep)
+{
+    ks->keep_all = keep;
+}
+
+bool keyspace_is_full(const struct keyspace *ks)
+{
+    return total_memory(ks) > ks->max_memory;
+}
+
+void keyspace_make_oldest(struct keyspace *ks, struct entry *e)
+{
+    if (e->pins > 0 || e->dirty != NULL)
+        return;
+    list_remove(&e->lru);
+    list_push_back(&ks->lru, &e->lru);
+}
+
+struct scan {
+    void (*f)(struct entry *e, void *arg);
+    void *arg;
+};
+
+static void scan_node(struct map_node *node, void *arg)
+{
+    const struct scan *s = arg;
+    s->f(LIST_ITEM(node, struct entry, node), s->arg);
+}
+
+uint64_t keyspace_scan(const struct keyspace *ks, uint64_t cursor,
+                       void (*f)(struct entry *e, void *arg), void *arg)
+{
+    struct scan s = {f, arg};
+    return map_scan(&ks->map, cursor, scan_node, &s);
 }
 
 void keyspace_drop(struct keyspace *ks, int db)

@@ -22,11 +22,13 @@ enum entry_knowledge {
 };
 
 struct entry_work; /* the engine's: who waits, what is being written */
+struct dirty;      /* the router's: what PostgreSQL does not have yet */
 
 struct entry {
     struct map_node node;
     struct list lru;
     struct entry_work *work; /* NULL while nobody uses the entry */
+    struct dirty *dirty;     /* NULL = as far as we know, PostgreSQL has it */
     struct value *value;     /* one reference; NULL unless live */
     int64_t version;         /* of the row this knowledge comes from */
     int64_t value_version;   /* of the write that made these bytes; 0 while they are being written */
@@ -36,6 +38,7 @@ struct entry {
     uint32_t key_len;
     uint16_t db;
     uint8_t knowledge;       /* enum entry_knowledge */
+    bool guessed;            /* absent because nothing was known while PostgreSQL was away */
     bool suspect;            /* its row was found locked by somebody else: probe before a commit */
     char key[];
 };
@@ -62,6 +65,25 @@ void entry_set_live(struct keyspace *ks, struct entry *e, struct value *take, in
                     int64_t value_version, int64_t expires_us);
 void entry_set_absent(struct keyspace *ks, struct entry *e, int64_t version);
 void entry_set_unknown(struct keyspace *ks, struct entry *e);
+
+/* A dirty entry is not evicted and not forgotten, whether somebody uses it or not. NULL = it is clean
+ * again. */
+void entry_set_dirty(struct keyspace *ks, struct entry *e, struct dirty *dirty);
+
+/* The entry of a key, or NULL; not pinned. */
+struct entry *keyspace_find(struct keyspace *ks, int db, struct bytes key);
+
+/* Puts back an entry that nobody uses as the least recently used one. */
+void keyspace_make_oldest(struct keyspace *ks, struct entry *e);
+
+/* A walk in pieces over all entries, as map_scan. */
+uint64_t keyspace_scan(const struct keyspace *ks, uint64_t cursor,
+                       void (*f)(struct entry *e, void *arg), void *arg);
+
+/* While set, nothing is evicted: what is here may be nowhere else. */
+void keyspace_keep_all(struct keyspace *ks, bool keep);
+/* Used memory is above the limit. */
+bool keyspace_is_full(const struct keyspace *ks);
 
 /* Drops unpinned entries, least recently used first, until the memory is within bounds; a bounded
  * number per call. Returns true if there is more to do. */

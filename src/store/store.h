@@ -1,9 +1,9 @@
 /* store: where keys live for good. The engine gathers and submits batches; a store answers each
  * batch once, later, from the loop, never from within the call.
  *
- * A store is a const table of functions. The PostgreSQL store is the only one so far; the journal
- * that serves while PostgreSQL is away, and the router that picks between them, come beside it and
- * answer the same calls. */
+ * A store is a const table of functions. The PostgreSQL store is one; the router, which serves from
+ * memory and journal while PostgreSQL is away and passes everything on otherwise, is another, and the
+ * one that the engine sees. */
 #ifndef RESPGRES_STORE_STORE_H
 #define RESPGRES_STORE_STORE_H
 
@@ -21,6 +21,8 @@ enum store_state {
     STORE_STARTING, /* no contact with PostgreSQL yet */
     STORE_ONLINE,
     STORE_AWAY,     /* lost; being sought */
+    STORE_RECOVERING, /* it is back; what was written meanwhile is being merged */
+    STORE_STANDALONE, /* without PostgreSQL, for good */
 };
 
 enum store_result {
@@ -47,6 +49,7 @@ struct read_item {
     int64_t known;
     int64_t known_bytes; /* with known > 0: the value_version of the bytes the caller holds */
     /* out: */
+    bool guessed;        /* said to be absent only because nothing is known */
     bool undecided;      /* it has expired, unless a write that is under way came in time: ask again */
     bool changed;        /* false: exactly as known (and for known == 0: absent, no row) */
     int64_t version;     /* with changed: > 0 live, < 0 absent at that version, 0 no row */
@@ -229,11 +232,18 @@ struct store_ops {
     /* A clean stop begins: no more sweeping or reconnecting; the slot is given back. */
     void (*stop)(struct store *s);
     bool (*stopped)(const struct store *s);
+    /* What the caller knows of keys is the truth for now: there is nobody else to ask. NULL = never. */
+    bool (*memory_is_truth)(const struct store *s);
 };
 
 struct store {
     const struct store_ops *ops;
 };
+
+static inline bool store_memory_is_truth(const struct store *s)
+{
+    return s->ops->memory_is_truth != NULL && s->ops->memory_is_truth(s);
+}
 
 static inline enum store_state store_state(const struct store *s)
 {

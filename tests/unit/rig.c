@@ -45,8 +45,9 @@ void rig_init(struct rig *r, size_t read_lanes, size_t commit_lanes, const char 
     log_set_level(LOG_WARNING + 1);
     r->loop = loop_new();
     r->config = load_config(flags);
+    r->keyspace = keyspace_new(config_maxmemory(config_values(r->config)));
     r->ms = memory_store_new(read_lanes, commit_lanes);
-    r->engine = engine_new(r->loop, r->config, memory_store_base(r->ms));
+    r->engine = engine_new(r->loop, r->config, r->keyspace, memory_store_base(r->ms));
     config_on_change(r->config, on_config_change, r);
 }
 
@@ -54,6 +55,7 @@ void rig_release(struct rig *r)
 {
     struct store *store = memory_store_base(r->ms);
     engine_free(r->engine);
+    keyspace_free(r->keyspace);
     store->ops->free(store);
     loop_free(r->loop);
     config_free(r->config);

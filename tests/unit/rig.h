@@ -11,6 +11,7 @@
 struct rig {
     struct loop *loop;
     struct config_store *config;
+    struct keyspace *keyspace;
     struct memory_store *ms;
     struct engine *engine;
 };

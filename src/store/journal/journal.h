@@ -102,12 +102,15 @@ struct journal_options {
 struct journal_events {
     /* While opening: each record in order; pointers are valid within the call only. */
     void (*record)(void *arg, const struct journal_record *r);
-    /* All that was appended up to this position (journal_append's result) is as durable as
-     * journal-fsync asks for. From the loop. */
+    /* All that was appended up to this position (journal_append's result) and not reported by
+     * `failed` is as durable as journal-fsync asks for. Also called when a retry has succeeded, with
+     * the position of the last append. From the loop, never from within a call of ours, and before
+     * it whatever has gathered meanwhile has gone to the thread. Everything but journal_close may be
+     * called from it. */
     void (*durable)(void *arg, uint64_t position);
     /* It cannot be written (why: disk full, I/O error ...): everything appended and not yet durable
      * is lost and must be answered so. An fsync error is final for that file: a new segment is begun
-     * when it is written again. From the loop. */
+     * when it is written again (journal_retry). A compaction under way is given up. From the loop. */
     void (*failed)(void *arg, const char *why);
     /* Compaction: the next records of the snapshot are wanted, about `bytes` of them, by
      * journal_snapshot_add; false = that was all. Called from the loop, at the end of a turn. */
@@ -121,28 +124,38 @@ struct journal;
  * segment is cut, with a warning in the log. `loop` may be NULL for read_only. */
 struct journal *journal_open(struct loop *loop, const struct journal_options *options,
                              const struct journal_events *events, void *arg, struct buf *error);
-/* Writes what is pending (waits for it), closes. */
-void journal_close(struct journal *j);
+/* Writes what is pending (waits for it), closes. No event is called any more. */
+void journal_close(struct journal *j); /* NULL is allowed */
+
+/* 32 hex digits, the same for the life of the folder; in the header of each file. */
+const char *journal_id(const struct journal *j);
 
 /* Appends; it goes out with journal_flush. Returns the position behind it, or 0 if the journal is full
  * or cannot be written now (journal_error tells why): nothing was appended. */
 uint64_t journal_append(struct journal *j, const struct journal_record *r);
 /* To be called at the end of each turn: starts the thread if something waits and it is idle; goes on
- * with a compaction. Returns true if it wants to be called again at once. */
+ * with a compaction. Returns true if it wants to be called again at once: the threads' answers wake
+ * the loop by themselves, so it never does so far. */
 bool journal_flush(struct journal *j);
 
-/* All is merged, nothing is wanted any more: begins a new, empty segment and deletes the others. Not
- * while something is not durable yet. */
+/* All is merged, nothing is wanted any more: an empty snapshot replaces everything, and what is
+ * appended from now on goes into a new segment. Not while something is not durable yet; after a
+ * failure it may be called without a retry, and makes room. It is under way when this returns (a
+ * crash before its end leaves everything as it was); a compaction is given up for it. */
 void journal_clear(struct journal *j);
 /* Starts writing a snapshot aside (events.snapshot), then replaces everything older by it. Appends go
- * on meanwhile, into a new segment; they are read after the snapshot, and may repeat what it holds. */
+ * on meanwhile, into a new segment; they are read after the snapshot, and may repeat what it holds.
+ * events.snapshot is first called when nothing that was appended before is on its way any more.
+ * Does nothing while one is under way, while there is a failure, and for a minute after one that could
+ * not be written. */
 void journal_compact(struct journal *j);
+/* A compaction or a clearing is under way. */
 bool journal_is_compacting(const struct journal *j);
 void journal_snapshot_add(struct journal *j, const struct journal_record *r);
 
-/* Tries again to write after a failure: begins a new segment. True if that could be started;
- * failed or durable tells. Called by the owner now and then (once a second). */
-void journal_retry(struct journal *j);
+/* Tries again to write after a failure: begins a new segment. True if that could be started, or is
+ * under way; failed or durable tells. Called by the owner now and then (once a second). */
+bool journal_retry(struct journal *j);
 
 /* NULL = fine, else why nothing can be appended now. Valid until the next call. */
 const char *journal_error(const struct journal *j);
@@ -155,6 +168,8 @@ struct journal_stats {
     uint64_t fsync_us_max;
     uint64_t failures;
     uint64_t compactions;
+    uint64_t compaction_failures;
+    uint64_t delayed;        /* writes that took more than 2 s, as behind an fsync of everysec */
 };
 
 void journal_get_stats(const struct journal *j, struct journal_stats *out);
@@ -168,7 +183,7 @@ void journal_set_max_bytes(struct journal *j, int64_t bytes);
 bool journal_check(const char *dir, struct buf *out);
 /* Keeps what can be read: whole records behind the damage are found again by their header; the
  * damaged files are kept beside (suffix .damaged). Says on `out` what was lost. Returns false if
- * nothing could be done. */
+ * nothing could be done, as when a process has the lock. */
 bool journal_repair(const char *dir, struct buf *out);
 /* Other folders beside `dir` that hold a journal with something in it and no process: their names, one
  * per line. */

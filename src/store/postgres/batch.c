@@ -21,6 +21,7 @@ void batch_reset_item(struct read_item *it)
 {
     it->changed = false;
     it->undecided = false;
+    it->guessed = false;
     it->version = it->known;
     it->value = NULL;
 }

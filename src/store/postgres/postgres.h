@@ -5,6 +5,7 @@
 #include "config/config.h"
 #include "event/loop.h"
 #include "store/journal/journal.h"
+#include "store/merge.h"
 #include "store/store.h"
 
 /* Starts connecting at once. `fatal` is called when going on makes no sense (a schema that this
@@ -79,5 +80,8 @@ int64_t postgres_mint_stamps(struct store *s, size_t n);
 void postgres_holds_journal(struct store *s, bool holds);
 /* Before a clean stop: the journal has something that is not merged yet, the slot is not given back. */
 void postgres_keep_slot(struct store *s);
+void postgres_merge(struct store *s, struct merge_batch *b);
+void postgres_merged(struct store *s, const char *journal, void (*done)(void *arg, bool ok, uint64_t number), void *arg);
+const char *postgres_reason(const struct store *s);
 
 #endif
