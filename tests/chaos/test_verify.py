@@ -19,7 +19,7 @@ class Story:
 
     def __init__(self):
         self.history = History()
-        self.final = Final(states={0: "online", 1: "online"}, replies={0: {}, 1: {}})
+        self.final = Final(looked=True, states={0: "online", 1: "online"}, replies={0: {}, 1: {}})
         self.facts = Facts(pg_timeout=0.2, starts={0: [0.0], 1: [0.0]},
                            cut_off={0: [OUTAGE], 1: [OUTAGE]}, away={0: [OUTAGE], 1: [OUTAGE]},
                            trouble={0: [(9.0, 21.0)], 1: [(9.0, 21.0)]},
@@ -391,6 +391,15 @@ def test_an_instance_is_not_online(story):
     story.fails("instance 1 is recovering")
 
 
+def test_a_scenario_that_broke_off(story):
+    """Without a look there is nothing to compare; but that is no success."""
+    story.op(SET, "own:1", 1, b"a")
+    story.final.looked = False
+    story.fails("nobody has looked")
+    story.final.problems.append("it broke off")
+    story.fails("it broke off")
+
+
 def test_problems_and_what_clients_saw_are_told(story):
     story.final.problems.append("an assert")
     story.history.complain("no reply")
@@ -420,6 +429,14 @@ def test_errors(story):
     story.fails("an error: SET")
     expecting.history.add_failure(Failure(0, "SET", 12, b"-ERR internal\r\n"))
     expecting.fails("undocumented")
+
+
+def test_an_instance_that_was_started_anew_waits(story):
+    story.history.add_failure(Failure(
+        0, "SET", 14, b"-LOADING respgres is waiting for its first contact with PostgreSQL\r\n"))
+    story.fails("an error: SET")
+    restarted_in_the_outage(story)
+    story.passes()
 
 
 def test_what_errors_say_is_read_from_the_documentation():

@@ -156,6 +156,7 @@ class Conflict:
 @dataclasses.dataclass
 class Final:
     """What was found after the scenario."""
+    looked: bool = False     # false: the scenario broke off before
     rows: dict = dataclasses.field(default_factory=dict)       # key → Row
     conflicts: list = dataclasses.field(default_factory=list)  # of Conflict
     replies: dict = dataclasses.field(default_factory=dict)    # instance → {key → (value, TTL reply)}

@@ -23,7 +23,7 @@ PG_TIMEOUT_S = 0.2
 WARM_S = 0.4           # of load before anything breaks
 AFTER_S = 0.3          # of load after everything is whole
 SETTLE_S = 2 * PG_TIMEOUT_S + 0.1  # after the beginning of an outage: until nothing is under way
-BACK_S = 30            # until all are online and have merged
+BACK_S = 20            # until all are online and have merged
 CACHED_MAX_LAG_S = 0.3  # with consistency cached
 INSTANCES = (0, 1)
 
@@ -51,7 +51,7 @@ class Scenario:
         except Unavailable as reason:
             return Result(self, skipped=str(reason))
         except AssertionError as error:
-            self.final.problems.append(f"the scenario broke off: {error}")
+            self.final.problems.append(f"the scenario broke off: {first_line(str(error))}")
         finally:
             self._tear_down()
         self._excuse()
@@ -275,7 +275,7 @@ class Scenario:
         self.facts.one_snapshot = now()
         self.final.rows = rows_of(self.database)
         self.final.conflicts = conflicts_of(self.database)
-        self.facts.away = self.states.windows("away")
+        self.final.looked = True
 
     def _excuse(self):
         if self.machine:
@@ -287,13 +287,14 @@ class Scenario:
     def _tear_down(self):
         if self.states:
             self.states.stop()
+            self.facts.away = self.states.windows("away")
         if self.load:
             self.load.stop()
         self.ground.postgres_goes_on()
         for instance, server in enumerate(self.servers):
             if server.is_running():
                 server.signal(18)
-            self.final.problems += [f"instance {instance}: {text}" for text in server.finish()]
+            self.final.problems += [f"instance {instance}: {first_line(text)}" for text in server.finish()]
             self.final.left_over += orphans_of(server)
         self.logs = [(f"instance {n}", tail(s.log_path, 80)) for n, s in enumerate(self.servers)]
         try:
@@ -364,6 +365,10 @@ def conflicts_of(database):
     return [Conflict(bytes(key), None if value is None else bytes(value), lost, str(reason))
             for key, value, lost, reason in database.execute(
                 "SELECT key, value, lost, reason FROM respgres.conflicts")]
+
+
+def first_line(text):
+    return text.partition("\n")[0]
 
 
 def orphans_of(server):
