@@ -10,6 +10,7 @@
  *   holds 0|1, keep, identity SLOT INCARNATION LAST OFFSET → ok
  *   who                                     → who SLOT INCARNATION LAST OFFSET
  *   mint N                                  → mint STAMP
+ *   readable                                → readable yes|no
  *   info NAME                               → info VALUE
  *   stop                                    → stopped
  *
@@ -270,6 +271,13 @@ static void cmd_mint(struct client *c, char **w, size_t n)
     say("mint %" PRId64 "\n", postgres_mint_stamps(c->store, (size_t)take_number(w[1])));
 }
 
+static void cmd_readable(struct client *c, char **w, size_t n)
+{
+    (void)w;
+    (void)n;
+    say("readable %s\n", postgres_readable(c->store) ? "yes" : "no");
+}
+
 static void cmd_info(struct client *c, char **w, size_t n)
 {
     struct buf text;
@@ -311,7 +319,8 @@ static void obey(struct client *c, char *line)
         {"commit", cmd_commit, 4}, {"read", cmd_read, 2},     {"idle", cmd_idle, 2},
         {"take", cmd_take, 2},     {"settle", cmd_settle, 5}, {"holds", cmd_holds, 2},
         {"keep", cmd_keep, 1},     {"identity", cmd_identity, 5}, {"who", cmd_who, 1},
-        {"mint", cmd_mint, 2},     {"info", cmd_info, 2},     {"stop", cmd_stop, 1}};
+        {"mint", cmd_mint, 2},     {"info", cmd_info, 2},     {"stop", cmd_stop, 1},
+        {"readable", cmd_readable, 1}};
     static char *words[MAX_WORDS];
     size_t n = split(line, words, MAX_WORDS);
     for (size_t i = 0; n > 0 && i < sizeof(commands) / sizeof(commands[0]); i++) {

@@ -613,6 +613,8 @@ static void commit_failed(struct link *k, const PGresult *error)
     lane_error_text(error, b->error, sizeof(b->error));
     if (strcmp(code, "0A000") == 0 || strcmp(code, "26000") == 0) {
         link_lost(k, b->error); /* a new connection prepares anew, then the batch goes again */
+    } else if (breaker_cannot_write(k, error)) {
+        link_lost(k, b->error); /* the batch stays, to be handed over or sent again */
     } else if (is_behind_sequence(error)) {
         k->store->sequence_due = true; /* goes before the query that looks for locked rows */
         end_commit(k, STORE_LOCKED);
@@ -632,6 +634,7 @@ static void on_commit(void *arg, struct lane *l, PGresult **results, int n)
     struct link *k = arg;
     struct commit_batch *b = k->committing;
     const PGresult *error = lane_first_error(results, n);
+    link_heard(k);
     if (error != NULL) {
         commit_failed(k, error);
         return;
@@ -651,6 +654,7 @@ static void on_commit(void *arg, struct lane *l, PGresult **results, int n)
     store_clock_sample(k->store, b->time_us, lane_sent_us(l));
     op_stats_add(&k->store->commits, b->n, clock_mono_us() - lane_sent_us(l));
     vacuum_note(k->store, b);
+    breaker_committed(k->store);
     end_commit(k, STORE_OK);
     vacuum_pump(k->store);
 }

@@ -58,8 +58,8 @@ static void on_lane_claimed(void *arg, struct lane *l, PGresult **results, int n
     if (!boot_good(k, results, n, "claim lane"))
         return;
     if (PQntuples(results[0]) == 0) {
-        link_lost(k, "the slot has another owner");
         slot_lost(k->store);
+        link_lost(k, "the slot has another owner");
         return;
     }
     k->slot = k->store->slot;

@@ -254,3 +254,8 @@ void postgres_keep_slot(struct store *base)
 {
     self(base)->keep_slot = true;
 }
+
+const char *postgres_reason(const struct store *s)
+{
+    return ((const struct pg_store *)s)->breaker.reason;
+}

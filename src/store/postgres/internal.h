@@ -23,7 +23,10 @@ struct link {
     bool bulk;               /* the commit link for large values: made when it is first needed */
     bool wanted;             /* ... which it has been */
     bool usable;             /* set up: batches may be sent */
+    bool doubtful;           /* ... but its batch was in flight when the server went silent */
+    bool read_only;          /* read: its server takes no writes; good enough while away */
     int failures;            /* attempts since it was last usable */
+    bool excused;            /* ... the last one for want of a slot: no sign of an outage */
     int quick_losses;        /* losses in a row within a second of becoming usable */
     int64_t usable_since_us;
     struct timer *retry;
@@ -72,6 +75,27 @@ struct listening {
     uint64_t starts;
 };
 
+/* See breaker.c. */
+struct breaker {
+    struct timer *look;
+    int64_t looked_us;
+    struct lane *probe;
+    int64_t suspected_us;    /* when the probe was sent; 0 = nothing is suspected */
+    int64_t proven_us;       /* when the server has last been found alive after a suspicion */
+    int64_t unusable_since_us; /* a kind of links is; 0 = both are usable */
+    struct timer *trial;
+    int64_t usable_since_us; /* while away: the trial's beginning; 0 = none */
+    int failed_trials;       /* how often in a row it could not write after all */
+    int64_t unwritable_us;   /* the last time */
+    char last_loss[200];
+    uint64_t probes;
+    uint64_t outages;
+    char reason[240];        /* of the last outage */
+    int64_t recent[3];       /* when the last ones began */
+    int64_t away_since_us;   /* 0 = not now */
+    int64_t away_us;         /* all earlier ones together */
+};
+
 struct pg_store {
     struct store base;
     struct loop *loop;
@@ -83,6 +107,8 @@ struct pg_store {
     struct hosts *hosts;
     struct buf texts[STATEMENT_COUNT];
     enum store_state state;
+    struct breaker breaker;
+    char probe_name[80];
     bool booted;             /* schema and slot are there */
     struct migration *migration; /* only the schema is wanted, no service; or NULL */
     bool stopping;
@@ -149,6 +175,15 @@ struct pg_store {
 void link_lost(struct link *k, const char *why);
 void link_became_usable(struct link *k);
 void store_update_state(struct pg_store *s);
+void store_set_state(struct pg_store *s, enum store_state to, const char *why);
+/* A link of the kind can be used; read links of a read-only server included. */
+bool store_kind_usable(const struct pg_store *s, enum link_kind kind);
+/* Read links may be on a server that takes no writes now. */
+bool store_takes_read_only(const struct pg_store *s);
+/* Its queries may take a minute: it must not wait that long for a server that has gone. */
+void store_give_up_query(struct pg_store *s);
+/* Something has been heard of a batch that was in flight in a silence. */
+void link_heard(struct link *k);
 void store_open_links(struct pg_store *s);
 /* A database-url that a reload has changed is taken for new connections if it leads to the same
  * database, else it has to wait for a restart. */
@@ -233,6 +268,21 @@ void batch_reset_item(struct read_item *it);
 bool batch_take_row(struct read_batch *b, const PGresult *r, int row);
 /* Ends a batch without an answer. */
 void batch_give_up(struct link *k);
+
+/* ---- breaker.c ---- */
+void breaker_init(struct pg_store *s);
+void breaker_release(struct pg_store *s);
+void breaker_stop(struct pg_store *s);
+/* Both kinds are usable: is that good enough to be online? If not yet, it looks again in time. */
+bool breaker_lets_in(struct pg_store *s);
+void breaker_restart_trial(struct pg_store *s);
+void breaker_kinds_usable(struct pg_store *s, bool usable);
+void breaker_note_loss(struct pg_store *s, const char *why);
+void breaker_state_set(struct pg_store *s, enum store_state from, const char *why);
+void breaker_committed(struct pg_store *s);
+/* An error that means that this server can write nothing: the store is away then. */
+bool breaker_cannot_write(struct link *k, const PGresult *error);
+void breaker_info(const struct pg_store *s, struct buf *out);
 
 /* ---- handover.c ---- */
 void handover_init(struct pg_store *s);

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -26,6 +27,8 @@ struct lane {
     struct timer *failure;  /* reports `lost` from the loop */
     int64_t timeout_us;
     int64_t sent_us;
+    int64_t heard_us;
+    int how;                /* LANE_ANY_SERVER ... */
     /* the operation */
     bool script;            /* simple protocol, pipeline mode off */
     int expected;           /* statements sent */
@@ -204,10 +207,36 @@ static void poll_connection(struct lane *l)
     }
 }
 
+static bool same_text(const char *a, const char *b)
+{
+    return strcmp(a != NULL ? a : "", b != NULL ? b : "") == 0;
+}
+
+/* Several addresses of one name are one host. */
+static bool knows_who_greets(const struct lane *l)
+{
+    const struct targets *t = &l->targets;
+    for (size_t i = 1; i < t->n; i++) {
+        if (!same_text(t->items[i].host, t->items[0].host) ||
+            !same_text(t->items[i].port, t->items[0].port))
+            return false;
+    }
+    return (l->how & LANE_BEHIND_POOLER) == 0;
+}
+
+/* The end of a connection can be read, too: it is no byte. */
+static bool has_bytes(const struct lane *l)
+{
+    char byte;
+    return recv(PQsocket(l->conn), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 static void on_connecting(void *arg, int events)
 {
-    (void)events;
-    poll_connection(arg);
+    struct lane *l = arg;
+    if ((events & IO_READ) && knows_who_greets(l) && has_bytes(l))
+        l->heard_us = loop_now_us(l->loop);
+    poll_connection(l);
 }
 
 static void start_connection(struct lane *l)
@@ -224,7 +253,8 @@ static void start_connection(struct lane *l)
                               "keepalives_count", "tcp_user_timeout", "target_session_attrs",
                               "dbname", "host", "hostaddr", "port", "application_name",
                               "client_encoding", NULL};
-    const char *values[] = {"disable", "5", "2", "3", user_timeout, "read-write", l->conninfo,
+    const char *values[] = {"disable", "5", "2", "3", user_timeout,
+                            l->how & LANE_ANY_SERVER ? "any" : "read-write", l->conninfo,
                             buf_cstr(&lists[0]), buf_cstr(&lists[1]), buf_cstr(&lists[2]),
                             l->application_name, "UTF8", NULL};
     l->conn = PQconnectStartParams(keywords, values, 1);
@@ -252,8 +282,9 @@ static void on_hosts(void *arg, struct targets *found, const char *error)
 }
 
 void lane_connect(struct lane *l, const char *conninfo, const char *application_name,
-                  int64_t timeout_us)
+                  int64_t timeout_us, int how)
 {
+    l->how = how;
     set_state(l, LANE_CONNECTING);
     l->conninfo = mem_strdup(conninfo);
     l->application_name = application_name;
@@ -371,6 +402,8 @@ static void on_ready(void *arg, int events)
         fail(l, PQerrorMessage(l->conn));
         return;
     }
+    if (events & IO_READ)
+        l->heard_us = loop_now_us(l->loop);
     take_notifications(l);
     if (l->state == LANE_READY) {
         /* Unasked-for input: a notice, or the end. */
@@ -471,6 +504,11 @@ bool lane_commit_uncertain(const struct lane *l)
 int64_t lane_sent_us(const struct lane *l)
 {
     return l->sent_us;
+}
+
+int64_t lane_heard_us(const struct lane *l)
+{
+    return l->heard_us;
 }
 
 uint64_t lane_connects(const struct lane *l)

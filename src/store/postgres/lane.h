@@ -35,10 +35,16 @@ struct lane *lane_new(struct loop *loop, struct hosts *hosts, const char *name,
                       const struct lane_events *events, void *arg);
 void lane_free(struct lane *l);
 
+/* How to connect, together: */
+enum {
+    LANE_ANY_SERVER = 1,    /* a read-only one, too */
+    LANE_BEHIND_POOLER = 2, /* what greets is not PostgreSQL */
+};
+
 /* Only from down. `application_name` is borrowed until the lane is ready or down. Nothing blocks,
  * unless the string names a service of libpq's with host names in it. */
 void lane_connect(struct lane *l, const char *conninfo, const char *application_name,
-                  int64_t timeout_us);
+                  int64_t timeout_us, int how);
 /* Closes at once without a report. */
 void lane_close(struct lane *l);
 
@@ -72,6 +78,10 @@ bool lane_commit_uncertain(const struct lane *l);
 
 /* Microseconds from lane_submit to the answer of the last operation; for clocks and statistics. */
 int64_t lane_sent_us(const struct lane *l);
+
+/* When PostgreSQL last sent a byte (clock_mono_us), on whatever connection; 0 = never. While connecting,
+ * only where it is known who greets: not behind a pooler, nor with several hosts. */
+int64_t lane_heard_us(const struct lane *l);
 
 /* Counters since the start. */
 uint64_t lane_connects(const struct lane *l);

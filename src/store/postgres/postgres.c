@@ -83,10 +83,26 @@ int64_t store_mint_stamps(struct pg_store *s, size_t n)
 
 /* ---- state ---- */
 
+static bool is_good(const struct link *k)
+{
+    return k->usable && !k->doubtful && !k->bulk;
+}
+
+bool store_kind_usable(const struct pg_store *s, enum link_kind kind)
+{
+    for (size_t i = 0; i < s->nlinks; i++) {
+        if (s->links[i].kind == kind && is_good(&s->links[i]))
+            return true;
+    }
+    return false;
+}
+
+/* ... for reads and writes alike. */
 static bool kind_usable(const struct pg_store *s, enum link_kind kind)
 {
     for (size_t i = 0; i < s->nlinks; i++) {
-        if (s->links[i].kind == kind && s->links[i].usable && !s->links[i].bulk)
+        const struct link *k = &s->links[i];
+        if (k->kind == kind && is_good(k) && !k->read_only)
             return true;
     }
     return false;
@@ -101,7 +117,7 @@ static bool kind_failed(const struct pg_store *s, enum link_kind kind)
             continue;
         if (k->usable)
             return false;
-        failed |= k->failures > 0;
+        failed |= k->failures > 0 && !k->excused;
     }
     return failed;
 }
@@ -112,28 +128,43 @@ static const char *state_name(enum store_state st)
     return names[st];
 }
 
-static void set_state(struct pg_store *s, enum store_state to)
+void store_set_state(struct pg_store *s, enum store_state to, const char *why)
 {
-    if (s->state == to)
+    enum store_state from = s->state;
+    char quoted[LOG_QUOTE_SIZE];
+    if (from == to)
         return;
     CHECK(to != STORE_STARTING);
-    CHECK(s->state != STORE_STARTING || to == STORE_ONLINE);
-    log_event(LOG_NOTICE, "store-state", "from=%s to=%s", state_name(s->state), state_name(to));
+    CHECK(from != STORE_STARTING || to == STORE_ONLINE);
+    log_event(to == STORE_AWAY ? LOG_WARNING : LOG_NOTICE, "store-state", "from=%s to=%s why=%s",
+              state_name(from), state_name(to), log_quote(why, quoted));
     s->state = to;
+    breaker_state_set(s, from, why);
     handover_announce(s);
+}
+
+void store_give_up_query(struct pg_store *s)
+{
+    if (s->links[0].usable)
+        link_lost(&s->links[0], "the other connections are lost");
+}
+
+bool store_takes_read_only(const struct pg_store *s)
+{
+    return s->state == STORE_AWAY && !store_kind_usable(s, LINK_COMMIT);
 }
 
 void store_update_state(struct pg_store *s)
 {
     if (!s->booted || s->stopping)
         return;
-    if (kind_usable(s, LINK_READ) && kind_usable(s, LINK_COMMIT))
-        set_state(s, STORE_ONLINE);
-    else if (s->state == STORE_ONLINE && (kind_failed(s, LINK_READ) || kind_failed(s, LINK_COMMIT))) {
-        set_state(s, STORE_AWAY);
-        /* Its queries may take a minute: it must not wait that long for a server that has gone silent. */
-        if (s->links[0].usable)
-            link_lost(&s->links[0], "the other connections are lost");
+    bool usable = kind_usable(s, LINK_READ) && kind_usable(s, LINK_COMMIT);
+    breaker_kinds_usable(s, usable);
+    if (usable && breaker_lets_in(s)) {
+        store_set_state(s, STORE_ONLINE, "reads and writes have their connections");
+    } else if (s->state == STORE_ONLINE && (kind_failed(s, LINK_READ) || kind_failed(s, LINK_COMMIT))) {
+        store_set_state(s, STORE_AWAY, s->breaker.last_loss);
+        store_give_up_query(s);
     }
 }
 
@@ -194,7 +225,10 @@ static void link_connect(struct link *k)
     if ((k->kind != LINK_QUERY && !s->booted) || (k->bulk && !k->wanted))
         return;
     store_take_url(s);
-    lane_connect(k->lane, s->conninfo, k->application_name, store_timeout_us(s));
+    int how = s->config->pg_pooler == POOLER_TRANSACTION ? LANE_BEHIND_POOLER : 0;
+    if (k->kind == LINK_READ && store_takes_read_only(s))
+        how |= LANE_ANY_SERVER;
+    lane_connect(k->lane, s->conninfo, k->application_name, store_timeout_us(s), how);
 }
 
 static void on_retry(void *arg)
@@ -202,13 +236,34 @@ static void on_retry(void *arg)
     link_connect(arg);
 }
 
+/* A server that takes writes is there: what others read is older than what it has. */
+static void leave_read_only(struct pg_store *s)
+{
+    for (size_t i = 0; i < s->nlinks; i++) {
+        if (s->links[i].usable && s->links[i].read_only)
+            link_lost(&s->links[i], "there is a server that can be written to");
+    }
+}
+
+void link_heard(struct link *k)
+{
+    if (!k->doubtful)
+        return;
+    k->doubtful = false;
+    store_update_state(k->store);
+}
+
 void link_became_usable(struct link *k)
 {
     k->usable = true;
+    k->doubtful = false;
+    if (k->kind == LINK_COMMIT && !k->bulk)
+        leave_read_only(k->store);
     k->failures = 0;
     k->usable_since_us = clock_mono_us();
     log_event(LOG_VERBOSE, "lane-ready", "lane=%s", k->name);
     store_update_state(k->store);
+    handover_announce(k->store);
     vacuum_pump(k->store);
 }
 
@@ -235,12 +290,17 @@ void link_lost(struct link *k, const char *why)
     if (lane_state(k->lane) != LANE_DOWN)
         lane_close(k->lane);
     k->usable = false;
+    k->doubtful = false;
+    breaker_note_loss(s, why);
+    if (was_usable)
+        breaker_restart_trial(s);
     if (k->bulk)
         s->vacuuming = false;
     if (was_usable)
         s->lost_connections++;
     /* Losing a connection is no failure yet; not getting it back is. */
     k->failures += was_usable ? 0 : 1;
+    k->excused = s->slot == 0;
     if (was_usable) {
         bool quick = clock_mono_us() - k->usable_since_us < 1000000;
         k->quick_losses = quick ? k->quick_losses + 1 : 0;
@@ -260,6 +320,7 @@ void link_lost(struct link *k, const char *why)
     if (!s->stopping)
         timer_set(k->retry, backoff_us(k));
     store_update_state(s);
+    handover_announce(s);
 }
 
 static void on_lane_connected(void *arg, struct lane *l)
@@ -330,6 +391,7 @@ static void pg_free(struct store *base)
     buf_release(&s->fleet);
     timer_free(s->housekeeping);
     handover_release(s);
+    breaker_release(s);
     for (int i = 0; i < STATEMENT_COUNT; i++)
         buf_release(&s->texts[i]);
     hosts_free(s->hosts);
@@ -445,6 +507,7 @@ static void pg_info(struct store *base, struct buf *out)
     buf_printf(out, "postgres_rejected_items:%llu\r\n", (unsigned long long)s->rejected_items);
     buf_printf(out, "postgres_lost_connections:%llu\r\n",
                (unsigned long long)s->lost_connections);
+    breaker_info(s, out);
     buf_printf(out, "postgres_settled_applied:%llu\r\npostgres_settled_not_applied:%llu\r\n",
                (unsigned long long)s->settled_applied,
                (unsigned long long)s->settled_not_applied);
@@ -486,6 +549,7 @@ static void pg_stop(struct store *base)
     struct pg_store *s = self(base);
     s->stopping = true;
     timer_clear(s->housekeeping);
+    breaker_stop(s);
     listen_stop(s);
     for (size_t i = 0; i < s->nlinks; i++)
         timer_clear(s->links[i].retry);
@@ -543,6 +607,7 @@ struct store *postgres_store_new(struct loop *loop, const struct config *config,
         listen_init(k);
     }
     handover_init(s);
+    breaker_init(s);
     housekeeping_start(s);
     link_connect(&s->links[0]);
     return &s->base;

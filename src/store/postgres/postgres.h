@@ -22,6 +22,9 @@ MUST_CHECK bool postgres_migrate(const struct config *config, int *before, int *
  * transaction, the same as postgres_migrate runs. */
 void postgres_print_schema(const char *schema, int from, struct buf *out);
 
+/* Reads are answered: online, or while it is away because it can take no writes. */
+bool postgres_readable(const struct store *s);
+
 /* ---- hand-over: for whoever serves while PostgreSQL is away (handover.c) ---- */
 
 /* What became of a commit batch that was in flight when its connection went. */
@@ -82,6 +85,7 @@ void postgres_holds_journal(struct store *s, bool holds);
 void postgres_keep_slot(struct store *s);
 void postgres_merge(struct store *s, struct merge_batch *b);
 void postgres_merged(struct store *s, const char *journal, void (*done)(void *arg, bool ok, uint64_t number), void *arg);
+/* Why it went away last, "" = it never has. */
 const char *postgres_reason(const struct store *s);
 
 #endif

@@ -221,6 +221,7 @@ static void on_query(void *arg, struct lane *l, PGresult **results, int n)
         query_take_rows(q, results[n - 1]);
     } else {
         const char *code = lane_sqlstate(error);
+        (void)breaker_cannot_write(k, error);
         bool locked = strcmp(code, "55P03") == 0 ||
                       (q->kind == QUERY_TRY_LOCK && strcmp(code, "57014") == 0);
         q->result = locked ? STORE_LOCKED : STORE_REFUSED;

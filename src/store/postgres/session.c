@@ -109,8 +109,10 @@ bool session_begun(struct link *k, PGresult *const *results)
 {
     enum { COLUMN_RECOVERY, COLUMN_VERSION, COLUMN_READ_ONLY, COLUMN_ISOLATION };
     const PGresult *r = results[0];
-    if (strcmp(first_text(r, COLUMN_RECOVERY), "true") == 0 ||
-        strcmp(first_text(r, COLUMN_READ_ONLY), "on") == 0) {
+    bool read_only = strcmp(first_text(r, COLUMN_RECOVERY), "true") == 0 ||
+                     strcmp(first_text(r, COLUMN_READ_ONLY), "on") == 0;
+    k->read_only = read_only && k->kind == LINK_READ && store_takes_read_only(k->store);
+    if (read_only && !k->read_only) {
         link_lost(k, "the server is read-only");
         return false;
     }

@@ -314,6 +314,9 @@ static const struct statement table[STATEMENT_COUNT] = {
         "SELECT pg_is_in_recovery()::text, current_setting('server_version_num'), "
         "current_setting('transaction_read_only'), current_setting('transaction_isolation')", 0},
 
+    /* Does it answer? */
+    [STMT_PROBE] = {"respgres_probe", "SELECT 1", 0},
+
     /* NULL where the schema or its meta table is not there. */
     [STMT_SCHEMA_STATE] = {"respgres_schema_state",
         "SELECT version::text, least_binary::text, "

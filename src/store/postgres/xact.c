@@ -47,6 +47,12 @@ static void fail(struct link *k, const PGresult *error)
     struct store_xact *x = k->xact;
     struct params none;
     lane_error_text(error, x->error, sizeof(x->error));
+    if (breaker_cannot_write(k, error)) {
+        char why[sizeof(x->error)];
+        snprintf(why, sizeof(why), "%s", x->error);
+        link_lost(k, why);
+        return;
+    }
     x->result = result_of(error);
     params_init(&none);
     lane_begin(k->lane);
@@ -150,6 +156,7 @@ static void on_ended(void *arg, struct lane *l, PGresult **results, int n)
     struct link *k = arg;
     struct store_xact *x = k->xact;
     const PGresult *error = lane_first_error(results, n);
+    link_heard(k);
     k->committing = NULL;
     if (error != NULL) {
         fail(k, error);
