@@ -171,6 +171,21 @@ def test_an_unknowing_write_destroys_the_session(story, instance):
     story.op(SET, "session:1", 14, b"empty", instance=0).row("session:1", b"empty").fails("missing")
 
 
+@pytest.mark.parametrize("instance", [0, 1])
+def test_a_chain_of_unknowing_writes_destroys_the_session(story, instance):
+    restarted_in_the_outage(story)
+    story.op(SET, "session:1", 1, b"real", instance=instance)
+    story.op(SET, "session:1", 14, b"empty").op(SET, "session:1", 15, b"more")
+    story.row("session:1", b"more").fails("missing")
+
+
+def test_a_chain_of_unknowing_writes_loses(story):
+    restarted_in_the_outage(story)
+    story.op(SET, "session:1", 1, b"real", instance=1)
+    story.op(SET, "session:1", 14, b"empty").op(SET, "session:1", 15, b"more")
+    story.row("session:1", b"real").lost("session:1", b"more").passes()
+
+
 def test_an_unknowing_write_is_dropped(story):
     story.op(SET, "session:1", 1, b"real", instance=1)
     story.op(SET, "session:1", 12, b"empty", instance=0).row("session:1", b"real")

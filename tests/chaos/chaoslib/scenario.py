@@ -205,6 +205,9 @@ class Scenario:
             while now() < limit and self.states.ask(instance) != "away":
                 time.sleep(0.005)
             time.sleep(self.chance.uniform(0, 0.3))
+            if when == "compacting":
+                self.states.command(instance, "BGREWRITEAOF")
+                time.sleep(self.chance.choice((0, 0.001, 0.003, 0.01, 0.03)))
         elif when == "merging":
             limit = now() + 3
             while now() < limit and self.states.ask(instance) in ("away", None):

@@ -28,18 +28,23 @@ class States:
             raw.close()
         self._raws = {}
 
-    def info(self, instance):
-        """INFO's fields, None while it doesn't answer."""
+    def command(self, instance, *words):
+        """The reply, None if there is none."""
         with self._locks[instance]:
             try:
                 if instance not in self._raws:
                     self._raws[instance] = self.servers[instance].raw(timeout=2)
-                reply = self._raws[instance].command("INFO", "everything")
+                return self._raws[instance].command(*words)
             except (OSError, KeyError):
                 if instance in self._raws:
                     self._raws.pop(instance).close()
                 return None
-        return dict(re.findall(r"^(\w+):(.*?)\r?$", reply.decode(errors="replace"), re.MULTILINE))
+
+    def info(self, instance):
+        """INFO's fields, None while it doesn't answer."""
+        reply = self.command(instance, "INFO", "everything")
+        return reply and dict(re.findall(r"^(\w+):(.*?)\r?$", reply.decode(errors="replace"),
+                                         re.MULTILINE))
 
     def ask(self, instance):
         asked = now()

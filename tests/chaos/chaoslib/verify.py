@@ -56,21 +56,25 @@ class Key:
         self.lost = final.lost_values(key)
         self.instances = {op.instance for op in self.writes}
 
+    def _first_in_journal(self, op):
+        """The first write that may stand in the journal in which `op` stands, if it does: what was
+        known of the key then is what counts at the merge."""
+        trouble = self.facts.window_of(self.facts.trouble, op)
+        if trouble is None:
+            return op
+        return next((w for w in self.writes if w.instance == op.instance and w.ended >= trouble[0]
+                     and w.begun <= op.begun), op)
+
     def knew(self, op):
-        """Whether the instance certainly knew what the key held when it carried out `op`."""
-        started = self.facts.last_start(op.instance, op.begun)
-        outage = self.facts.window_of(self.facts.cut_off, op)
-        for earlier in self.ops:
-            if earlier.instance != op.instance or not earlier.done or earlier.ended > op.begun:
-                continue
-            if earlier.kind == READ and earlier.reply is None:
-                continue  # while away it may only have seemed absent
-            if earlier.begun >= started:
-                return True
-            # What it wrote in this outage is in its journal.
-            if outage and earlier.kind in WRITES and earlier.begun >= outage[0]:
-                return True
-        return False
+        """Whether the instance certainly knew what the key held when it carried out `op`, or the
+        first of the writes of that outage."""
+        first = self._first_in_journal(op)
+        started = self.facts.last_start(op.instance, first.begun)
+        return any(earlier.instance == op.instance and earlier.done and earlier.begun >= started
+                   and earlier.ended <= first.begun
+                   # While away, a key that is not there may only seem so.
+                   and not (earlier.kind == READ and earlier.reply is None)
+                   for earlier in self.ops)
 
     def may_have_forgotten(self, op):
         """Whether the instance was started again after it had written the key, and PostgreSQL may
@@ -83,15 +87,16 @@ class Key:
         return any(map(self.may_have_forgotten, self.writes))
 
     def certainly_unknown(self, op):
-        """Whether the instance had started without PostgreSQL and cannot have written the key since
-        it lost PostgreSQL: such a write must not replace anything but what it wrote itself."""
+        """Whether the instance had started without PostgreSQL, and what it knew of the key was at most
+        what it wrote itself since: such a write must not replace anything else."""
         outage = self.facts.window_of(self.facts.cut_off, op)
-        return (outage is not None and op.ended <= outage[1]
-                and self.facts.last_start(op.instance, op.begun) > outage[0]
-                and not any(self._same_journal(op, earlier) for earlier in self.writes
-                            if earlier is not op and earlier.begun <= op.ended))
+        if outage is None or op.ended > outage[1]:
+            return False
+        first = self._first_in_journal(op)
+        return (first.begun >= outage[0]
+                and self.facts.last_start(op.instance, first.begun) > outage[0])
 
-    def _same_journal(self, op, earlier):
+    def same_journal(self, op, earlier):
         """Whether `earlier` may stand in the journal in which `op` certainly does."""
         trouble = self.facts.window_of(self.facts.trouble, op)
         return (earlier.instance == op.instance and trouble is not None
@@ -101,7 +106,7 @@ class Key:
         """Whether `later` may have been computed by an instance that knew of `earlier`."""
         if later.ended < earlier.begun:
             return False
-        if self.certainly_unknown(later) and not self._same_journal(later, earlier):
+        if self.certainly_unknown(later) and not self.same_journal(later, earlier):
             return False
         if later.instance == earlier.instance:
             return True
@@ -209,9 +214,12 @@ def _skew(key, op, maker):
 
 
 def _lost_unknowing(key, op):
+    """It, or what replaced it in the same journal."""
     if key.knew(op):
         return False
-    return op.value in key.final.lost_values(key.key, "journal") or key.may_have_expired(op)
+    lost = key.final.lost_values(key.key, "journal")
+    return any(x.value in lost or key.may_have_expired(x) for x in key.writes
+               if x is op or (x.begun >= op.begun and key.same_journal(x, op)))
 
 
 def expiry(key):
