@@ -23,7 +23,7 @@ def table(head, rows):
 
 
 def state(server):
-    info = server.info()
+    info = server.info("postgres")
     return info.get("store_state") or info.get("postgres_state")
 
 

@@ -54,7 +54,7 @@ class Site:
 
 
 def state_of(server):
-    info = server.info()
+    info = server.info("postgres")
     return info.get("store_state") or info.get("postgres_state")
 
 

@@ -42,7 +42,7 @@ class States:
 
     def info(self, instance):
         """INFO's fields, None while it doesn't answer."""
-        reply = self.command(instance, "INFO", "everything")
+        reply = self.command(instance, "INFO", "postgres")
         return reply and dict(re.findall(r"^(\w+):(.*?)\r?$", reply.decode(errors="replace"),
                                          re.MULTILINE))
 
