@@ -195,7 +195,7 @@ static void route_query(struct router *r, struct store_query *q)
 {
     if (router_is_local(r)) {
         local_query(r, q);
-    } else if (is_recovering(r)) {
+    } else if (is_recovering(r) && q->kind != QUERY_KEYSPACE) { /* INFO tells how far it is */
         q->next = NULL;
         *r->held_queries_tail = q;
         r->held_queries_tail = &q->next;

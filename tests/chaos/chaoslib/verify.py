@@ -1,0 +1,469 @@
+"""What must be true after an outage. check(history, facts, final) returns complaints, as texts.
+
+Only what is certain is held against the server: a reply that was lost may have been carried out or
+not, two overlapping commands may have come in either order, and what an instance could see of the
+other's writes is judged by the times at which it certainly was cut off (Facts).
+
+Each complaint of this file is provoked by a faked history in test_verify.py.
+"""
+
+from . import errors
+from .record import CAS, DEL, EXPIRE, INCR, PERSIST, READ, SET, WRITES
+
+TTL_SLACK_S = 1.0      # expiries are compared to the second
+SHOWN = 3              # complaints of one kind that are worth reading
+STARTING = b"-LOADING respgres is waiting for its first contact"
+EXCESS_S = 0.1         # promised on top of pg-timeout
+
+
+def check(history, facts, final):
+    complaints = list(history.wrong) + final.problems
+    if final.looked:
+        complaints += contents(history, facts, final)
+    elif not final.problems:
+        complaints.append("nobody has looked at what is there")
+    complaints += timings(history, facts)
+    complaints += failures(history, facts)
+    return complaints
+
+
+def contents(history, facts, final):
+    complaints = []
+    for key, ops in sorted(history.by_key().items()):
+        judge = JUDGES[key.split(b":")[0]]
+        complaints += [f"{key.decode()}: {text}" for text in judge(Key(key, ops, facts, final))]
+    complaints += unknown_keys(history, final)
+    complaints += whole_pairs(history, final)
+    complaints += agreement(facts, final)
+    complaints += [f"a journal is left over: {text}" for text in final.left_over]
+    complaints += [f"instance {n} is {state}" for n, state in final.states.items()
+                   if state != "online"]
+    return complaints
+
+
+# --- one key -----------------------------------------------------------------------------------
+
+class Key:
+    """A key's operations that may have had an effect, and what became of it."""
+
+    def __init__(self, key, ops, facts, final):
+        self.key, self.facts, self.final = key, facts, final
+        self.ops = [op for op in ops if op.effective]
+        self.writes = [op for op in self.ops if op.kind in WRITES]
+        self.acknowledged = [op for op in self.writes if op.done]
+        self.row = final.rows.get(key)
+        self.value = self.row.value if self.row else None
+        self.lost = final.lost_values(key)
+        self.instances = {op.instance for op in self.writes}
+
+    def _first_in_journal(self, op):
+        """The first write that may stand in the journal in which `op` stands, if it does: what was
+        known of the key then is what counts at the merge."""
+        trouble = self.facts.window_of(self.facts.trouble, op)
+        if trouble is None:
+            return op
+        return next((w for w in self.writes if w.instance == op.instance and w.ended >= trouble[0]
+                     and w.begun <= op.begun), op)
+
+    def knew(self, op):
+        """Whether the instance certainly knew what the key held when it carried out `op`, or the
+        first of the writes of that outage."""
+        first = self._first_in_journal(op)
+        started = self.facts.last_start(op.instance, first.begun)
+        return any(earlier.instance == op.instance and earlier.done and earlier.begun >= started
+                   and earlier.ended <= first.begun
+                   # While away, a key that is not there may only seem so.
+                   and not (earlier.kind == READ and earlier.reply is None)
+                   for earlier in self.ops)
+
+    def may_have_forgotten(self, op):
+        """Whether the instance was started again after it had written the key, and PostgreSQL may
+        not have been there to ask since."""
+        started = self.facts.last_start(op.instance, op.begun)
+        return (self.facts.overlaps(self.facts.trouble, op) and not self.knew(op)
+                and any(w.begun < started for w in self.writes if w.instance == op.instance))
+
+    def forgot(self):
+        return any(map(self.may_have_forgotten, self.writes))
+
+    def certainly_unknown(self, op):
+        """Whether the instance had started without PostgreSQL, and what it knew of the key was at most
+        what it wrote itself since: such a write must not replace anything else."""
+        outage = self.facts.window_of(self.facts.cut_off, op)
+        if outage is None or op.ended > outage[1]:
+            return False
+        first = self._first_in_journal(op)
+        return (first.begun >= outage[0]
+                and self.facts.last_start(op.instance, first.begun) > outage[0])
+
+    def same_journal(self, op, earlier):
+        """Whether `earlier` may stand in the journal in which `op` certainly does."""
+        trouble = self.facts.window_of(self.facts.trouble, op)
+        return (earlier.instance == op.instance and trouble is not None
+                and earlier.ended >= trouble[0])
+
+    def may_have_seen(self, later, earlier):
+        """Whether `later` may have been computed by an instance that knew of `earlier`."""
+        if later.ended < earlier.begun:
+            return False
+        if self.certainly_unknown(later) and not self.same_journal(later, earlier):
+            return False
+        if later.instance == earlier.instance:
+            return True
+        return self._reached(earlier) <= self._last_touch(later)
+
+    def _reached(self, op):
+        """The first time at which PostgreSQL may have had it."""
+        for start, end in self.facts.cut_off.get(op.instance, ()):
+            if start <= op.begun and op.ended <= end:
+                return end
+        return op.begun
+
+    def _last_touch(self, op):
+        """The last time at which the instance may have heard of others before it did `op`."""
+        for start, end in self.facts.cut_off.get(op.instance, ()):
+            if start <= op.begun and op.ended <= end:
+                return start
+        return op.ended
+
+    def may_have_expired(self, op):
+        """Whether what `op` wrote may be gone by the time of the final look."""
+        until = self.facts.one_snapshot + TTL_SLACK_S
+        return any(other.ttl is not None and other.begun + other.ttl <= until
+                   for other in self.ops
+                   if other is op or (other.kind == EXPIRE and other.ended >= op.begun))
+
+    def conflicts_without_cause(self):
+        """One instance alone wrote it, and never without knowing it."""
+        if self.lost and len(self.instances) == 1 and not self.forgot():
+            yield f"a conflict, and only one instance wrote it: lost {_short(self.lost)}"
+
+
+# --- registers: SET, DEL, EXPIRE -----------------------------------------------------------------
+
+def register(key):
+    yield from written_by_somebody(key)
+    yield from nothing_missing(key)
+    yield from nothing_stale(key)
+    yield from expiry(key)
+    yield from key.conflicts_without_cause()
+    yield from reads(key)
+
+
+def written_by_somebody(key):
+    values = {op.value for op in key.writes if op.kind in (SET, CAS)}
+    for value in [key.value, *key.lost]:
+        if value is not None and value not in values:
+            yield f"holds or lost {_short(value)}, which nobody wrote"
+
+
+def nothing_missing(key):
+    """Each acknowledged write is the row, is kept in `conflicts`, has expired, or was replaced by a
+    later write of which the same is true."""
+    accounted = [op for op in key.writes if _is_there(key, op)]
+    waiting = [op for op in key.writes if not _is_there(key, op)]
+    progress = True
+    while progress:
+        found = [op for op in waiting if any(_replaces(key, x, op) for x in accounted)]
+        accounted += found
+        waiting = [op for op in waiting if op not in found]
+        progress = bool(found)
+    for op in waiting:
+        if not op.done:
+            continue
+        if op.kind == DEL:
+            yield f"resurrected: DEL {_when(op)} was acknowledged, the row is {_short(key.value)}"
+        else:
+            yield f"missing: {_short(op.value)} of {_when(op)} was acknowledged; the row is " \
+                  f"{_short(key.value)}, conflicts has {_short(key.lost)}"
+
+
+def _is_there(key, op):
+    if op.kind == DEL:
+        return key.value is None
+    return op.value == key.value or op.value in key.lost or key.may_have_expired(op)
+
+
+def _replaces(key, later, earlier):
+    if later is earlier or later.ended < earlier.begun:
+        return False
+    # A DEL always applies; and it loses to a later write without leaving anything.
+    if DEL in (later.kind, earlier.kind):
+        return True
+    return key.may_have_seen(later, earlier)
+
+
+def nothing_stale(key):
+    """No acknowledged write that was begun after the one in the row had ended. An exception is one
+    that was made without knowing the key: it lost to the row and is in `conflicts`."""
+    makers = [op for op in key.writes if op.kind != DEL and op.value == key.value]
+    if key.value is None or not makers:
+        return
+    for op in key.acknowledged:
+        if not all(op.begun > maker.ended + _skew(key, op, maker) for maker in makers):
+            continue
+        if op.kind == DEL:
+            yield f"resurrected: {_short(key.value)} was written before the DEL of {_when(op)}"
+        elif not _lost_unknowing(key, op):
+            yield f"stale: the row is {_short(key.value)}, {_short(op.value)} of {_when(op)} " \
+                  "was acknowledged later"
+
+
+def _skew(key, op, maker):
+    return 0 if op.instance == maker.instance else key.facts.clock_skew
+
+
+def _lost_unknowing(key, op):
+    """It, or what replaced it in the same journal."""
+    if key.knew(op):
+        return False
+    lost = key.final.lost_values(key.key, "journal")
+    return any(x.value in lost or key.may_have_expired(x) for x in key.writes
+               if x is op or (x.begun >= op.begun and key.same_journal(x, op)))
+
+
+def expiry(key):
+    """The row's expiry is that of the write that made it, or of a later EXPIRE."""
+    if key.row is None:
+        return
+    makers = [op for op in key.ops
+              if (op.kind in (SET, CAS) and op.value == key.value)
+              or op.kind == PERSIST or (op.kind == EXPIRE and op.reply != 0)]
+    possible = [op for op in makers
+                if not any(x.done and x.begun > op.ended and key.may_have_seen(x, op)
+                           for x in makers)]
+    if possible and not any(_expiry_fits(key.row.expires_at, op) for op in possible):
+        asked = [(op.ttl, _when(op)) for op in possible]
+        yield f"expires at {key.row.expires_at}; asked for were (TTL, when) {asked}"
+
+
+def _expiry_fits(expires_at, op):
+    if op.ttl is None or expires_at is None:
+        return op.ttl is None and expires_at is None
+    return op.begun + op.ttl - TTL_SLACK_S <= expires_at <= op.ended + op.ttl + TTL_SLACK_S
+
+
+def reads(key):
+    """What one instance says of a key that it alone writes is what it was told last."""
+    values = {op.value for op in key.writes}
+    alone = len(key.instances) == 1
+    for op in key.ops:
+        if op.kind != READ or not op.done:
+            continue
+        if op.reply is not None and op.reply not in values:
+            yield f"GET {_when(op)} says {_short(op.reply)}, which nobody wrote"
+        elif alone and op.instance in key.instances and not key.forgot() \
+                and not key.may_have_forgotten(op) and not _readable(key, op):
+            yield f"GET {_when(op)} says {_short(op.reply)}, which is not what was written last"
+
+
+def _readable(key, read):
+    """Whether some write explains the reply: none that is acknowledged came certainly between."""
+    before = [op for op in key.writes if op.begun <= read.ended]
+    last = [op for op in before
+            if not any(x.done and x.begun > op.ended and x.ended < read.begun for x in before)]
+    none_yet = not any(op.done and op.ended < read.begun for op in before)
+    if read.reply is None:
+        return none_yet or any(op.kind == DEL or _expired_by(op, read) for op in last)
+    return any(op.value == read.reply for op in last)
+
+
+def _expired_by(op, read):
+    return op.ttl is not None and op.begun + op.ttl <= read.ended + TTL_SLACK_S
+
+
+# --- counters, compare-and-set, lists ------------------------------------------------------------
+
+def counter(key):
+    """INCR by one client, or WATCH and EXEC by the clients of one instance: exact."""
+    numbers = [_number(op) for op in key.acknowledged]
+    doubts = len(key.writes) - len(key.acknowledged)  # may have been carried out
+    final = _as_number(key.value)
+    yield from key.conflicts_without_cause()
+    if final is None:
+        if key.value is not None:
+            yield f"is {_short(key.value)}, not a number"
+        elif numbers:
+            yield f"missing: was {numbers[-1]}"
+        return
+    if key.forgot():
+        yield from _counted_or_kept(key, numbers, doubts)
+        return
+    if len(set(numbers)) != len(numbers):
+        yield "a number was given out twice"
+    if not len(numbers) <= final <= len(numbers) + doubts:
+        yield f"is {final}: {len(numbers)} acknowledged, {doubts} unknown"
+    if final < max(numbers, default=0):
+        yield f"went back to {final}, {max(numbers)} was given out"
+
+
+def _counted_or_kept(key, numbers, doubts):
+    """Where the instance had forgotten the counter it began anew: each number given out was counted
+    on from, is the row, or is kept in `conflicts`."""
+    kept = {_as_number(value) for value in [key.value, *key.lost]}
+    followed = set(numbers)
+    for number in set(numbers):
+        span = range(number, number + doubts + 1)
+        if not kept & set(span) and not followed & {n + 1 for n in span}:
+            yield f"missing: {number} was given out, neither counted on from nor kept; the row is " \
+                  f"{_short(key.value)}, conflicts has {_short(key.lost)}"
+
+
+def _number(op):
+    return op.reply if op.kind == INCR else int(op.value)
+
+
+def _as_number(value):
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def appended(key):
+    """APPEND by one client: each piece once, in order."""
+    yield from appended_by_many(key)
+    yield from key.conflicts_without_cause()
+    begun = {op.value: op.begun for op in key.writes}
+    times = [begun[piece] for piece in _pieces(key.value) if piece in begun]
+    if times != sorted(times):
+        yield "the pieces are not in the order in which they were appended"
+
+
+def appended_by_many(key):
+    """APPEND by many: each piece once, in the row or in what lost."""
+    row = _pieces(key.value)
+    lost = {piece for value in key.lost for piece in _pieces(value)}
+    written = {op.value for op in key.writes}
+    if len(set(row)) != len(row):
+        yield "a piece was appended twice"
+    strange = (set(row) | lost) - written
+    if strange:
+        yield f"holds or lost {_short(sorted(strange))}, which nobody appended"
+    missing = [op for op in key.acknowledged if op.value not in row and op.value not in lost]
+    if missing:
+        yield f"missing: {len(missing)} pieces that were acknowledged, the first {_short(missing[0].value)}" \
+              f" of {_when(missing[0])}"
+
+
+def _pieces(value):
+    """Each piece ends with a semicolon."""
+    return [piece + b";" for piece in (value or b"").split(b";")[:-1]]
+
+
+JUDGES = {
+    b"own": register,       # one client
+    b"gone": register,      # one client: SET, DEL, never again
+    b"pair": register,      # one client, two keys in one MULTI
+    b"session": register,   # everybody
+    b"count": counter,      # INCR by one client
+    b"cas": counter,        # WATCH, EXEC by the clients of one instance
+    b"list": appended,      # one client
+    b"slist": appended_by_many,
+}
+
+
+# --- across keys ----------------------------------------------------------------------------------
+
+def unknown_keys(history, final):
+    """No row and no conflict that no client has anything to do with."""
+    written = {op.key for op in history.ops if op.effective}
+    strange = ({*final.rows} | {c.key for c in final.conflicts}) - written
+    return [f"{key!r} is there, and nobody wrote it" for key in sorted(strange)[:SHOWN]]
+
+
+def whole_pairs(history, final):
+    """pair:a:N and pair:b:N are written in one MULTI: they are equal, unless one of them met a
+    conflict."""
+    met = {c.key for c in final.conflicts}
+    for a in sorted({op.key for op in history.ops if op.key.startswith(b"pair:a:")}):
+        b = a.replace(b":a:", b":b:")
+        values = [final.rows[key].value if key in final.rows else None for key in (a, b)]
+        if values[0] != values[1] and not met & {a, b}:
+            yield f"a MULTI was carried out by half: {a.decode()} {_short(values[0])}," \
+                  f" {b.decode()} {_short(values[1])}"
+
+
+def agreement(facts, final):
+    """GET and TTL on each instance say what the row says."""
+    found, until = [], facts.one_snapshot + TTL_SLACK_S
+    for instance, replies in final.replies.items():
+        for key, (value, ttl, at) in replies.items():
+            row = final.rows.get(key)
+            if _just_expiring(row, ttl, at, until):
+                continue
+            if value != (row.value if row else None):
+                found.append(f"{key.decode()}: instance {instance} says {_short(value)}, the row "
+                             f"{_short(row and row.value)}")
+            elif not _ttl_fits(row, ttl, at):
+                found.append(f"{key.decode()}: instance {instance} says TTL {ttl}, the row "
+                             f"{row and row.expires_at and row.expires_at - at}")
+    return found
+
+
+def _just_expiring(row, ttl, at, until):
+    """Whether it may have gone between the reply and the look at the rows, or the other way round."""
+    if row is None:
+        return ttl is not None and ttl >= 0 and at + ttl <= until
+    return row.expires_at is not None and row.expires_at <= until + TTL_SLACK_S
+
+
+def _ttl_fits(row, ttl, at):
+    if ttl is None:
+        return False
+    if row is None:
+        return ttl == -2
+    if row.expires_at is None:
+        return ttl == -1
+    return ttl >= 0 and abs(row.expires_at - at - ttl) <= TTL_SLACK_S + 0.5  # TTL is rounded
+
+
+# --- time and errors ---------------------------------------------------------------------------------
+
+def timings(history, facts):
+    """Nothing is slower than pg-timeout and 100 ms; once the instance has said that it is away,
+    nothing waits for PostgreSQL. What happened while the instance itself was killed or stopped, or
+    the machine was busy with others (Timing.allowance), doesn't count."""
+    late, waited = [], []
+    for t in history.timings:
+        if any(start <= t.ended and t.begun <= end
+               for start, end in facts.silent.get(t.instance, ())):
+            continue
+        took = t.ended - t.begun - t.allowance - EXCESS_S
+        if took > facts.pg_timeout:
+            late.append(t)
+        elif took > 0 and facts.was_within(facts.away.get(t.instance, ()), t.begun, t.ended):
+            waited.append(t)
+    return [*_slow("slow", late), *_slow("waited for PostgreSQL while away", waited)]
+
+
+def _slow(what, found):
+    found.sort(key=lambda t: t.begun - t.ended)
+    return [f"{what}: {t.what} took {(t.ended - t.begun) * 1000:.0f} ms on instance {t.instance}, "
+            f"{t.allowance * 1000:.0f} ms of them excused, at {t.begun:.3f} ({len(found)} such)"
+            for t in found[:SHOWN]]
+
+
+def failures(history, facts):
+    """Errors that are not documented; where the scenario is none that has errors, all. An instance
+    that was started anew may wait for PostgreSQL."""
+    strange = {f.text: f for f in reversed(history.failures) if errors.outcome_of(f.text) is None}
+    found = [f"an undocumented error: {f.what} at {f.at:.3f} on instance {f.instance}: {f.text!r}"
+             for f in strange.values()]
+    if not facts.errors_expected:
+        unexpected = [f for f in history.failures if f.text not in strange and not (
+            f.text.startswith(STARTING) and len(facts.starts[f.instance]) > 1)]
+        first = {f.text: f for f in reversed(unexpected)}
+        found += [f"an error: {f.what} at {f.at:.3f} on instance {f.instance}: {f.text!r} "
+                  f"({sum(other.text == f.text for other in unexpected)} such)"
+                  for f in first.values()]
+    return found
+
+
+def _when(op):
+    return f"{op.client} on instance {op.instance} at {op.begun:.3f}-{op.ended:.3f}"
+
+
+def _short(value):
+    text = repr(value)
+    return text if len(text) <= 90 else f"{text[:40]}…{text[-40:]}"

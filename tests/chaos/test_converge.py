@@ -1,0 +1,115 @@
+"""Two instances are away at once and write the same keys. Whatever the order of their return, the same
+rows stand there in the end, both say so, and what lost is kept."""
+
+import pytest
+
+from chaoslib.site import Site
+
+ORDERS = [(0, 1), (1, 0), "together"]
+
+
+def come_back(site, order):
+    if order == "together":
+        site.reconnect(0, 1)
+    else:
+        for number in order:
+            site.reconnect(number)
+
+
+@pytest.fixture
+def site(lab, database):
+    """Keys a to f are known to both."""
+    made = Site(lab, database)
+    for key in "abcdef":
+        made.clients()[0].setex(key, 5000, b"old")
+    for client in made.clients():
+        assert client.mget(*"abcdef") == [b"old"] * 6
+        assert [client.get(key) for key in "abcdef"] == [b"old"] * 6
+    made.cut_off(0, 1)
+    return made
+
+
+def both_say(site, rows):
+    assert site.rows() == {key: value for key, value in rows.items() if value is not None}
+    for client in site.clients():
+        assert {key: client.get(key) for key in rows} == rows
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_later_write_wins(site, order):
+    first, second = site.clients()
+    first.setex("a", 3000, b"a0")
+    second.setex("a", 4000, b"a1")
+    second.setex("b", 4000, b"b1")
+    first.setex("b", 3000, b"b0")
+    first.setex("new", 3000, b"n0")     # neither knew it
+    second.setex("new", 3000, b"n1")
+    come_back(site, order)
+    rows = dict.fromkeys("cdef", b"old") | {"a": b"a1", "b": b"b0"}
+    assert site.servers[0].client().ttl("a") > 3500 > site.servers[1].client().ttl("b")
+    lost = {(key, value) for key, value, _ in site.conflicts()}
+    kept = {("a", b"a0"), ("b", b"b1")}
+    # Unknowing writes give way to a row that is there: who came first stays.
+    value = site.rows()["new"]
+    both_say(site, rows | {"new": value})
+    assert lost == kept | {("new", {b"n0": b"n1", b"n1": b"n0"}[value])}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_deleted_here_and_written_there(site, order):
+    first, second = site.clients()
+    first.delete("a")
+    second.setex("a", 4000, b"a1")      # later than the DEL: somebody has logged in again
+    second.setex("b", 4000, b"b1")
+    first.delete("b")                   # later than the write: a logout
+    first.delete("c")
+    second.delete("c")
+    come_back(site, order)
+    both_say(site, {"a": b"a1", "b": None, "c": None} | dict.fromkeys("def", b"old"))
+    assert {(key, value) for key, value, _ in site.conflicts() if value is not None} <= {("b", b"b1")}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_same_bytes_and_other_expiries(site, order):
+    """Sessions that were only read and written back."""
+    first, second = site.clients()
+    first.setex("a", 1000, b"old")
+    second.setex("a", 2000, b"old")
+    second.expire("b", 2000)
+    first.expire("b", 1000)
+    first.setex("c", 1000, b"same")
+    second.setex("c", 2000, b"same")
+    come_back(site, order)
+    both_say(site, dict.fromkeys("abdef", b"old") | {"c": b"same"})
+    assert site.conflicts() == []
+    for client in site.clients():
+        assert 1900 < client.ttl("a") <= 2000
+        assert 900 < client.ttl("b") <= 1000
+        assert 1900 < client.ttl("c") <= 2000
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_only_one_side_wrote(site, order):
+    first, second = site.clients()
+    first.setex("a", 3000, b"a0")
+    second.append("b", b"+")
+    first.delete("c")
+    second.expire("d", 100)
+    pipe = first.pipeline(transaction=True)
+    pipe.set("e", b"e0").set("f", b"f0").execute()
+    come_back(site, order)
+    both_say(site, {"a": b"a0", "b": b"old+", "c": None, "d": b"old", "e": b"e0", "f": b"f0"})
+    assert site.conflicts() == []
+    assert site.servers[1].client().ttl("d") <= 100
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_one_key_of_a_block_meets_a_conflict(site, order):
+    """The block is whole where nothing conflicts; else each key is decided by itself, and what lost
+    is kept."""
+    first, second = site.clients()
+    first.pipeline(transaction=True).set("a", b"block").set("b", b"block").execute()
+    second.set("a", b"later")
+    come_back(site, order)
+    both_say(site, {"a": b"later", "b": b"block"} | dict.fromkeys("cdef", b"old"))
+    assert [(key, value) for key, value, _ in site.conflicts()] == [("a", b"block")]
