@@ -12,6 +12,13 @@ from harness import wait_until
 from harness.store_client import StoreClient
 from rules import Holder, lanes, send, stat, stats  # pylint: disable=unused-import
 
+
+@pytest.fixture(autouse=True)
+def nothing_but_postgresql(lab):
+    """What is tested here is the PostgreSQL store by itself: while it is away there are errors."""
+    lab.defaults["fallback"] = "off"
+
+
 pytestmark = [pytest.mark.rows, pytest.mark.timeout(120)]
 
 T = 2.0  # pg-timeout, seconds
