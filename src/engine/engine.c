@@ -41,6 +41,7 @@ struct engine *engine_new(struct loop *loop, struct config_store *config, struct
     e->keyspace = keyspace_new(config_maxmemory(e->config));
     e->started_us = clock_mono_us();
     e->ops_at_us = e->started_us;
+    stats_init(e);
     list_init(&e->clients);
     list_init(&e->monitors);
     list_init(&e->active);
@@ -90,6 +91,7 @@ void engine_free(struct engine *e)
     txn_free(LIST_ITEM(it, struct txn, work_node));
     fresh_release(e);
     slowlog_release(e);
+    stats_release(e);
     keyspace_free(e->keyspace);
     mem_free(e);
 }
@@ -111,6 +113,7 @@ bool engine_turn_end(struct engine *e)
     exclusive_send(e);
     gather_send(e);
     free_closed_clients(e);
+    stats_watch_state(e);
     return keyspace_evict(e->keyspace);
 }
 

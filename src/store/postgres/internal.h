@@ -7,6 +7,7 @@
 #ifndef RESPGRES_STORE_POSTGRES_INTERNAL_H
 #define RESPGRES_STORE_POSTGRES_INTERNAL_H
 
+#include "metrics/histogram.h"
 #include "store/postgres/lane.h"
 #include "store/postgres/postgres.h"
 #include "store/postgres/statements.h"
@@ -47,13 +48,14 @@ struct link {
     int64_t epoch;
 };
 
-/* Round trips in microseconds, as a running sum and maximum. */
+/* Batches and their round trips in microseconds. */
 struct op_stats {
-    uint64_t batches;
     uint64_t items;
     uint64_t max_items;
     uint64_t us;
     uint64_t max_us;
+    struct histogram sizes;  /* items - 1, so that a power of two ends a bucket */
+    struct histogram times;
 };
 
 /* See listen.c. */
@@ -132,6 +134,7 @@ struct pg_store {
     uint64_t swept;
     int64_t oldest_xmin_age;
     uint64_t lost_connections;
+    char last_loss[160];     /* why a connection was last lost or not made */
     struct buf fleet;        /* INFO's lines about the instances, as of the last heartbeat */
 };
 
@@ -139,6 +142,12 @@ struct pg_store {
 void link_lost(struct link *k, const char *why);
 void link_became_usable(struct link *k);
 void store_update_state(struct pg_store *s);
+/* ---- collect.c ---- */
+/* Keeps the words for pg_why. */
+void pg_note_loss(struct pg_store *s, const char *why);
+void pg_collect(const struct store *base, struct metrics_page *p);
+const char *pg_why(const struct store *base);
+/* ---- postgres.c, further ---- */
 void store_open_links(struct pg_store *s);
 /* A database-url that a reload has changed is taken for new connections if it leads to the same
  * database, else it has to wait for a restart. */
