@@ -42,6 +42,10 @@ struct config {
     int64_t slowlog_log_slower_than_us; /* < 0 = off */
     int64_t slowlog_max_len;
     int64_t shutdown_timeout_s;
+    char *dir;
+    int64_t backup_interval_s; /* 0 = none */
+    char *backup_dir;          /* "" = below dir */
+    int64_t backup_keep;
     /* PostgreSQL */
     char *database_url;
     char *pg_schema;

@@ -68,7 +68,7 @@ struct txn_command {
     int db;
     struct key **keys; /* nkeys, one per key argument; owned */
     int nkeys;
-    size_t error_at; /* where in the txn's reply its error begins, + 1; 0 = it answered none */
+    uint32_t error_at; /* where in the txn's reply its error begins, + 1; 0 = it answered none */
 };
 
 /* Writes the reply from the query's answer. */
@@ -488,7 +488,9 @@ static inline void stats_note_call(struct engine *e, enum command_id id, uint64_
     struct histogram *h = st->latency;
     st->calls++;
     st->us += us;
-    histogram_note(h != NULL ? h : stats_new_latency(st), us);
+    if (__builtin_expect(h == NULL, 0))
+        h = stats_new_latency(st);
+    histogram_note(h, us);
 }
 
 /* A reply is final. True if it is an error. */

@@ -171,6 +171,19 @@ static void note_error_reply(const struct txn *t, const struct buf *reply)
         t->engine->commands[t->commands[0].cmd->id].failed++;
 }
 
+/* Those inside the array that a block answers. */
+static void note_block_errors(const struct txn *t)
+{
+    for (int i = 0; i < t->ncommands; i++) {
+        const struct txn_command *tc = &t->commands[i];
+        if (tc->error_at == 0 || tc->error_at > t->reply.len || t->reply.data[0] == '-')
+            continue; /* the block as a whole may have got an error after it had run */
+        t->engine->commands[tc->cmd->id].failed++;
+        stats_note_error(t->engine, bytes_of(t->reply.data + tc->error_at - 1,
+                                             t->reply.len - tc->error_at + 1));
+    }
+}
+
 /* A command may run several times, and counts as one: so this looks at the reply that has come of it. */
 static void note_command_stats(struct txn *t, int64_t us)
 {
@@ -179,14 +192,8 @@ static void note_command_stats(struct txn *t, int64_t us)
     if (t->client == NULL)
         return; /* what its client was told has been counted */
     note_error_reply(t, &t->reply);
-    for (int i = 0; t->exec && i < t->ncommands; i++) {
-        const struct txn_command *tc = &t->commands[i];
-        if (tc->error_at == 0 || tc->error_at > t->reply.len || t->reply.data[0] == '-')
-            continue; /* the block as a whole may have got an error after it had run */
-        t->engine->commands[tc->cmd->id].failed++;
-        stats_note_error(t->engine, bytes_of(t->reply.data + tc->error_at - 1,
-                                             t->reply.len - tc->error_at + 1));
-    }
+    if (t->exec)
+        note_block_errors(t);
 }
 
 void txn_done(struct txn *t)
@@ -389,7 +396,7 @@ void txn_run_command(struct txn *t, struct txn_command *tc, struct reply *r)
     if (tc->cmd->handler == NULL) {
         if (t->client != NULL)
             session_run(t->client, tc, r);
-        tc->error_at = r->is_error ? at + 1 : 0;
+        tc->error_at = r->is_error ? (uint32_t)at + 1 : 0;
         return;
     }
     struct command_ctx ctx = {
@@ -398,7 +405,7 @@ void txn_run_command(struct txn *t, struct txn_command *tc, struct reply *r)
         .databases = t->engine->config->databases,
         .max_value = (size_t)t->engine->config->proto_max_bulk_len, .reply = r};
     tc->cmd->handler(&ctx);
-    tc->error_at = r->is_error ? at + 1 : 0;
+    tc->error_at = r->is_error ? (uint32_t)at + 1 : 0;
 }
 
 void txn_set_now(struct txn *t, int64_t now_ms)

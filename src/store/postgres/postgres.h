@@ -20,4 +20,20 @@ MUST_CHECK bool postgres_migrate(const struct config *config, int *before, int *
  * transaction, the same as postgres_migrate runs. */
 void postgres_print_schema(const char *schema, int from, struct buf *out);
 
+/* One live key of a dump; pointers are valid within the call. */
+struct dump_entry {
+    int db;
+    struct bytes key;
+    uint8_t type; /* enum value_type */
+    struct bytes value;
+    int64_t expires_ms; /* since 1970, -1 = never */
+};
+
+/* Gives every live key of every database, as of one moment, to `entry`; those of one database need not
+ * come together. Waits for PostgreSQL: for a process of its own. If `entry` returns false, which then
+ * has written `error`, or something fails, so does the dump. */
+MUST_CHECK bool postgres_dump(const struct config *config,
+                              bool (*entry)(void *arg, const struct dump_entry *e), void *arg,
+                              struct buf *error);
+
 #endif

@@ -310,6 +310,13 @@ static const struct statement table[STATEMENT_COUNT] = {
         "SELECT " SETTINGS("true") ", pg_advisory_xact_lock_shared(" LANE_CLASS ", "
         LANE_OBJECT("$5::int4", "$6::int8", "$7::int4") ")", 7},
 
+    /* All live keys of all databases as of the transaction's snapshot. */
+    [STMT_DUMP] = {"respgres_dump",
+        "DECLARE respgres_dump NO SCROLL CURSOR FOR "
+        "SELECT s.db, e.key, e.type, e.value, CASE WHEN isfinite(e.expires_at) "
+        "THEN floor(extract(epoch FROM e.expires_at) * 1000)::int8 END "
+        "FROM @.entries e JOIN @.spaces s USING (space) WHERE " LIVE_AT("e", "transaction_timestamp()"), 0},
+
     [STMT_SERVER] = {"respgres_server",
         "SELECT pg_is_in_recovery()::text, current_setting('server_version_num'), "
         "current_setting('transaction_read_only'), current_setting('transaction_isolation')", 0},
