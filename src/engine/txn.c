@@ -749,19 +749,10 @@ void engine_wake(struct engine *e)
 
 const char *engine_unavailable(const struct engine *e)
 {
-    switch (store_state(e->store)) {
-    case STORE_STARTING:
+    enum store_state state = store_state(e->store);
+    if (state == STORE_STARTING)
         return error_starting;
-    case STORE_AWAY:
-        return error_away;
-    case STORE_ONLINE:
-    case STORE_RECOVERING:
-    case STORE_STANDALONE:
-        return NULL;
-    case STORE_STATES:
-        break;
-    }
-    check_failed("store state", __FILE__, __LINE__);
+    return state == STORE_AWAY ? error_away : NULL;
 }
 
 static void time_out(struct txn *t)

@@ -19,17 +19,12 @@ struct histogram {
     uint64_t buckets[HISTOGRAM_BUCKETS];
 };
 
-/* Below 8 each number has a bucket; from there on the highest bit and the three behind it choose.
- */
+/* Below 16 each number has a bucket; from there on the highest bit and the three behind it choose. */
 static inline size_t histogram_bucket(uint64_t v)
 {
-    if (v < HISTOGRAM_SUBS)
-        return (size_t)v;
-    if (v >> HISTOGRAM_MAX_BITS != 0)
-        return HISTOGRAM_BUCKETS - 1;
-    unsigned high = 63U - (unsigned)__builtin_clzll(v);
-    return (high - HISTOGRAM_SUB_BITS) * HISTOGRAM_SUBS +
-           (size_t)(v >> (high - HISTOGRAM_SUB_BITS));
+    unsigned shift = (63U - HISTOGRAM_SUB_BITS) - (unsigned)__builtin_clzll(v | HISTOGRAM_SUBS);
+    size_t at = shift * HISTOGRAM_SUBS + (size_t)(v >> shift);
+    return at < HISTOGRAM_BUCKETS ? at : HISTOGRAM_BUCKETS - 1;
 }
 
 static inline void histogram_note(struct histogram *h, uint64_t v)

@@ -64,6 +64,9 @@ struct listening {
     bool trusted;            /* every write is told, and all has been heard up to proven_us */
     int64_t proven_us;       /* when the last ping that came back was sent; 0 = none yet */
     int64_t ping_sent_us;
+    bool ping_heard;         /* it has come back, and everything before it */
+    bool ping_checked;       /* it found the registry's mark and the table as they were */
+    char table[16];          /* the oid of the table of keys when the mark was made */
     uint64_t ping_number;
     struct buf text;         /* of the last ping */
     char *older;             /* text[] of transactions to be waited for */

@@ -418,7 +418,7 @@ static const struct statement table[STATEMENT_COUNT] = {
 
     [STMT_START_CACHING] = {"respgres_start_caching",
         "UPDATE @.instances SET caching = true WHERE slot = $1::int4 AND incarnation = $2::int8 "
-        "AND " CLAIMED("instances") " = $3::int8", 3},
+        "AND " CLAIMED("instances") " = $3::int8 RETURNING to_regclass('@.entries')::oid::text", 3},
 
     /* Transactions that may be writing without having seen that mark: they hold a lock on one of the
      * tables since before their statement's snapshot. */
@@ -435,9 +435,10 @@ static const struct statement table[STATEMENT_COUNT] = {
         "WHERE l.locktype = 'relation' AND l.relation IN ('@.entries'::regclass, '@.spaces'::regclass) "
         "AND l.virtualtransaction = ANY ($1::text[])", 1},
 
-    /* No row if this instance is not marked any more. */
+    /* No row if this instance is not marked any more. Column 1: which table it is, for a restore may put
+     * another one in its place, which no trigger tells. */
     [STMT_PING] = {"respgres_ping",
-        "SELECT pg_notify('@#', $1) FROM @.instances i "
+        "SELECT pg_notify('@#', $1), to_regclass('@.entries')::oid::text FROM @.instances i "
         "WHERE i.slot = $2::int4 AND i.incarnation = $3::int8 AND " CLAIMED("i") " = $4::int8 "
         "AND i.caching", 4},
 
