@@ -127,12 +127,13 @@ static void section_commandstats(const struct info *i)
 {
     for (int id = 0; id < COMMAND_COUNT; id++) {
         const struct command_stats *st = &i->e->commands[id];
-        if (st->calls == 0 && st->rejected == 0)
+        uint64_t calls = stats_calls(st);
+        if (calls == 0 && st->rejected == 0)
             continue;
         buf_printf(i->out, "cmdstat_%s:calls=%llu,usec=%llu,usec_per_call=%.2f,rejected_calls=%llu,"
                    "failed_calls=%llu\r\n", command_by_id((enum command_id)id)->name,
-                   (unsigned long long)st->calls, (unsigned long long)st->us,
-                   st->calls ? (double)st->us / (double)st->calls : 0, (unsigned long long)st->rejected,
+                   (unsigned long long)calls, (unsigned long long)st->us,
+                   calls ? (double)st->us / (double)calls : 0, (unsigned long long)st->rejected,
                    (unsigned long long)st->failed);
     }
 }

@@ -214,11 +214,10 @@ struct slowlog_entry {
 };
 
 struct command_stats {
-    uint64_t calls;
     uint64_t us;
     uint64_t rejected;
     uint64_t failed;
-    struct histogram *latency; /* of the calls, in microseconds; NULL before the first */
+    struct histogram *latency; /* of its calls, in microseconds; NULL before the first */
 };
 
 /* Error replies by their first word. We make up the words, so there are few. */
@@ -474,6 +473,7 @@ void stats_init(struct engine *e);
 void stats_release(struct engine *e);
 void stats_reset(struct engine *e);
 struct histogram *stats_new_latency(struct command_stats *st);
+uint64_t stats_calls(const struct command_stats *st);
 void stats_note_error(struct engine *e, struct bytes reply);
 void stats_state_changed(struct engine *e, enum store_state to);
 /* Sections of INFO. */
@@ -486,7 +486,6 @@ static inline void stats_note_call(struct engine *e, enum command_id id, uint64_
 {
     struct command_stats *st = &e->commands[id];
     struct histogram *h = st->latency;
-    st->calls++;
     st->us += us;
     if (__builtin_expect(h == NULL, 0))
         h = stats_new_latency(st);

@@ -50,6 +50,11 @@ struct histogram *stats_new_latency(struct command_stats *st)
     return st->latency;
 }
 
+uint64_t stats_calls(const struct command_stats *st)
+{
+    return st->latency != NULL ? histogram_count(st->latency) : 0;
+}
+
 void stats_note_error(struct engine *e, struct bytes reply)
 {
     size_t n = 1;
@@ -191,9 +196,10 @@ static void collect_commands(const struct engine *e, struct metrics_page *p)
     for (int id = 0; id < COMMAND_COUNT; id++) {
         const struct command_stats *st = &e->commands[id];
         const char *name = command_by_id((enum command_id)id)->name;
-        if (st->calls == 0 && st->rejected == 0)
+        uint64_t calls = stats_calls(st);
+        if (calls == 0 && st->rejected == 0)
             continue;
-        page_put(p, METRIC_command_calls, name, (int64_t)st->calls);
+        page_put(p, METRIC_command_calls, name, (int64_t)calls);
         page_put(p, METRIC_command_seconds, name, (int64_t)st->us);
         page_put(p, METRIC_command_failed, name, (int64_t)st->failed);
         page_put(p, METRIC_command_rejected, name, (int64_t)st->rejected);

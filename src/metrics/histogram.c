@@ -21,7 +21,7 @@ uint64_t histogram_count(const struct histogram *h)
 
 uint64_t histogram_below(const struct histogram *h, unsigned bits)
 {
-    size_t end = bits >= HISTOGRAM_MAX_BITS ? HISTOGRAM_BUCKETS : histogram_bucket(1ULL << bits);
+    size_t end = bits >= 64 ? HISTOGRAM_BUCKETS : histogram_bucket(1ULL << bits);
     return sum_of(h, end);
 }
 

@@ -11,8 +11,7 @@
 enum {
     HISTOGRAM_SUB_BITS = 3,
     HISTOGRAM_SUBS = 1 << HISTOGRAM_SUB_BITS,
-    HISTOGRAM_MAX_BITS = 36, /* numbers from 2^36 on are counted in the last bucket */
-    HISTOGRAM_BUCKETS = (HISTOGRAM_MAX_BITS - HISTOGRAM_SUB_BITS + 1) * HISTOGRAM_SUBS,
+    HISTOGRAM_BUCKETS = (64 - HISTOGRAM_SUB_BITS + 1) * HISTOGRAM_SUBS, /* any number has one */
 };
 
 struct histogram {
@@ -22,9 +21,9 @@ struct histogram {
 /* Below 16 each number has a bucket; from there on the highest bit and the three behind it choose. */
 static inline size_t histogram_bucket(uint64_t v)
 {
-    unsigned shift = (63U - HISTOGRAM_SUB_BITS) - (unsigned)__builtin_clzll(v | HISTOGRAM_SUBS);
-    size_t at = shift * HISTOGRAM_SUBS + (size_t)(v >> shift);
-    return at < HISTOGRAM_BUCKETS ? at : HISTOGRAM_BUCKETS - 1;
+    unsigned high = 63U ^ (unsigned)__builtin_clzll(v | HISTOGRAM_SUBS);
+    unsigned shift = high - HISTOGRAM_SUB_BITS;
+    return shift * HISTOGRAM_SUBS + (size_t)(v >> shift);
 }
 
 static inline void histogram_note(struct histogram *h, uint64_t v)

@@ -51,7 +51,7 @@ void page_put_histogram(struct metrics_page *p, enum metric_id id, const struct 
 {
     const struct metric *m = metric_get(id);
     struct buf *out = &p->samples[id];
-    CHECK(m->type == METRIC_HISTOGRAM && high < HISTOGRAM_MAX_BITS);
+    CHECK(m->type == METRIC_HISTOGRAM && high < 63);
     for (unsigned bits = low; bits <= high; bits++) {
         buf_printf(out, "%s_bucket{le=\"", m->name);
         append_number(out, m->scale, (int64_t)1 << bits);

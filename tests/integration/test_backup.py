@@ -458,3 +458,71 @@ def settle(servers):
             except Exception:
                 return False
         wait_until(takes_a_write, 60)
+
+
+@pytest.mark.rows
+@pytest.mark.parametrize("consistency", ["strict", "cached"])
+def test_an_old_dump_that_does_not_know_the_instances(lab, database, consistency):
+    """The instances that serve have come after the dump: their slots are not in it, or are others'."""
+    options = {"consistency": consistency, "cached_max_lag": "50ms", "pg_timeout": "5s"}
+    first = lab.respgres(database, **options)
+    first.client().mset({"kept": "then", "counter": 10})
+    script = pg_dump(database, "--data-only")
+    first.sigterm()
+    servers = [lab.respgres(database, **options) for _ in range(3)]
+    clients = [server.client() for server in servers]
+    for n in range(30):
+        clients[n % 3].incr("counter")
+        clients[n % 3].set("kept", "now")
+    newest = max(versions(database).values())
+    replaced_in_place(database, script)
+    settle(servers)
+    wait_until(lambda: [(c.get("kept"), c.get("counter")) for c in clients] ==
+               [(b"then", b"10")] * 3, 30, "all read the old content")
+    for n in range(60):
+        assert clients[n % 3].incr("counter") == 11 + n
+        assert clients[n % 3].set(f"w{n}", n)
+    wait_until(lambda: [c.get("counter") for c in clients] == [b"70"] * 3)
+    assert [c.get("w59") for c in clients] == [b"59"] * 3
+    assert all(version > newest for key, version in versions(database).items()
+               if key.startswith("w") or key == "counter")
+    wait_until(lambda: len({c.info("postgres")["postgres_slot"] for c in clients}) == 3, 30)
+    wait_until(lambda: database.execute(
+        "SELECT count(*) FROM respgres.instances WHERE seen_at > now() - interval '10 s'")[0][0] == 3,
+        30, "each has a slot of its own")
+
+
+@pytest.mark.rows
+@pytest.mark.parametrize("consistency", ["strict", "cached"])
+def test_a_data_folder_put_back(lab, consistency):
+    """As a restored base backup is: PostgreSQL comes back with an older folder."""
+    postgres = lab.own_postgres()
+    database = lab.database(postgres)
+    servers = [lab.respgres(database, consistency=consistency, cached_max_lag="50ms",
+                            pg_timeout="5s") for _ in range(2)]
+    clients = [server.client() for server in servers]
+    clients[0].mset({"kept": "then", "counter": 10})
+    copy = postgres.dir / "copy"
+    postgres.stop()
+    subprocess.run(["cp", "-a", postgres.data, copy], check=True)
+    postgres.start()
+    settle(servers)
+    for n in range(20):
+        clients[n % 2].incr("counter")
+        clients[n % 2].set("kept", "now")
+        clients[n % 2].set(f"added:{n}", 1)
+    newest = max(versions(database).values())
+    postgres.stop()
+    postgres.data.rename(postgres.dir / "gone")
+    copy.rename(postgres.data)
+    postgres.start()
+    settle(servers)
+    wait_until(lambda: [(c.get("kept"), c.get("counter"), c.get("added:1")) for c in clients] ==
+               [(b"then", b"10", None)] * 2, 30, "both read the old content")
+    for n in range(60):
+        assert clients[n % 2].incr("counter") == 11 + n
+        assert clients[n % 2].set(f"w{n}", n)
+    wait_until(lambda: [c.get("counter") for c in clients] == [b"70"] * 2)
+    assert all(version > newest for key, version in versions(database).items()
+               if key.startswith("w") or key == "counter")
+    assert sorted(clients[0].scan_iter(count=7)) == sorted(clients[1].scan_iter(count=1000))

@@ -23,6 +23,7 @@ struct link {
     int number;              /* within its kind, from 0 */
     bool bulk;               /* the commit link for large values: made when it is first needed */
     bool wanted;             /* ... which it has been */
+    bool waits_for_slot;     /* connected; goes on when the query link has claimed one */
     bool usable;             /* set up: batches may be sent */
     int failures;            /* attempts since it was last usable */
     int quick_losses;        /* losses in a row within a second of becoming usable */
@@ -179,6 +180,8 @@ extern const char lease_seconds[];
 /* Steps of the query link may wait for another instance's migration. */
 enum { BOOT_TIMEOUT_US = 10 * 1000 * 1000 };
 void boot_link(struct link *k);
+/* There is a slot now, for a link that waits for it. */
+void boot_goes_on(struct link *k);
 /* The query link goes on once the schema is there. */
 void boot_schema_ready(struct link *k);
 /* True if all results are good; else the link is lost. */

@@ -197,7 +197,11 @@ static void link_connect(struct link *k)
 
 static void on_retry(void *arg)
 {
-    link_connect(arg);
+    struct link *k = arg;
+    if (k->waits_for_slot)
+        link_lost(k, "no slot yet");
+    else
+        link_connect(k);
 }
 
 void link_became_usable(struct link *k)
@@ -234,6 +238,7 @@ void link_lost(struct link *k, const char *why)
     if (lane_state(k->lane) != LANE_DOWN)
         lane_close(k->lane);
     k->usable = false;
+    k->waits_for_slot = false;
     if (k->bulk)
         s->vacuuming = false;
     if (was_usable)
@@ -299,7 +304,9 @@ static void link_init(struct link *k, struct pg_store *s, enum link_kind kind, i
 void store_open_links(struct pg_store *s)
 {
     for (size_t i = 1; i < s->nlinks; i++) {
-        if (lane_state(s->links[i].lane) == LANE_DOWN)
+        if (s->links[i].waits_for_slot)
+            boot_goes_on(&s->links[i]);
+        else if (lane_state(s->links[i].lane) == LANE_DOWN)
             timer_set(s->links[i].retry, 0);
     }
 }

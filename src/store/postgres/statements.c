@@ -372,14 +372,16 @@ static const struct statement table[STATEMENT_COUNT] = {
         CLAIMED("claimed") "::text FROM claimed", 5},
 
     /* A new connection for a lane; $4 = when we claimed the slot, $5 = 1 if its batches have a backend
-     * each. Returns nothing if the slot is no longer ours. */
+     * each. Returns nothing if the slot is no longer ours. Epochs come from the clock: after a restore
+     * somebody else may be given our slot and incarnation, and must not be given our epoch, too. */
     [STMT_CLAIM_LANE] = {"respgres_claim_lane",
         "INSERT INTO @.lanes AS l (slot, incarnation, lane, epoch, pid) "
-        "SELECT $1::int4, $2::int8, $3::int4, 1, CASE $5::int4 WHEN 0 THEN pg_backend_pid() ELSE 0 END "
+        "SELECT $1::int4, $2::int8, $3::int4, (extract(epoch FROM clock_timestamp()) * 1000000)::int8, "
+        "CASE $5::int4 WHEN 0 THEN pg_backend_pid() ELSE 0 END "
         "FROM @.instances i "
         "WHERE i.slot = $1 AND i.incarnation = $2 AND " CLAIMED("i") " = $4::int8 "
         "ON CONFLICT (slot, incarnation, lane) DO UPDATE "
-        "SET epoch = l.epoch + 1, pid = excluded.pid "
+        "SET epoch = greatest(l.epoch + 1, excluded.epoch), pid = excluded.pid "
         "RETURNING epoch", 5},
 
     /* The lost connection's backend, where it holds the lane's row and will not end by itself. */
