@@ -128,7 +128,7 @@ static void section_commandstats(const struct info *i)
     for (int id = 0; id < COMMAND_COUNT; id++) {
         const struct command_stats *st = &i->e->commands[id];
         uint64_t calls = stats_calls(st);
-        if (calls == 0 && st->rejected == 0)
+        if (calls == 0 && st->rejected == 0 && st->failed == 0)
             continue;
         buf_printf(i->out, "cmdstat_%s:calls=%llu,usec=%llu,usec_per_call=%.2f,rejected_calls=%llu,"
                    "failed_calls=%llu\r\n", command_by_id((enum command_id)id)->name,

@@ -197,7 +197,7 @@ static void collect_commands(const struct engine *e, struct metrics_page *p)
         const struct command_stats *st = &e->commands[id];
         const char *name = command_by_id((enum command_id)id)->name;
         uint64_t calls = stats_calls(st);
-        if (calls == 0 && st->rejected == 0)
+        if (calls == 0 && st->rejected == 0 && st->failed == 0)
             continue;
         page_put(p, METRIC_command_calls, name, (int64_t)calls);
         page_put(p, METRIC_command_seconds, name, (int64_t)st->us);

@@ -126,6 +126,22 @@ def test_a_dump_is_of_one_moment(lab, respgres, database):
 
 
 @pytest.mark.rows
+def test_a_dump_through_a_pooler(lab, respgres, database):
+    respgres.client().mset({f"k{i}": i for i in range(3000)})
+    through = run("--dump", env={"DATABASE_URL": lab.pgbouncer(database).url})
+    assert sorted(through.stdout.split(b"*3\r\n")) == sorted(dump(database).stdout.split(b"*3\r\n"))
+
+
+@pytest.mark.rows
+def test_a_dump_of_another_schema(lab, database):
+    """pg-schema, also from a file and in the process that an instance starts."""
+    server = lab.respgres(database, pg_schema="other", backup_interval=1)
+    server.client().set("a", 1)
+    assert dump(database, "--pg-schema", "other").stdout.endswith(b"a\r\n$1\r\n1\r\n")
+    wait_until(lambda: server.client().info("respgres")["backup_last_bytes"] == 50, 20)
+
+
+@pytest.mark.rows
 def test_a_dump_of_nothing(database, respgres):
     assert dump(database).stdout == b""
 
