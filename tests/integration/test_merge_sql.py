@@ -555,6 +555,21 @@ def test_a_cached_instance_sees_a_merge(lab, database, merger):
     wait_until(lambda: reader.get("k") == b"w", 2, "the notice has come")
 
 
+def test_behind_a_pooler(lab, database):
+    pooler = lab.pgbouncer(database)
+    with StoreClient(pooler.url, pg_pooler="transaction") as client:
+        merger = Merger(client.online())
+        assert merger.merged() == 0
+        put(database, "k", "v", LATE)
+        outcomes = merger.merge({"key": "k", "value": "w", "version": W, "base_version": V0},
+                                {"key": "d", "value": None, "version": W},
+                                {"key": "n", "value": "n", "version": W, "base": "absent"})
+        assert outcomes == [("lost", LATE), ("applied", W), ("applied", W)]
+        assert merger.flush(0, W + STEP)[0] == "ok"
+        assert merger.merged() == 2
+    assert database.live() == {b"k": b"v"}
+
+
 # --- FLUSH ----------------------------------------------------------------------------------------
 
 def test_a_flush_while_away(database, merger):
