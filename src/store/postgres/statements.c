@@ -190,7 +190,7 @@
     "SELECT d.space, d.key, d.type, CASE WHEN NOT d.expired THEN d.value END, d.kept, "            \
     "CASE WHEN d.removal OR d.expired OR d.value_version = 0 THEN d.kept ELSE d.value_version END, " \
     "CASE WHEN NOT d.expired OR d.verdict = 'T' THEN d.expires_at END, "                           \
-    "greatest(@.slot_of(CASE WHEN d.removal OR d.expired "                                         \
+    "greatest(@.slot_of(CASE WHEN d.removal OR (d.expired AND d.verdict <> 'T') "                  \
     "THEN d.now + make_interval(secs => $5::float8) ELSE d.expires_at END) - 1, 0), "              \
     "CASE d.verdict WHEN 'T' THEN 4194304 ELSE 0 END, d.now, d.now "                               \
     "FROM d WHERE left(d.verdict, 1) IN ('A', 'T') ORDER BY d.n "                                  \
