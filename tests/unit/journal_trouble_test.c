@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/crc32c.h"
 #include "base/mem.h"
 #include "journal_rig.h"
 
@@ -510,6 +511,69 @@ static void a_failure_ends_compaction(void)
     buf_release(&want);
 }
 
+/* The last slice was asked for while a group was on its way that fails then. */
+static void a_snapshot_waits_for_what_it_holds(void)
+{
+    struct journal_rig r;
+    struct journal_stats stats;
+    struct buf want;
+    buf_init(&want);
+    rig_init(&r);
+    EXPECT(rig_open(&r));
+    append_groups(&r, 0, 3, 50, &want);
+    r.snapshot_n = 1;
+    fault_delay_us = 100000;
+    fault_errno[CALL_SYNC] = EIO;
+    EXPECT(rig_append(&r, 3, 50) > 0);
+    journal_flush(r.j);
+    journal_compact(r.j);
+    journal_flush(r.j);
+    EXPECT_INT(r.snapshot_at, 1);
+    EXPECT(journal_is_compacting(r.j));
+    RIG_UNTIL(&r, r.failures == 1 && !journal_is_compacting(r.j));
+    journal_get_stats(r.j, &stats);
+    EXPECT_INT(stats.compactions, 0);
+    EXPECT_INT(stats.compaction_failures, 0); /* given up, not tried */
+    EXPECT_INT(count_files(r.dir, "snapshot."), 0);
+    fault_errno[CALL_SYNC] = 0;
+    rig_close(&r);
+    expect_replay(&r, &want);
+    rig_release(&r);
+    buf_release(&want);
+}
+
+/* A segment whose beginning failed, with records in it, and that could not even be deleted. */
+static void a_segment_that_was_given_up(void)
+{
+    struct journal_rig r;
+    struct buf want;
+    char path[256];
+    buf_init(&want);
+    rig_init(&r);
+    EXPECT(rig_open(&r));
+    append_groups(&r, 0, 2, 50, &want);
+    rig_close(&r);
+    EXPECT(rig_open(&r));
+    fault_errno[CALL_SYNC_FOLDER] = EIO;
+    fault_errno[CALL_UNLINK] = EIO;
+    EXPECT(rig_append(&r, 9, 50) > 0);
+    RIG_UNTIL(&r, r.failures == 1);
+    fault_errno[CALL_SYNC_FOLDER] = 0;
+    fault_errno[CALL_UNLINK] = 0;
+    EXPECT(journal_retry(r.j));
+    RIG_UNTIL(&r, journal_error(r.j) == NULL);
+    append_groups(&r, 2, 2, 50, &want);
+    rig_close(&r);
+    EXPECT_INT(count_files(r.dir, "journal."), 3);
+    expect_replay(&r, &want);
+    rig_path(&r, "journal.0000000002", path);
+    EXPECT_INT(file_bytes(path), -1);
+    rig_close(&r);
+    expect_replay(&r, &want);
+    rig_release(&r);
+    buf_release(&want);
+}
+
 /* ---- looking and repairing ---- */
 
 static void read_only_changes_nothing(void)
@@ -615,6 +679,36 @@ static void repair_a_header(void)
     expect_repaired(&r, "journal.0000000002: DAMAGED at offset 0", -1, -1);
     EXPECT_INT(count_files(r.dir, "journal.0000000002.damaged"), 1);
     rig_release(&r);
+}
+
+/* It is not touched, however little of it can be understood. */
+static void a_later_version(void)
+{
+    struct journal_rig r;
+    struct buf file;
+    struct buf text;
+    char path[256];
+    buf_init(&file);
+    buf_init(&text);
+    make_segments(&r);
+    rig_path(&r, "journal.0000000003", path);
+    read_whole(path, &file);
+    file.data[8] = 2;
+    uint32_t crc = crc32c(0, file.data, 252);
+    for (int i = 0; i < 4; i++)
+        file.data[252 + i] = (char)(crc >> 8 * i & 0xff);
+    file.len = 300; /* and without a mark */
+    write_whole(path, buf_bytes(&file));
+    EXPECT(!rig_open(&r));
+    EXPECT(strstr(buf_cstr(&r.error), "format of another version") != NULL);
+    EXPECT(!journal_repair(r.dir, &text));
+    EXPECT(strstr(buf_cstr(&text), "format of another version") != NULL);
+    EXPECT_INT(file_bytes(path), 300);
+    EXPECT_INT(count_files(r.dir, "journal."), 3);
+    EXPECT_INT(count_files(r.dir, "snapshot."), 0);
+    rig_release(&r);
+    buf_release(&file);
+    buf_release(&text);
 }
 
 /* The only file: its id is in the marks, too. */
@@ -759,6 +853,8 @@ TEST_MAIN(TEST(crash_anywhere_while_compacting), TEST(killed_while_appending),
           TEST(everysec_syncs_later), TEST(everysec_promises_what_was_synced),
           TEST(no_fsync_never_syncs), TEST(group_commit), TEST(size_limit),
           TEST(a_failed_snapshot_changes_nothing), TEST(a_failure_ends_compaction),
-          TEST(read_only_changes_nothing), TEST(repair_keeps_the_rest), TEST(repair_a_header),
-          TEST(repair_the_only_header), TEST(repair_without_a_file), TEST(repair_a_short_file),
-          TEST(repair_a_snapshot), TEST(repair_needs_the_lock), TEST(orphans))
+          TEST(a_snapshot_waits_for_what_it_holds), TEST(a_segment_that_was_given_up),
+          TEST(a_later_version), TEST(read_only_changes_nothing), TEST(repair_keeps_the_rest),
+          TEST(repair_a_header), TEST(repair_the_only_header), TEST(repair_without_a_file),
+          TEST(repair_a_short_file), TEST(repair_a_snapshot), TEST(repair_needs_the_lock),
+          TEST(orphans))

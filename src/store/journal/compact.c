@@ -184,18 +184,10 @@ static void add_header(struct journal *j)
     j->snapshot.data.len += FILE_HEADER_SIZE;
 }
 
-/* A group that was on its way when this began may still fail: the owner's state has it by then, and
- * would be written as if it had been accepted. */
-static bool must_wait(const struct journal *j)
-{
-    return j->writing && j->write.number < j->snapshot.number && !j->snapshot.clear;
-}
-
-void compact_step(struct journal *j)
+/* The next records into s->data. */
+static void fill_slice(struct journal *j)
 {
     struct snapshot_job *s = &j->snapshot;
-    if (s->phase != SNAPSHOT_FILLING || s->busy || must_wait(j))
-        return;
     buf_reset(&s->data, 4 * (size_t)SLICE);
     if (s->at == 0)
         add_header(j);
@@ -204,16 +196,30 @@ void compact_step(struct journal *j)
         return;
     if (s->last) {
         end_encode(s->records, &s->data);
+        s->wait = s->clear ? 0 : j->position;
         s->phase = SNAPSHOT_ENDING;
     }
-    submit(j);
+}
+
+/* The owner's state has what is on its way, too, and that may still fail: the end waits for it, so
+ * that nothing stands in a snapshot that was reported lost. */
+void compact_step(struct journal *j)
+{
+    struct snapshot_job *s = &j->snapshot;
+    if (s->phase == SNAPSHOT_NONE || s->busy)
+        return;
+    if (s->phase == SNAPSHOT_FILLING)
+        fill_slice(j);
+    if (!s->abort && (s->phase == SNAPSHOT_FILLING || j->acknowledged >= s->wait))
+        submit(j);
 }
 
 /* Once its end is on the way it happens. */
 void compact_abort(struct journal *j)
 {
     struct snapshot_job *s = &j->snapshot;
-    if (s->phase != SNAPSHOT_FILLING || s->clear || s->abort)
+    bool ending = s->phase == SNAPSHOT_ENDING && s->busy;
+    if (s->phase == SNAPSHOT_NONE || ending || s->clear || s->abort)
         return;
     s->abort = true;
     if (!s->busy)

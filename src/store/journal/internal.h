@@ -62,6 +62,7 @@ struct snapshot_job {
     uint64_t newest; /* of the files that it replaces */
     uint64_t at;
     uint64_t records;
+    uint64_t wait; /* everything up to this position must be acknowledged before it may end */
     struct buf data;
     bool last;
     bool discard;
@@ -105,8 +106,9 @@ struct journal {
     bool roll; /* the next group begins a new segment */
     bool bad;  /* the current segment is not to be written or synced any more */
 
-    struct buf pending; /* room for a mark, then records */
-    uint64_t position;  /* of the last append */
+    struct buf pending;    /* room for a mark, then records */
+    uint64_t position;     /* of the last append */
+    uint64_t acknowledged; /* up to this one all is durable, or was reported lost */
     bool writing;
     struct write_job write;
     bool unsynced; /* everysec: written since the last fsync began */

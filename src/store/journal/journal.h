@@ -145,7 +145,7 @@ bool journal_flush(struct journal *j);
 void journal_clear(struct journal *j);
 /* Starts writing a snapshot aside (events.snapshot), then replaces everything older by it. Appends go
  * on meanwhile, into a new segment; they are read after the snapshot, and may repeat what it holds.
- * events.snapshot is first called when nothing that was appended before is on its way any more.
+ * What is on its way may be in it: it gets its name when that is durable, and is given up if that fails.
  * Does nothing while one is under way, while there is a failure, and for a minute after one that could
  * not be written. */
 void journal_compact(struct journal *j);
