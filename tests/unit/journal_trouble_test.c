@@ -808,7 +808,7 @@ static void open_below(struct journal_rig *r, const char *parent, const char *na
 {
     rig_init(r);
     remove_folder(r->dir);
-    snprintf(r->dir, sizeof(r->dir), "%s/%s", parent, name);
+    snprintf(r->dir, sizeof(r->dir), "%.100s/%.20s", parent, name);
     EXPECT(rig_open(r));
 }
 
