@@ -542,6 +542,83 @@ static void a_snapshot_waits_for_what_it_holds(void)
     buf_release(&want);
 }
 
+static void closing_gives_a_snapshot_up(void)
+{
+    struct journal_rig r;
+    struct buf want;
+    buf_init(&want);
+    rig_init(&r);
+    EXPECT(rig_open(&r));
+    append_groups(&r, 0, 3, 50, &want);
+    r.snapshot_n = 1000;
+    journal_compact(r.j);
+    append_groups(&r, 3, 3, 50, &want);
+    EXPECT(journal_is_compacting(r.j));
+    EXPECT(r.snapshot_at > 0);
+    rig_close(&r);
+    EXPECT_INT(count_files(r.dir, "snapshot."), 0);
+    expect_replay(&r, &want);
+    rig_release(&r);
+    buf_release(&want);
+}
+
+/* All was merged in the middle of a compaction; then again, while it is being cleared. */
+static void clear_instead_of_compacting(void)
+{
+    struct journal_rig r;
+    struct journal_stats stats;
+    struct buf want;
+    buf_init(&want);
+    rig_init(&r);
+    EXPECT(rig_open(&r));
+    append_groups(&r, 0, 3, 50, NULL);
+    r.snapshot_n = 1000;
+    journal_compact(r.j);
+    append_groups(&r, 3, 2, 50, NULL);
+    journal_clear(r.j);
+    append_groups(&r, 5, 2, 50, NULL);
+    journal_clear(r.j);
+    RIG_UNTIL(&r, !journal_is_compacting(r.j));
+    EXPECT(r.snapshot_at < 1000);
+    append_groups(&r, 7, 2, 50, &want);
+    journal_get_stats(r.j, &stats);
+    EXPECT(stats.bytes < 1200);
+    rig_close(&r);
+    expect_replay(&r, &want);
+    rig_release(&r);
+    buf_release(&want);
+}
+
+/* A clearing that has to wait means what was appended before it was asked for. */
+static void clear_means_what_was_before(void)
+{
+    struct journal_rig r;
+    struct buf want;
+    buf_init(&want);
+    rig_init(&r);
+    EXPECT(rig_open(&r));
+    append_groups(&r, 0, 3, 50, NULL);
+    r.snapshot_n = 1000;
+    journal_compact(r.j);
+    append_groups(&r, 3, 2, 50, NULL);
+    fault_delay_us = 30000; /* so that the slice is on its way for long */
+    RIG_UNTIL(&r, journal_is_compacting(r.j));
+    journal_flush(r.j);
+    journal_clear(r.j);
+    for (int i = 5; i < 9; i++) {
+        EXPECT(rig_append(&r, i, 50) > 0);
+        note_append(i, 50, &want);
+        rig_turn(&r);
+    }
+    RIG_UNTIL(&r, !journal_is_compacting(r.j));
+    fault_delay_us = 0;
+    rig_close(&r);
+    EXPECT_INT(count_files(r.dir, "snapshot."), 1);
+    expect_replay(&r, &want);
+    rig_release(&r);
+    buf_release(&want);
+}
+
 /* A segment whose beginning failed, with records in it, and that could not even be deleted. */
 static void a_segment_that_was_given_up(void)
 {
@@ -853,8 +930,9 @@ TEST_MAIN(TEST(crash_anywhere_while_compacting), TEST(killed_while_appending),
           TEST(everysec_syncs_later), TEST(everysec_promises_what_was_synced),
           TEST(no_fsync_never_syncs), TEST(group_commit), TEST(size_limit),
           TEST(a_failed_snapshot_changes_nothing), TEST(a_failure_ends_compaction),
-          TEST(a_snapshot_waits_for_what_it_holds), TEST(a_segment_that_was_given_up),
-          TEST(a_later_version), TEST(read_only_changes_nothing), TEST(repair_keeps_the_rest),
-          TEST(repair_a_header), TEST(repair_the_only_header), TEST(repair_without_a_file),
-          TEST(repair_a_short_file), TEST(repair_a_snapshot), TEST(repair_needs_the_lock),
-          TEST(orphans))
+          TEST(a_snapshot_waits_for_what_it_holds), TEST(closing_gives_a_snapshot_up),
+          TEST(clear_instead_of_compacting), TEST(clear_means_what_was_before),
+          TEST(a_segment_that_was_given_up), TEST(a_later_version), TEST(read_only_changes_nothing),
+          TEST(repair_keeps_the_rest), TEST(repair_a_header), TEST(repair_the_only_header),
+          TEST(repair_without_a_file), TEST(repair_a_short_file), TEST(repair_a_snapshot),
+          TEST(repair_needs_the_lock), TEST(orphans))

@@ -104,8 +104,15 @@ static void submit_discard(struct journal *j, int fd)
     submit(j);
 }
 
-/* The number is the next file's, and the segment that follows has a higher one. */
-static void begin(struct journal *j, bool clear)
+/* The number is the next file's. What is appended from now on goes into a segment with a higher
+ * one. */
+static uint64_t take_number(struct journal *j)
+{
+    j->roll = true;
+    return j->next_number++;
+}
+
+static void begin(struct journal *j, bool clear, uint64_t number)
 {
     struct snapshot_job *s = &j->snapshot;
     *s = (struct snapshot_job){.work = {.run = run_snapshot, .done = on_done},
@@ -114,10 +121,9 @@ static void begin(struct journal *j, bool clear)
                                .clear = clear,
                                .dirfd = j->dirfd,
                                .fd = -1,
-                               .newest = j->next_number - 1};
+                               .number = number,
+                               .newest = number - 1};
     buf_init(&s->data);
-    s->number = j->next_number++;
-    j->roll = true;
 }
 
 static bool is_clear(const struct journal *j)
@@ -129,12 +135,12 @@ static bool is_clear(const struct journal *j)
 static void end(struct journal *j)
 {
     struct snapshot_job *s = &j->snapshot;
-    bool then_clear = s->then_clear;
+    uint64_t then_clear = s->then_clear;
     buf_release(&s->data);
     s->phase = SNAPSHOT_NONE;
-    s->then_clear = false;
-    if (then_clear && !j->closing && !is_clear(j))
-        begin(j, true);
+    s->then_clear = 0;
+    if (then_clear != 0 && !j->closing && !is_clear(j))
+        begin(j, true, then_clear);
 }
 
 /* The segment that was replaced is closed by the thread: that frees its room, which takes time. */
@@ -231,7 +237,7 @@ void journal_compact(struct journal *j)
     if (j->snapshot.phase != SNAPSHOT_NONE || j->failed || j->read_only ||
         loop_now_us(j->loop) < j->compact_after_us)
         return;
-    begin(j, false);
+    begin(j, false, take_number(j));
 }
 
 void journal_clear(struct journal *j)
@@ -239,10 +245,10 @@ void journal_clear(struct journal *j)
     struct snapshot_job *s = &j->snapshot;
     CHECK(!j->read_only && j->pending.len == 0 && (!j->writing || j->failed));
     if (s->phase != SNAPSHOT_NONE) {
-        s->then_clear = true;
+        s->then_clear = take_number(j); /* what is appended meanwhile is not meant */
         compact_abort(j);
     } else if (!is_clear(j)) {
-        begin(j, true);
+        begin(j, true, take_number(j));
         compact_step(j);
     }
 }

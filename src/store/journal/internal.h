@@ -52,10 +52,10 @@ struct snapshot_job {
     struct work work;
     struct journal *j;
     enum snapshot_phase phase;
-    bool busy;       /* the thread has it */
-    bool clear;      /* an empty one */
-    bool abort;      /* is to be given up */
-    bool then_clear; /* and a clearing follows */
+    bool busy;           /* the thread has it */
+    bool clear;          /* an empty one */
+    bool abort;          /* is to be given up */
+    uint64_t then_clear; /* a clearing with this number follows, 0 = none */
     int dirfd;
     int fd;
     uint64_t number;
