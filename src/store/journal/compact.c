@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "store/journal/internal.h"
 
-enum { SLICE = 512 * 1024, PAUSE_US = 60 * 1000 * 1000 };
+enum { SLICE = 512 * 1024, PAUSE_US = 60 * 1000 * 1000, CLEAR_PAUSE_US = 1000 * 1000 };
 
 /* ---- the thread ---- */
 
@@ -139,7 +139,7 @@ static void end(struct journal *j)
     buf_release(&s->data);
     s->phase = SNAPSHOT_NONE;
     s->then_clear = 0;
-    if (then_clear != 0 && !j->closing && !is_clear(j))
+    if (then_clear != 0 && !is_clear(j))
         begin(j, true, then_clear);
 }
 
@@ -149,6 +149,8 @@ static void end_published(struct journal *j)
     struct snapshot_job *s = &j->snapshot;
     int fd = j->fd;
     j->stats.compactions++;
+    if (j->clear_owed < s->number)
+        j->clear_owed = 0;
     journal_drop_files_below(j, s->number);
     journal_set_file(j, FILE_SNAPSHOT, s->number, s->at);
     if (j->writing || fd < 0 || j->number > s->number) {
@@ -173,6 +175,10 @@ static void on_done(struct work *work)
     if (!s->ok) {
         j->stats.compaction_failures++;
         j->compact_after_us = loop_now_us(j->loop) + PAUSE_US;
+        if (s->clear && s->then_clear == 0) {
+            j->clear_owed = s->number;
+            j->clear_after_us = loop_now_us(j->loop) + CLEAR_PAUSE_US;
+        }
         log_event(LOG_WARNING, "journal-not-compacted", "why=%s", log_quote(s->error, quoted));
         end(j);
     } else if (s->last) {
@@ -207,11 +213,21 @@ static void fill_slice(struct journal *j)
     }
 }
 
+static void begin_owed(struct journal *j)
+{
+    uint64_t number = j->clear_owed;
+    j->clear_owed = 0;
+    begin(j, true, number);
+}
+
 /* The owner's state has what is on its way, too, and that may still fail: the end waits for it, so
  * that nothing stands in a snapshot that was reported lost. */
 void compact_step(struct journal *j)
 {
     struct snapshot_job *s = &j->snapshot;
+    if (s->phase == SNAPSHOT_NONE && j->clear_owed != 0 &&
+        loop_now_us(j->loop) >= j->clear_after_us)
+        begin_owed(j);
     if (s->phase == SNAPSHOT_NONE || s->busy)
         return;
     if (s->phase == SNAPSHOT_FILLING)
@@ -232,6 +248,17 @@ void compact_abort(struct journal *j)
         submit_discard(j, s->fd);
 }
 
+void compact_finish(struct journal *j)
+{
+    compact_abort(j);
+    worker_wait(j->keeper);
+    if (j->snapshot.phase == SNAPSHOT_NONE && j->clear_owed != 0)
+        begin_owed(j);
+    if (j->snapshot.clear)
+        compact_step(j);
+    worker_wait(j->keeper);
+}
+
 void journal_compact(struct journal *j)
 {
     if (j->snapshot.phase != SNAPSHOT_NONE || j->failed || j->read_only ||
@@ -248,6 +275,7 @@ void journal_clear(struct journal *j)
         s->then_clear = take_number(j); /* what is appended meanwhile is not meant */
         compact_abort(j);
     } else if (!is_clear(j)) {
+        j->clear_owed = 0;
         begin(j, true, take_number(j));
         compact_step(j);
     }

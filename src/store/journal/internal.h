@@ -122,6 +122,8 @@ struct journal {
 
     struct snapshot_job snapshot;
     int64_t compact_after_us;
+    uint64_t clear_owed; /* a clearing of this number could not be written, 0 = none */
+    int64_t clear_after_us;
 
     struct kept_file *files;
     size_t nfiles;
@@ -144,6 +146,8 @@ void writer_fail(struct journal *j, const char *why);
 /* Goes on with a snapshot, if the thread does not have it. */
 void compact_step(struct journal *j);
 void compact_abort(struct journal *j);
+/* When closing: a clearing that is owed, or under way, is on its way now. */
+void compact_finish(struct journal *j);
 
 /* ---- journal.c ---- */
 

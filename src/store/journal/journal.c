@@ -242,12 +242,9 @@ void journal_close(struct journal *j)
         return;
     if (!j->read_only) {
         j->closing = true;
-        compact_abort(j);
-        if (j->snapshot.clear)
-            compact_step(j);
         writer_submit(j);
         worker_wait(j->writer);
-        worker_wait(j->keeper);
+        compact_finish(j);
         finish_segment(j);
     }
     release(j);

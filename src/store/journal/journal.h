@@ -141,7 +141,8 @@ bool journal_flush(struct journal *j);
 /* All is merged, nothing is wanted any more: an empty snapshot replaces everything, and what is
  * appended from now on goes into a new segment. Not while something is not durable yet; after a
  * failure it may be called without a retry, and makes room. It is under way when this returns (a
- * crash before its end leaves everything as it was); a compaction is given up for it. */
+ * crash before its end leaves everything as it was); a compaction is given up for it. Where it cannot be
+ * written it is tried again every second. */
 void journal_clear(struct journal *j);
 /* Starts writing a snapshot aside (events.snapshot), then replaces everything older by it. Appends go
  * on meanwhile, into a new segment; they are read after the snapshot, and may repeat what it holds.
