@@ -14,6 +14,7 @@
 #include "http/http.h"
 #include "keyspace/keyspace.h"
 #include "net/net.h"
+#include "store/journal/journal.h"
 #include "store/postgres/postgres.h"
 #include "store/router/router.h"
 
@@ -24,6 +25,8 @@ struct action {
     bool migrate;
     bool print_schema;
     int from; /* the version whose upgrade is printed, 0 = none yet */
+    bool (*journal)(const char *dir, struct buf *out); /* --check-journal, --repair-journal */
+    const char *journal_dir;
 };
 
 enum { FLUSH_PATIENCE_US = 2 * 1000 * 1000 };
@@ -208,7 +211,7 @@ static bool answer_and_exit(int argc, char **argv)
     return false;
 }
 
-/* Takes --migrate and --print-schema [VERSION] out of argv; what is left is configuration. */
+/* Takes the actions out of argv; what is left is configuration. */
 static struct action take_action(int *argc, char **argv)
 {
     struct action a = {0};
@@ -220,6 +223,11 @@ static struct action take_action(int *argc, char **argv)
             a.print_schema = true;
             if (i + 1 < *argc && argv[i + 1][0] >= '0' && argv[i + 1][0] <= '9')
                 a.from = (int)strtol(argv[++i], NULL, 10);
+        } else if (strcmp(argv[i], "--check-journal") == 0 ||
+                   strcmp(argv[i], "--repair-journal") == 0) {
+            a.journal = argv[i][2] == 'c' ? journal_check : journal_repair;
+            if (i + 1 < *argc)
+                a.journal_dir = argv[++i];
         } else {
             argv[kept++] = argv[i];
         }
@@ -254,6 +262,21 @@ static int migrate(const struct config *c, struct buf *error)
     return 0;
 }
 
+/* Needs no configuration: what it says is for people, on stdout. */
+static int work_on_journal(const struct action *a)
+{
+    struct buf text;
+    if (a->journal_dir == NULL) {
+        fprintf(stderr, "respgres: --check-journal and --repair-journal need the journal's folder\n");
+        return 1;
+    }
+    buf_init(&text);
+    bool ok = a->journal(a->journal_dir, &text);
+    bool written = fputs(buf_cstr(&text), stdout) >= 0 && fflush(stdout) == 0;
+    buf_release(&text);
+    return ok && written ? 0 : 1;
+}
+
 static int serve(struct server *s, struct buf *error)
 {
     config_log(s->config);
@@ -284,6 +307,8 @@ int main(int argc, char **argv)
     struct action action = take_action(&argc, argv);
     signal(SIGPIPE, SIG_IGN);
     hash_seed();
+    if (action.journal != NULL)
+        return work_on_journal(&action);
     buf_init(&error);
     s.config = config_load(argc, argv, environ, &error);
     if (s.config == NULL) {

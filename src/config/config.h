@@ -55,6 +55,7 @@ struct config {
     int64_t cached_max_lag_ms;
     int durability;  /* enum durability */
     int64_t tombstone_retention_s;
+    int64_t conflict_retention_s;
     int64_t sweep_interval_ms;
     bool vacuum;
     /* while PostgreSQL is away */

@@ -69,7 +69,11 @@ void config_usage(struct buf *out)
     buf_append_cstr(out, "\n  --help\n  --version\n"
                          "  --migrate\n      Makes or upgrades the schema, and exits.\n"
                          "  --print-schema\n      Prints the SQL of that, and exits. With the "
-                         "schema's version behind it: of an upgrade.\n");
+                         "schema's version behind it: of an upgrade.\n"
+                         "  --check-journal\n      Says what the journal in the folder named behind "
+                         "it holds, and exits: 0 = whole.\n"
+                         "  --repair-journal\n      Keeps what can be read of a damaged one, and "
+                         "exits.\n");
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         const struct option *o = &options[i];
         const char *title = section_at((enum option_id)i);

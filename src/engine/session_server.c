@@ -22,27 +22,37 @@ static void run_lastsave(struct client *c, const struct txn_command *tc, struct 
     reply_int(r, now_s(c));
 }
 
+/* What PostgreSQL has is saved. What is in the journal is, too: that is written anew, which makes it
+ * short. */
+static void save(struct client *c)
+{
+    struct store *s = c->engine->store;
+    if (s->ops->save != NULL)
+        s->ops->save(s);
+}
+
 static void run_save(struct client *c, const struct txn_command *tc, struct reply *r)
 {
-    (void)c;
     (void)tc;
+    save(c);
     reply_ok(r);
 }
 
 static void run_bgsave(struct client *c, const struct txn_command *tc, struct reply *r)
 {
-    (void)c;
     const struct request *request = tc->request;
-    if (request->argc > 2 || (request->argc == 2 && !bytes_ieq(request->argv[1], "schedule")))
+    if (request->argc > 2 || (request->argc == 2 && !bytes_ieq(request->argv[1], "schedule"))) {
         reply_error(r, "ERR syntax error");
-    else
+    } else {
+        save(c);
         reply_status(r, "Background saving started");
+    }
 }
 
 static void run_bgrewriteaof(struct client *c, const struct txn_command *tc, struct reply *r)
 {
-    (void)c;
     (void)tc;
+    save(c);
     reply_status(r, "Background append only file rewriting started");
 }
 

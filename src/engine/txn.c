@@ -756,10 +756,15 @@ const char *engine_error_starting(void)
     return error_starting;
 }
 
+static bool fallback_is_off(const struct engine *e)
+{
+    return policy_fallback(e->config->fallback, bytes_of(NULL, 0)) == FALLBACK_OFF;
+}
+
 bool engine_is_loading(const struct engine *e)
 {
     enum store_state state = store_state(e->store);
-    return state == STORE_STARTING || (state == STORE_AWAY && !store_memory_is_truth(e->store));
+    return state == STORE_STARTING || (state == STORE_AWAY && fallback_is_off(e));
 }
 
 /* While PostgreSQL is away, each key may have its own rule. */
@@ -810,7 +815,7 @@ const char *txn_unavailable(const struct txn *t)
         return NULL;
     if (state == STORE_STARTING)
         return error_starting;
-    if (!store_memory_is_truth(e->store))
+    if (state == STORE_AWAY && fallback_is_off(e))
         return error_away;
     if (keyspace_is_full(e->keyspace) && wants_memory(t))
         return error_oom;
@@ -854,8 +859,7 @@ static void time_out(struct txn *t)
 static bool has_own_limit(const struct txn *t, int64_t now_us)
 {
     const struct engine *e = t->engine;
-    enum store_state state = store_state(e->store);
-    if (state == STORE_STARTING || (state == STORE_AWAY && !store_memory_is_truth(e->store)))
+    if (engine_is_loading(e))
         return false;
     if (store_memory_is_truth(e->store)) /* it is the disk that it waits for, as in Redis */
         return t->state == TXN_GATHERED || t->state == TXN_EXCLUSIVE || t->state == TXN_QUERYING;

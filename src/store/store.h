@@ -234,6 +234,8 @@ struct store_ops {
     bool (*stopped)(const struct store *s);
     /* What the caller knows of keys is the truth for now: there is nobody else to ask. NULL = never. */
     bool (*memory_is_truth)(const struct store *s);
+    /* SAVE: writes anew what it keeps in a journal, in the background. NULL = there is none. */
+    bool (*save)(struct store *s);
 };
 
 struct store {

@@ -10,6 +10,11 @@
  *   holds 0|1, keep, identity SLOT INCARNATION LAST OFFSET → ok
  *   who                                     → who SLOT INCARNATION LAST OFFSET
  *   mint N                                  → mint STAMP
+ *   item DB KEY VALUE VERSION VALUE_VERSION EXPIRES|never unknown|absent|live BASE_VERSION MAYBE GROUP
+ *                                           one more item for the next merge
+ *   merge JOURNAL INSTANCE NUMBER           → merge RESULT REPLACED OUTCOME ROW_VERSION ... ERROR
+ *   flush JOURNAL INSTANCE NUMBER DB BEFORE → merge RESULT 0 ERROR
+ *   merged JOURNAL                          → merged yes|no NUMBER
  *   readable                                → readable yes|no
  *   info NAME                               → info VALUE
  *   stop                                    → stopped
@@ -292,6 +297,16 @@ static void cmd_info(struct client *c, char **w, size_t n)
     buf_release(&text);
 }
 
+#define MERGE_COMMAND(name)                                                                        \
+    static void cmd_##name(struct client *c, char **w, size_t n)                                   \
+    {                                                                                              \
+        merge_cmd_##name(c->store, w, n);                                                          \
+    }
+MERGE_COMMAND(item)
+MERGE_COMMAND(merge)
+MERGE_COMMAND(flush)
+MERGE_COMMAND(merged)
+
 static void cmd_stop(struct client *c, char **w, size_t n)
 {
     (void)w;
@@ -320,7 +335,8 @@ static void obey(struct client *c, char *line)
         {"take", cmd_take, 2},     {"settle", cmd_settle, 5}, {"holds", cmd_holds, 2},
         {"keep", cmd_keep, 1},     {"identity", cmd_identity, 5}, {"who", cmd_who, 1},
         {"mint", cmd_mint, 2},     {"info", cmd_info, 2},     {"stop", cmd_stop, 1},
-        {"readable", cmd_readable, 1}};
+        {"readable", cmd_readable, 1}, {"item", cmd_item, 11}, {"merge", cmd_merge, 4},
+        {"flush", cmd_flush, 6},   {"merged", cmd_merged, 2}};
     static char *words[MAX_WORDS];
     size_t n = split(line, words, MAX_WORDS);
     for (size_t i = 0; n > 0 && i < sizeof(commands) / sizeof(commands[0]); i++) {
@@ -392,6 +408,7 @@ int main(int argc, char **argv)
     io_want(c.in, IO_READ);
     loop_run(c.loop, on_turn_end, &c);
     io_free(c.in);
+    merge_forget();
     c.store->ops->free(c.store);
     loop_free(c.loop);
     config_free(c.config);

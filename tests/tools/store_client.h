@@ -15,4 +15,12 @@ struct value *take_value(const char *word);
 int64_t take_number(const char *word);
 const char *result_name(enum store_result r);
 
+/* ---- store_client_merge.c ---- */
+
+void merge_cmd_item(struct store *s, char **w, size_t n);
+void merge_cmd_merge(struct store *s, char **w, size_t n);
+void merge_cmd_flush(struct store *s, char **w, size_t n);
+void merge_cmd_merged(struct store *s, char **w, size_t n);
+void merge_forget(void);
+
 #endif

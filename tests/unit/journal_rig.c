@@ -17,9 +17,9 @@
 #include "base/mem.h"
 #include "event/loop_base.h"
 
-int fault_errno[CALL_COUNT];
-int fault_exit_at;
-int fault_delay_us;
+_Atomic int fault_errno[CALL_COUNT];
+_Atomic int fault_exit_at;
+_Atomic int fault_delay_us;
 
 ssize_t __real_pwrite(int fd, const void *data, size_t n, off_t at);
 int __real_fdatasync(int fd);
@@ -38,11 +38,11 @@ int __wrap_fallocate(int fd, int mode, off_t at, off_t n);
 
 static bool meet(enum fault_call call)
 {
-    static int calls;
-    int at = __atomic_load_n(&fault_exit_at, __ATOMIC_SEQ_CST);
-    if (at > 0 && __atomic_add_fetch(&calls, 1, __ATOMIC_SEQ_CST) == at)
+    static _Atomic int calls;
+    int at = fault_exit_at;
+    if (at > 0 && ++calls == at)
         _exit(42);
-    int error = __atomic_load_n(&fault_errno[call], __ATOMIC_SEQ_CST);
+    int error = fault_errno[call];
     if (error != 0)
         errno = error;
     return error != 0;
@@ -55,7 +55,7 @@ ssize_t __wrap_pwrite(int fd, const void *data, size_t n, off_t at)
 
 int __wrap_fdatasync(int fd)
 {
-    int delay_us = __atomic_load_n(&fault_delay_us, __ATOMIC_SEQ_CST);
+    int delay_us = fault_delay_us;
     if (delay_us > 0)
         usleep((useconds_t)delay_us);
     return meet(CALL_SYNC) ? -1 : __real_fdatasync(fd);
@@ -206,7 +206,8 @@ void rig_init(struct journal_rig *r)
     r->options = (struct journal_options){.dir = r->dir, .instance_name = "one"};
     buf_init(&r->error);
     buf_init(&r->replayed);
-    memset(fault_errno, 0, sizeof(fault_errno));
+    for (int i = 0; i < CALL_COUNT; i++)
+        fault_errno[i] = 0;
     fault_exit_at = 0;
     fault_delay_us = 0;
 }
@@ -263,11 +264,19 @@ void rig_stop_clock(struct journal_rig *r)
     patience = NULL;
 }
 
+void rig_flush(struct journal_rig *r)
+{
+    if (r->j != NULL)
+        journal_flush(r->j);
+    if (r->turn_end != NULL)
+        r->turn_end(r->turn_arg);
+}
+
 void rig_turn(struct journal_rig *r)
 {
     event_base_loop(loop_event_base(r->loop), EVLOOP_ONCE);
     loop_woke(r->loop);
-    journal_flush(r->j);
+    rig_flush(r);
 }
 
 /* ---- files ---- */

@@ -26,6 +26,9 @@ struct journal_rig {
     /* the snapshot: these lines' records, one per call */
     int snapshot_n;
     int snapshot_at;
+    /* at the end of each turn, besides journal_flush */
+    void (*turn_end)(void *arg);
+    void *turn_arg;
 };
 
 /* A new folder and loop; the journal is not open yet. */
@@ -39,7 +42,7 @@ void rig_close(struct journal_rig *r);
 #define RIG_UNTIL(r, condition)               \
     do {                                      \
         rig_start_clock(r);                   \
-        journal_flush((r)->j);                \
+        rig_flush(r);                         \
         while (!(condition) && !(r)->timeout) \
             rig_turn(r);                      \
         EXPECT(!(r)->timeout);                \
@@ -49,6 +52,7 @@ void rig_close(struct journal_rig *r);
 void rig_start_clock(struct journal_rig *r);
 void rig_stop_clock(struct journal_rig *r);
 void rig_turn(struct journal_rig *r);
+void rig_flush(struct journal_rig *r);
 
 void note_record(const struct journal_record *r, struct buf *out);
 
@@ -82,8 +86,8 @@ enum fault_call {
     CALL_COUNT
 };
 
-extern int fault_errno[CALL_COUNT]; /* != 0: these calls fail with it */
-extern int fault_exit_at;           /* > 0: the process ends before this many-th of all calls */
-extern int fault_delay_us;          /* each sync takes this long at least */
+extern _Atomic int fault_errno[CALL_COUNT]; /* != 0: these calls fail with it */
+extern _Atomic int fault_exit_at;  /* > 0: the process ends before this many-th of all calls */
+extern _Atomic int fault_delay_us; /* each sync takes this long at least */
 
 #endif

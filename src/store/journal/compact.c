@@ -231,7 +231,7 @@ void journal_compact(struct journal *j)
 void journal_clear(struct journal *j)
 {
     struct snapshot_job *s = &j->snapshot;
-    CHECK(!j->read_only && j->pending.len == 0 && !j->writing);
+    CHECK(!j->read_only && j->pending.len == 0 && (!j->writing || j->failed));
     if (s->phase != SNAPSHOT_NONE) {
         s->then_clear = true;
         compact_abort(j);

@@ -19,6 +19,10 @@ static const char *const prefixes[] = {[FILE_SEGMENT] = "journal.", [FILE_SNAPSH
 
 const char *file_name(enum file_kind kind, uint64_t number, char out[FILENAME_SIZE])
 {
+    if (kind == FILE_WARM) {
+        snprintf(out, FILENAME_SIZE, "warm");
+        return out;
+    }
     snprintf(out, FILENAME_SIZE, "%s%010" PRIu64, prefixes[kind], number);
     return out;
 }
@@ -175,8 +179,8 @@ void folder_remove_unfinished(int dirfd)
         return;
     for (struct dirent *it = readdir(d); it != NULL; it = readdir(d)) {
         size_t n = strlen(it->d_name);
-        if (strncmp(it->d_name, "snapshot.", 9) == 0 && n > 4 &&
-            strcmp(it->d_name + n - 4, ".tmp") == 0)
+        bool ours = strncmp(it->d_name, "snapshot.", 9) == 0 || strncmp(it->d_name, "warm", 4) == 0;
+        if (ours && n > 4 && strcmp(it->d_name + n - 4, ".tmp") == 0)
             unlinkat(dirfd, it->d_name, 0);
     }
     closedir(d);

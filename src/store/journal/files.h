@@ -7,7 +7,7 @@
 
 enum { FILENAME_SIZE = 48 };
 
-/* "journal.NNNNNNNNNN" or "snapshot.NNNNNNNNNN". */
+/* "journal.NNNNNNNNNN", "snapshot.NNNNNNNNNN" or "warm". */
 const char *file_name(enum file_kind kind, uint64_t number, char out[FILENAME_SIZE]);
 
 /* Opens the folder; with `make` it and its parents are made first (0700). -1 with `error`. */

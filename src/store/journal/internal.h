@@ -41,6 +41,7 @@ struct sync_job {
     struct journal *j;
     int fd;
     uint64_t number;
+    uint64_t end; /* of it, when this began */
     int error;
     uint64_t took_us;
 };
@@ -99,6 +100,7 @@ struct journal {
     int fd;               /* the current segment, -1 = none */
     uint64_t number;      /* of the current segment, or of the last one read; 0 = none */
     uint64_t end;         /* of it: so far it is acknowledged */
+    uint64_t synced;      /* so far it is known to be on the disk */
     uint64_t allocated;
     bool roll; /* the next group begins a new segment */
     bool bad;  /* the current segment is not to be written or synced any more */

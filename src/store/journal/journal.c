@@ -83,24 +83,28 @@ static void explain_damage(const struct journal *j, const struct scan_file *f, s
                j->dir, j->dir);
 }
 
-/* Cuts what nobody was told is safe. */
-static bool cut(struct journal *j, const struct scan_file *f, struct buf *error)
+static void warn_of_tail(const struct scan_file *f, const char *name)
+{
+    char quoted[LOG_QUOTE_SIZE];
+    log_event(LOG_WARNING, "journal-tail-cut",
+              "file=%s offset=%" PRIu64 " bytes=%" PRIu64 " why=%s", name, f->end, f->size - f->end,
+              log_quote(f->why, quoted));
+}
+
+/* Cuts what nobody was told is safe. The last segment is synced: what has been read of it counts
+ * from now on, also if the process that wrote it was killed before its fsync. */
+static bool cut(struct journal *j, const struct scan_file *f, bool last, struct buf *error)
 {
     char name[FILENAME_SIZE];
-    char quoted[LOG_QUOTE_SIZE];
     file_name(f->entry.kind, f->entry.number, name);
-    if (f->state == SCAN_TORN && !j->read_only)
-        log_event(LOG_WARNING, "journal-tail-cut",
-                  "file=%s offset=%" PRIu64 " bytes=%" PRIu64 " why=%s", name, f->end,
-                  f->size - f->end, log_quote(f->why, quoted));
-    if (j->read_only)
+    if (j->read_only || (f->size == f->end && f->end > 0 && !last))
         return true;
+    if (f->state == SCAN_TORN)
+        warn_of_tail(f, name);
     if (f->end == 0) {
         unlinkat(j->dirfd, name, 0);
         return true;
     }
-    if (f->size == f->end)
-        return true;
     int fd = openat(j->dirfd, name, O_WRONLY | O_CLOEXEC);
     bool ok = fd >= 0 && ftruncate(fd, (off_t)f->end) == 0 && fsync(fd) == 0;
     if (!ok)
@@ -121,7 +125,7 @@ static bool read_file(struct journal *j, struct scan *s, struct scan_file *f, st
         explain_damage(j, f, error);
         return false;
     }
-    if (!cut(j, f, error))
+    if (!cut(j, f, f == &s->files[s->last], error))
         return false;
     if (f->end == 0)
         return true;
@@ -329,7 +333,8 @@ void journal_get_stats(const struct journal *j, struct journal_stats *out)
 void journal_set_fsync(struct journal *j, enum journal_fsync fsync)
 {
     j->fsync = fsync;
-    writer_arm(j);
+    if (!j->read_only)
+        writer_arm(j);
 }
 
 void journal_set_max_bytes(struct journal *j, int64_t bytes)

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 
@@ -202,6 +203,15 @@ bool scan_open(struct scan *s, int dirfd, struct buf *error)
     return true;
 }
 
+bool scan_open_warm(struct scan *s, struct scan_file *f)
+{
+    char name[FILENAME_SIZE];
+    if (faccessat(s->dirfd, file_name(FILE_WARM, 0, name), F_OK, 0) != 0)
+        return false;
+    read_header(s, f);
+    return true;
+}
+
 void scan_close(struct scan *s)
 {
     mem_free(s->files);
@@ -229,10 +239,16 @@ static bool take_frame(struct reading *r, const struct frame *f)
     struct journal_record record;
     uint64_t number;
     uint8_t id[ID_SIZE];
-    if (f->kind == KIND_MARK)
-        return mark_decode(f, &number, id);
+    if (f->kind == KIND_MARK) {
+        if (!mark_decode(f, &number, id))
+            return false;
+        if (!r->scan->has_id) /* no header could be read */
+            memcpy(r->scan->id, id, ID_SIZE);
+        r->scan->has_id = true;
+        return true;
+    }
     if (f->kind == KIND_END) {
-        r->ended = r->file->entry.kind == FILE_SNAPSHOT && end_decode(f, &number) &&
+        r->ended = r->file->entry.kind != FILE_SEGMENT && end_decode(f, &number) &&
                    (r->salvage || number == r->file->records);
         return r->ended;
     }
@@ -351,6 +367,25 @@ static uint64_t find_whole(struct window *w, uint64_t bad)
     return at;
 }
 
+/* Passes over what is bad at r->at; false at the end of the file. */
+static bool pass_over(struct reading *r, const char *name, struct buf *out)
+{
+    bool empty = window_is_zero(&r->w, r->at);
+    uint64_t next = empty ? r->w.size : find_whole(&r->w, r->at);
+    if (empty && !r->file->limited)
+        return false; /* zeros that were set aside */
+    uint64_t until = empty || next == r->w.size ? r->file->limit : next;
+    if (until < next)
+        until = next;
+    if (until == r->at)
+        return false;
+    buf_printf(out, "%s: bytes %" PRIu64 " to %" PRIu64 " lost: %s\n", name, r->at, until - 1,
+               r->why);
+    r->file->lost += until - r->at;
+    r->at = next;
+    return next < r->w.size;
+}
+
 void scan_salvage(struct scan *s, struct scan_file *f, scan_record record, void *arg,
                   struct buf *out)
 {
@@ -359,17 +394,10 @@ void scan_salvage(struct scan *s, struct scan_file *f, scan_record record, void 
     if (f->state == SCAN_STALE || !begin(&r, s, f))
         return;
     file_name(f->entry.kind, f->entry.number, name);
-    if (!f->header_ok)
-        buf_printf(out, "%s: %s\n", name, f->why);
-    while (!read_frames(&r)) {
-        uint64_t next = window_is_zero(&r.w, r.at) ? r.w.size : find_whole(&r.w, r.at);
-        if (next == r.w.size && window_is_zero(&r.w, r.at))
-            break;
-        buf_printf(out, "%s: bytes %" PRIu64 " to %" PRIu64 " lost: %s\n", name, r.at, next - 1,
-                   r.why);
-        f->lost += next - r.at;
-        r.at = next;
-    }
+    while (!read_frames(&r) && pass_over(&r, name, out))
+        ;
+    if (f->entry.kind != FILE_SEGMENT && !r.ended && out->len == 0)
+        buf_printf(out, "%s: it has no end\n", name);
     f->end = r.at;
     window_close(&r.w);
 }

@@ -45,6 +45,10 @@ typedef void (*scan_record)(void *arg, const struct journal_record *r);
 MUST_CHECK bool scan_open(struct scan *s, int dirfd, struct buf *error);
 void scan_close(struct scan *s);
 
+/* Only the warm file's header: of a scan that has nothing but its folder. False if there is no such
+ * file. */
+MUST_CHECK bool scan_open_warm(struct scan *s, struct scan_file *f);
+
 /* Reads one file up to its end or the first damage and sets its state, unless that is STALE.
  * `record` may be NULL. */
 void scan_read(struct scan *s, struct scan_file *f, scan_record record, void *arg);

@@ -69,6 +69,8 @@ static bool fail(struct write_job *w, const char *what)
 static bool set_aside(struct write_job *w, uint64_t least)
 {
     uint64_t until = w->at + w->data.len + STEP;
+    if (!w->sync && w->at > 0) /* so that the sync at the segment's end finds little to do */
+        sync_file_range(w->fd, 0, (off_t)w->at, SYNC_FILE_RANGE_WRITE);
     if (fallocate(w->fd, 0, (off_t)w->allocated, (off_t)(until - w->allocated)) == 0) {
         w->allocated = until;
         return true;
@@ -209,7 +211,9 @@ static void take_over(struct journal *j, const struct write_job *w)
     if (!w->ok)
         return;
     j->end = w->at + w->data.len;
-    j->unsynced = !w->sync;
+    j->unsynced = !w->sync && !w->begin;
+    if (w->sync || w->begin)
+        j->synced = j->end;
     journal_set_file(j, FILE_SEGMENT, j->number, j->end);
 }
 
@@ -280,6 +284,16 @@ static void prepare(struct journal *j, bool begin)
         prepare_begin(j);
 }
 
+/* What a mark promises of the file: what was acknowledged. But everysec takes into account that a
+ * crash of the machine loses what was written last: that is no damage. */
+static uint64_t promised(const struct journal *j)
+{
+    const struct write_job *w = &j->write;
+    if (w->begin)
+        return 0;
+    return j->fsync == JOURNAL_FSYNC_EVERYSEC ? j->synced : w->at;
+}
+
 void writer_submit(struct journal *j)
 {
     struct write_job *w = &j->write;
@@ -289,7 +303,7 @@ void writer_submit(struct journal *j)
     struct buf empty = w->data;
     w->data = j->pending;
     j->pending = empty;
-    mark_encode(w->at, j->id, w->data.data);
+    mark_encode(promised(j), j->id, w->data.data);
     j->writing = true;
     worker_submit(j->writer, &w->work);
 }
@@ -313,6 +327,8 @@ static void on_synced(struct work *work)
     j->syncing = false;
     count_syncs(j, 1, s->took_us, s->took_us);
     if (s->error == 0) {
+        if (s->number == j->number && s->end > j->synced)
+            j->synced = s->end;
         writer_arm(j);
         return;
     }
@@ -342,8 +358,11 @@ static void on_second(void *arg)
     }
     j->unsynced = false;
     j->syncing = true;
-    j->sync = (struct sync_job){
-        .work = {.run = run_sync, .done = on_synced}, .j = j, .fd = fd, .number = j->number};
+    j->sync = (struct sync_job){.work = {.run = run_sync, .done = on_synced},
+                                .j = j,
+                                .fd = fd,
+                                .number = j->number,
+                                .end = j->end};
     worker_submit(j->keeper, &j->sync.work);
 }
 

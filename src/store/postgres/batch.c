@@ -606,6 +606,20 @@ static bool is_behind_sequence(const PGresult *error)
            strcmp(constraint, "entries_space_id") == 0;
 }
 
+enum store_result batch_judge(struct link *k, const PGresult *error)
+{
+    const char *code = lane_sqlstate(error);
+    if (strcmp(code, "0A000") == 0 || strcmp(code, "26000") == 0 || breaker_cannot_write(k, error))
+        return STORE_LOST;
+    if (is_behind_sequence(error)) {
+        k->store->sequence_due = true;
+        return STORE_LOCKED;
+    }
+    if (is_transient(code) || is_lock_or_time(code))
+        return STORE_LOCKED;
+    return is_about_data(code) ? STORE_REFUSED : STORE_LOST;
+}
+
 static void commit_failed(struct link *k, const PGresult *error)
 {
     struct commit_batch *b = k->committing;
@@ -657,6 +671,7 @@ static void on_commit(void *arg, struct lane *l, PGresult **results, int n)
     breaker_committed(k->store);
     end_commit(k, STORE_OK);
     vacuum_pump(k->store);
+    merge_pump(k->store);
 }
 
 /* ---- after a lost connection ---- */

@@ -170,6 +170,9 @@ static void boot_lane_link(struct link *k)
         STMT_READ_LOCKED,    STMT_SCAN,         STMT_KEYS,          STMT_DBSIZE,
         STMT_FLUSH,          STMT_SWAP,         STMT_COMMIT_BLIND,  STMT_COMMIT_ONE,
         STMT_RANDOM};
+    static const enum statement_id bulk[] = {
+        STMT_OPEN_JOURNAL, STMT_TERMINATE_MERGE,  STMT_MERGE_NUMBER, STMT_MERGE_LOCK_KEYS,
+        STMT_MERGE,        STMT_MERGE_LOCK_TABLE, STMT_MERGE_FLUSH};
     static const enum statement_id listen[] = {STMT_START_CACHING, STMT_OLDER_WRITERS,
                                                STMT_OLDER_WRITERS_LEFT, STMT_PING};
     session_begin(k);
@@ -179,6 +182,8 @@ static void boot_lane_link(struct link *k)
         link_prepare(k, listen, sizeof(listen) / sizeof(listen[0]));
     else
         link_prepare(k, commit, sizeof(commit) / sizeof(commit[0]));
+    if (k->bulk)
+        link_prepare(k, bulk, sizeof(bulk) / sizeof(bulk[0]));
     lane_submit(k->lane, store_timeout_us(k->store), on_link_session);
 }
 
@@ -203,7 +208,8 @@ static void prepare_queries(struct link *k)
         STMT_SWEEP, STMT_SWEEP_ABANDONED, STMT_HEARTBEAT, STMT_RELEASE_SLOT, STMT_FIND_LOCKED,
         STMT_FORGET_CACHING, STMT_FLEET,
         STMT_OLDEST_XMIN, STMT_TABLE_SIZE, STMT_SHORT_WAIT, STMT_TRY_LOCK, STMT_ADVANCE_SEQUENCE,
-        STMT_RANDOM, STMT_SETTLE_LANE, STMT_TERMINATE_LANE};
+        STMT_RANDOM, STMT_SETTLE_LANE, STMT_TERMINATE_LANE,
+        STMT_SWEEP_CONFLICTS};
     link_begin(k);
     link_prepare(k, ids, sizeof(ids) / sizeof(ids[0]));
     lane_submit(k->lane, BOOT_TIMEOUT_US, on_query_prepared);

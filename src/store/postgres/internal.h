@@ -96,6 +96,23 @@ struct breaker {
     int64_t away_us;         /* all earlier ones together */
 };
 
+/* See merge.c. */
+struct merging {
+    struct timer *timer;     /* goes on, or tells a failure, from the loop */
+    struct merge_batch *batch; /* waiting, or in flight */
+    void (*asked)(void *arg, bool ok, uint64_t number); /* postgres_merged's; NULL = not asked */
+    void *asked_arg;
+    char journal[40];        /* the one that is open */
+    int64_t epoch;           /* ... on the bulk link's connection, 0 = none is */
+    bool sent;               /* something of it is in flight */
+    bool failed;             /* ... and lost; to be told */
+    uint64_t applied;
+    uint64_t same;
+    uint64_t lost;
+    uint64_t dropped;
+    uint64_t replaced;
+};
+
 struct pg_store {
     struct store base;
     struct loop *loop;
@@ -108,6 +125,7 @@ struct pg_store {
     struct buf texts[STATEMENT_COUNT];
     enum store_state state;
     struct breaker breaker;
+    struct merging merging;
     char probe_name[80];
     bool booted;             /* schema and slot are there */
     struct migration *migration; /* only the schema is wanted, no service; or NULL */
@@ -266,6 +284,9 @@ void batch_add_commit(struct link *k, const struct commit_batch *b);
 void batch_reset_item(struct read_item *it);
 /* One row of STMT_READ's answer; false = no memory for the value. */
 bool batch_take_row(struct read_batch *b, const PGresult *r, int row);
+/* What an error says of the transaction that had it: nothing was applied, unless it is STORE_LOST; the
+ * connection has to be given up then. */
+enum store_result batch_judge(struct link *k, const PGresult *error);
 /* Ends a batch without an answer. */
 void batch_give_up(struct link *k);
 
@@ -293,6 +314,15 @@ void handover_announce(struct pg_store *s);
 void handover_settled(struct pg_store *s, const struct journal_lane *lane, const PGresult *r);
 /* Something to settle on the query link, which is ready: true if that was sent. */
 bool handover_pump(struct pg_store *s, struct link *k);
+
+/* ---- merge.c ---- */
+void merge_init(struct pg_store *s);
+void merge_release(struct pg_store *s);
+/* The bulk link is free: the next step, if there is one. */
+void merge_pump(struct pg_store *s);
+/* Its connection is lost. */
+void merge_lost(struct pg_store *s);
+void merge_info(const struct pg_store *s, struct buf *out);
 
 /* ---- xact.c ---- */
 void xact_begin(struct link *k, struct store_xact *x);

@@ -264,6 +264,7 @@ void link_became_usable(struct link *k)
     log_event(LOG_VERBOSE, "lane-ready", "lane=%s", k->name);
     store_update_state(k->store);
     handover_announce(k->store);
+    merge_pump(k->store);
     vacuum_pump(k->store);
 }
 
@@ -294,8 +295,10 @@ void link_lost(struct link *k, const char *why)
     breaker_note_loss(s, why);
     if (was_usable)
         breaker_restart_trial(s);
-    if (k->bulk)
+    if (k->bulk) {
         s->vacuuming = false;
+        merge_lost(s);
+    }
     if (was_usable)
         s->lost_connections++;
     /* Losing a connection is no failure yet; not getting it back is. */
@@ -392,6 +395,7 @@ static void pg_free(struct store *base)
     timer_free(s->housekeeping);
     handover_release(s);
     breaker_release(s);
+    merge_release(s);
     for (int i = 0; i < STATEMENT_COUNT; i++)
         buf_release(&s->texts[i]);
     hosts_free(s->hosts);
@@ -508,6 +512,7 @@ static void pg_info(struct store *base, struct buf *out)
     buf_printf(out, "postgres_lost_connections:%llu\r\n",
                (unsigned long long)s->lost_connections);
     breaker_info(s, out);
+    merge_info(s, out);
     buf_printf(out, "postgres_settled_applied:%llu\r\npostgres_settled_not_applied:%llu\r\n",
                (unsigned long long)s->settled_applied,
                (unsigned long long)s->settled_not_applied);
@@ -565,7 +570,7 @@ static bool pg_stopped(const struct store *base)
 static const struct store_ops pg_ops = {
     pg_free, pg_state, pg_read_lanes, pg_commit_lanes, pg_read_lane_idle, pg_commit_lane_idle,
     pg_read, pg_commit, pg_xact_begin, pg_xact_step, pg_xact_end, pg_query, store_now_us,
-    pg_set_notices, pg_fresh_until_us, pg_info, pg_reset_stats, pg_stop, pg_stopped, NULL,
+    pg_set_notices, pg_fresh_until_us, pg_info, pg_reset_stats, pg_stop, pg_stopped, NULL, NULL,
 };
 
 struct store *postgres_store_new(struct loop *loop, const struct config *config,
@@ -608,6 +613,7 @@ struct store *postgres_store_new(struct loop *loop, const struct config *config,
     }
     handover_init(s);
     breaker_init(s);
+    merge_init(s);
     housekeeping_start(s);
     link_connect(&s->links[0]);
     return &s->base;

@@ -25,6 +25,17 @@ void postgres_print_schema(const char *schema, int from, struct buf *out);
 /* Reads are answered: online, or while it is away because it can take no writes. */
 bool postgres_readable(const struct store *s);
 
+/* ---- the merge of a journal (merge.c) ---- */
+
+/* Decides and writes one batch, in one transaction, on the bulk lane between its own batches. One at
+ * a time, postgres_merged included. `done` comes from the loop. */
+void postgres_merge(struct store *s, struct merge_batch *b);
+
+/* The number of the last batch of this journal that PostgreSQL has, 0 = none; batches that are still
+ * under way there, whoever sent them, are fenced before. `ok` false: no answer. */
+void postgres_merged(struct store *s, const char *journal,
+                     void (*done)(void *arg, bool ok, uint64_t number), void *arg);
+
 /* ---- hand-over: for whoever serves while PostgreSQL is away (handover.c) ---- */
 
 /* What became of a commit batch that was in flight when its connection went. */
@@ -83,8 +94,6 @@ int64_t postgres_mint_stamps(struct store *s, size_t n);
 void postgres_holds_journal(struct store *s, bool holds);
 /* Before a clean stop: the journal has something that is not merged yet, the slot is not given back. */
 void postgres_keep_slot(struct store *s);
-void postgres_merge(struct store *s, struct merge_batch *b);
-void postgres_merged(struct store *s, const char *journal, void (*done)(void *arg, bool ok, uint64_t number), void *arg);
 /* Why it went away last, "" = it never has. */
 const char *postgres_reason(const struct store *s);
 

@@ -336,6 +336,20 @@ static void send_query(struct link *k, enum statement_id id)
     lane_submit(k->lane, QUERY_TIMEOUT_US, on_query);
 }
 
+static void add_sweep_conflicts(struct pg_store *s, struct link *k, const char *rows)
+{
+    char seconds[24];
+    struct params *p = &k->params;
+    params_reset(p);
+    params_text(p, s->config->pg_schema);
+    snprintf(seconds, sizeof(seconds), "%lld", (long long)s->config->conflict_retention_s);
+    params_text(p, seconds);
+    snprintf(seconds, sizeof(seconds), "%lld", (long long)s->config->tombstone_retention_s);
+    params_text(p, seconds);
+    params_text(p, rows);
+    link_add(k, STMT_SWEEP_CONFLICTS, p, true);
+}
+
 static void send_sweep(struct pg_store *s, struct link *k)
 {
     char number[24];
@@ -357,6 +371,7 @@ static void send_sweep(struct pg_store *s, struct link *k)
     params_reset(p);
     link_add(k, STMT_OLDEST_XMIN, p, true);
     link_add(k, STMT_TABLE_SIZE, p, true);
+    add_sweep_conflicts(s, k, number);
     lane_submit(k->lane, QUERY_TIMEOUT_US, on_swept);
 }
 

@@ -137,6 +137,86 @@
 #define LANE_OBJECT(slot, incarnation, lane)                                                       \
     "((" incarnation " & 16383) << 17 | " slot " << 7 | " lane ")::int4"
 
+/* ---- the merge of a journal (docs/consistency.md has the rules) ---- */
+
+/* Only in the transaction that has taken the batch's number. $1 = slot, $2 = journal, $3 = number. */
+#define MERGING                                                                                    \
+    "merging AS MATERIALIZED (SELECT clock_timestamp() AS now FROM @.journals j "                  \
+    "WHERE j.journal = $2::text AND j.merged = $3::int8 AND j.xmin = pg_current_xact_id()::xid "   \
+    "AND $1::int4 IS NOT NULL)"
+
+#define STAMP_TIME(v) "(timestamptz '2025-01-01Z' + ((" v ") >> 10) * interval '1 microsecond')"
+
+/* What an item says and what its row is. `noted` is what merges has of the row as it is now. */
+#define MERGE_SIDES                                                                                \
+    "c AS MATERIALIZED (SELECT r.*, " SPACES "[r.db + 1] AS space, g.now, y.version AS rv, "       \
+    "y.value AS rvalue, y.type AS rtype, y.expires_at AS rexpires, "                               \
+    "y.version = 0 AND y.value IS NULL AS norow, "                                                 \
+    LIVE_AT("y", "g.now") " AS live, y.value IS NOT NULL AND NOT y.active AS inactive, "           \
+    "coalesce(m.kind, 0) AS noted, r.value IS NULL AS removal, "                                   \
+    "timestamptz 'epoch' + r.expiry AS expires_at, "                                               \
+    "r.value IS NOT NULL AND coalesce(timestamptz 'epoch' + r.expiry <= g.now, false) AS expired, " \
+    "(r.base <> 0 AND r.base_version > 0 AND y.version = r.base_version) "                         \
+    "OR (r.maybe <> 0 AND y.version = r.maybe) AS as_based "                                       \
+    "FROM merging g CROSS JOIN unnest($7::int4[], $8::bytea[], $9::int2[], $10::bytea[], "         \
+    "$11::int8[], $12::int8[], $13::interval[], $14::int4[], $15::int8[], $16::int8[], $17::int4[]) " \
+    "WITH ORDINALITY AS r(db, key, type, value, version, value_version, expiry, base, "            \
+    "base_version, maybe, grp, n) "                                                                \
+    "LEFT JOIN LATERAL (SELECT x.version, x.value, x.type, x.expires_at, x.active "                \
+    "FROM @.entries x WHERE x.space = " SPACES "[r.db + 1] AND x.key = r.key OFFSET 0) y ON true " \
+    "LEFT JOIN LATERAL (SELECT k.kind FROM @.merges k WHERE k.space = " SPACES "[r.db + 1] "       \
+    "AND k.key = r.key AND k.version = y.version OFFSET 0) m ON true)"
+
+/* The first letter: A applied, S same, T same but for the expiry, L lost. Behind it the reason for
+ * which something is kept in conflicts. */
+#define MERGE_VERDICT                                                                              \
+    "CASE WHEN c.rv = c.version THEN 'S' "                                                         \
+    "WHEN c.norow THEN CASE WHEN NOT c.removal AND " STAMP_TIME("c.version") " < c.now - "         \
+    "make_interval(secs => $5::float8) THEN 'Ltoo-old' ELSE 'A' END "                              \
+    "WHEN c.removal THEN CASE WHEN c.live AND NOT c.as_based THEN 'Adeleted-while-away' ELSE 'A' END " \
+    "WHEN c.as_based THEN 'A' "                                                                    \
+    "WHEN c.live AND c.rvalue = c.value AND c.rtype = c.type "                                     \
+    "THEN CASE WHEN c.version > c.rv THEN 'T' ELSE 'S' END "                                       \
+    "WHEN c.inactive OR (c.rvalue IS NULL AND c.rv & 1023 = 0) THEN 'Lrevoked' "                   \
+    "WHEN c.rvalue IS NULL AND c.noted = 2 THEN 'Ldeleted' "                                       \
+    "WHEN c.base = 0 AND c.live THEN CASE WHEN c.noted = 1 AND c.version > c.rv "                  \
+    "THEN 'Aboth-unknown' ELSE 'Lunknown-base' END "                                               \
+    "WHEN c.base = 0 THEN CASE WHEN c.rvalue IS NULL AND c.rv > c.version THEN 'Ldeleted' ELSE 'A' END " \
+    "WHEN c.noted = 1 THEN 'Aunknown-base' "                                                       \
+    "WHEN c.version > c.rv THEN 'Aboth-changed' ELSE 'Lboth-changed' END"
+
+#define MERGE_WRITE                                                                                \
+    "w AS (INSERT INTO @.entries AS e (" ENTRY_COLUMNS ") "                                        \
+    "SELECT d.space, d.key, d.type, CASE WHEN NOT d.expired THEN d.value END, d.kept, "            \
+    "CASE WHEN d.removal OR d.expired OR d.value_version = 0 THEN d.kept ELSE d.value_version END, " \
+    "CASE WHEN NOT d.expired OR d.verdict = 'T' THEN d.expires_at END, "                           \
+    "greatest(@.slot_of(CASE WHEN d.removal OR d.expired "                                         \
+    "THEN d.now + make_interval(secs => $5::float8) ELSE d.expires_at END) - 1, 0), "              \
+    "CASE d.verdict WHEN 'T' THEN 4194304 ELSE 0 END, d.now, d.now "                               \
+    "FROM d WHERE left(d.verdict, 1) IN ('A', 'T') ORDER BY d.n "                                  \
+    "ON CONFLICT (space, key) DO UPDATE SET "                                                      \
+    "type = CASE WHEN excluded.batch_item <> 0 THEN e.type ELSE excluded.type END, "               \
+    "value = CASE WHEN excluded.batch_item <> 0 THEN e.value ELSE excluded.value END, "            \
+    "doc = CASE WHEN excluded.batch_item <> 0 THEN e.doc END, version = excluded.version, "        \
+    "value_version = CASE WHEN excluded.batch_item <> 0 THEN e.value_version "                     \
+    "ELSE excluded.value_version END, expires_at = excluded.expires_at, "                          \
+    "expire_slot = least(e.expire_slot, excluded.expire_slot), batch_item = excluded.batch_item, " \
+    "active = true, "                                                                              \
+    "created_at = CASE WHEN " LIVE("e") " THEN e.created_at ELSE excluded.created_at END, "        \
+    "updated_at = excluded.updated_at)"
+
+#define MERGE_BASE "CASE d.base WHEN 0 THEN 'unknown' WHEN 1 THEN 'absent' ELSE 'live' END"
+
+#define MERGE_KEEP                                                                                 \
+    "lost AS (INSERT INTO @.conflicts (instance, journal, reason, lost, db, type, key, value, "    \
+    "expires_at, base, base_version, lost_version, kept_version, group_id) "                       \
+    "SELECT $4::text, $2, substr(d.verdict, 2), 'journal', d.db, d.type, d.key, d.value, "         \
+    "d.expires_at, " MERGE_BASE ", d.base_version, d.version, d.rv, nullif(d.grp, 0) "             \
+    "FROM d WHERE left(d.verdict, 1) = 'L' AND NOT d.expired "                                     \
+    "UNION ALL SELECT $4, $2, substr(d.verdict, 2), 'row', d.db, d.rtype, d.key, d.rvalue, "       \
+    "d.rexpires, " MERGE_BASE ", d.base_version, d.rv, d.kept, nullif(d.grp, 0) "                  \
+    "FROM d WHERE d.verdict LIKE 'A_%' AND d.live)"
+
 static const struct statement table[STATEMENT_COUNT] = {
     /* Keys → state. Parameters: db int4[], key bytea[], known int8[], bytes int8[]. `known` is what
      * the caller holds: v = live at version v, -v = not live at v, 0 = nothing; `bytes` is the
@@ -572,6 +652,83 @@ static const struct statement table[STATEMENT_COUNT] = {
         "AND (SELECT x.id FROM @.entries x WHERE x.space + 0 = a.space ORDER BY x.id LIMIT 1) IS NULL "
         "RETURNING 1) "
         "SELECT (SELECT ok FROM elected), (SELECT count(*) FROM purged)", 2},
+
+    /* The last batch that is merged of a journal. Fences every merge of it that is still under way, and
+     * waits for one that has begun. Parameters: journal, instance. */
+    [STMT_OPEN_JOURNAL] = {"respgres_open_journal",
+        "INSERT INTO @.journals AS j (journal, instance, pid) "
+        "VALUES ($1::text, $2::text, pg_backend_pid()) ON CONFLICT (journal) DO UPDATE "
+        "SET epoch = j.epoch + 1, pid = excluded.pid, instance = excluded.instance "
+        "RETURNING merged, epoch", 2},
+
+    [STMT_TERMINATE_MERGE] = {"respgres_terminate_merge",
+        "SELECT pg_terminate_backend(a.pid) FROM @.journals j JOIN pg_stat_activity a ON a.pid = j.pid "
+        "WHERE j.journal = $1::text AND a.pid <> pg_backend_pid() AND a.usename = current_user", 1},
+
+    /* A merge is four statements in one transaction, behind STMT_SHARE_SPACES or STMT_OWN_SPACES: the
+     * number, which is taken once; the lock pass; what is decided and written. Parameters: journal,
+     * number, epoch. Returns whether it was taken, and what stood there before. */
+    [STMT_MERGE_NUMBER] = {"respgres_merge_number",
+        "WITH taken AS (UPDATE @.journals SET merged = $2::int8, at = clock_timestamp() "
+        "WHERE journal = $1::text AND epoch = $3::int8 AND merged < $2 RETURNING 1) "
+        "SELECT (SELECT count(*) FROM taken), j.merged, j.epoch FROM @.journals j "
+        "WHERE j.journal = $1", 3},
+
+    [STMT_MERGE_LOCK_KEYS] = {"respgres_merge_lock_keys",
+        "WITH " MERGING " INSERT INTO @.entries AS e "
+        "(space, key, value, version, value_version, expire_slot) "
+        "SELECT " SPACES "[r.db + 1], r.key, NULL, 0, 0, @.slot_of(g.now) "
+        "FROM merging g CROSS JOIN unnest($4::int4[], $5::bytea[]) AS r(db, key) "
+        "ON CONFLICT (space, key) DO UPDATE SET version = e.version WHERE false", 5},
+
+    /* Parameters: slot, journal, number, instance, tombstone-retention in seconds, notice; then a column
+     * per property of the items. Returns per item: ordinal, verdict, the row's version now, whether
+     * what it had been is in conflicts. */
+    [STMT_MERGE] = {"respgres_merge",
+        "WITH " MERGING ", " MERGE_SIDES ", v AS MATERIALIZED (SELECT c.*, " MERGE_VERDICT " AS verdict, "
+        "CASE WHEN c.version > c.rv THEN c.version "
+        "ELSE ((c.rv >> 10) + 1) << 10 | (c.version & 1023) END AS above FROM c), "
+        "d AS MATERIALIZED (SELECT v.*, CASE WHEN left(v.verdict, 1) IN ('A', 'T') THEN v.above "
+        "ELSE v.rv END AS kept FROM v), "
+        MERGE_WRITE ", " MERGE_KEEP ", "
+        "noted AS (INSERT INTO @.merges AS m (space, key, version, kind, at) "
+        "SELECT d.space, d.key, d.kept, CASE WHEN d.removal THEN 2 ELSE 1 END, d.now FROM d "
+        "WHERE left(d.verdict, 1) = 'A' AND (d.removal OR d.base = 0) ORDER BY d.n "
+        "ON CONFLICT (key, space) DO UPDATE SET version = excluded.version, kind = excluded.kind, "
+        "at = excluded.at) "
+        "SELECT d.n, CASE WHEN left(d.verdict, 1) <> 'L' THEN d.verdict WHEN d.expired THEN 'D' "
+        "ELSE d.verdict END, d.kept, d.verdict LIKE 'A_%' AND d.live, " TELL("$6") " FROM d", 17},
+
+    /* For a FLUSH: nobody writes while rows are moved. LOCK alone wants a transaction block. */
+    [STMT_MERGE_LOCK_TABLE] = {"respgres_merge_lock_table",
+        "DO $do$ BEGIN LOCK TABLE @.entries IN SHARE MODE; END $do$", 0},
+
+    /* Everything of database $4 (below 0: of all) whose version is below $5 is left behind in the old
+     * space. What is newer moves; its expire_slot moves, too, so that no trigger takes us for a
+     * person, and nobody has a tombstone made in a space that is no database's any more. */
+    [STMT_MERGE_FLUSH] = {"respgres_merge_flush",
+        "WITH " MERGING ", old AS MATERIALIZED (SELECT s.db, s.space, nextval('@.space_seq')::int AS new "
+        "FROM @.spaces s, merging WHERE $4::int4 < 0 OR s.db = $4), "
+        "gone AS (INSERT INTO @.abandoned_spaces (space) SELECT o.space FROM old o), "
+        "changed AS (UPDATE @.spaces s SET space = o.new FROM old o WHERE s.db = o.db RETURNING 1), "
+        "moved AS (UPDATE @.entries e SET space = o.new, expire_slot = coalesce(e.expire_slot, 1) - 1 "
+        "FROM old o WHERE e.space + 0 = o.space AND e.version >= $5::int8 AND e.version > 0 RETURNING 1), "
+        "notes AS (UPDATE @.merges m SET space = o.new FROM old o "
+        "WHERE m.space = o.space AND m.version >= $5 RETURNING 1) "
+        "SELECT count(*), (SELECT count(*) FROM moved), "
+        "(SELECT pg_notify('@#', '*') WHERE " CACHING ") FROM changed", 5},
+
+    /* Small batches of what is older than conflict-retention ($2 seconds) and tombstone-retention. */
+    [STMT_SWEEP_CONFLICTS] = {"respgres_sweep_conflicts",
+        "WITH elected AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(hashtext('respgres.sweeper'), "
+        "hashtext($1)) AS ok), "
+        "conflicts AS (DELETE FROM @.conflicts c WHERE c.ctid = ANY (ARRAY(SELECT x.ctid FROM @.conflicts x "
+        "WHERE x.at < clock_timestamp() - make_interval(secs => $2::float8) AND (SELECT ok FROM elected) "
+        "ORDER BY x.at LIMIT $4::int8)) RETURNING 1), "
+        "notes AS (DELETE FROM @.merges m WHERE m.ctid = ANY (ARRAY(SELECT x.ctid FROM @.merges x "
+        "WHERE x.at < clock_timestamp() - make_interval(secs => $3::float8) AND (SELECT ok FROM elected) "
+        "ORDER BY x.at LIMIT $4)) RETURNING 1) "
+        "SELECT (SELECT count(*) FROM conflicts), (SELECT count(*) FROM notes)", 4},
 };
 
 const struct statement *statement_get(enum statement_id id)

@@ -41,6 +41,7 @@ static void on_vacuumed(void *arg, struct lane *l, PGresult **results, int n)
         lane_error_text(error, why, sizeof(why));
         log_event(LOG_NOTICE, "vacuum-failed", "why=%s", log_quote(why, quoted));
     }
+    merge_pump(k->store);
 }
 
 void vacuum_pump(struct pg_store *s)

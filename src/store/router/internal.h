@@ -19,6 +19,11 @@
 /* Cursors of SCAN that are ours, not PostgreSQL's ids: a client may go on where the other has begun. */
 #define LOCAL_CURSOR ((int64_t)1 << 52)
 
+/* 2025-01-01, from which stamps count microseconds. */
+#define STAMP_EPOCH_US (1735689600LL * 1000000)
+/* When a stamp was minted, microseconds since 1970. */
+#define STAMP_US(stamp) (((stamp) >> 10) + STAMP_EPOCH_US)
+
 enum { MERGE_MAX = 1000 }; /* keys of one merge batch, and of one merge set */
 
 /* Keys that one MULTI or one command has written together: merged in one transaction. */
@@ -117,8 +122,10 @@ struct router {
     struct timer *start_timer;  /* until when a start waits for PostgreSQL */
     struct timer *answer_timer; /* local answers of the last turn */
     struct timer *merge_timer;
+    struct timer *upkeep_timer;
     struct timer *retry_timer;  /* of a journal that could not be written */
     bool has_memory;         /* there is something to serve from without PostgreSQL */
+    bool returning;          /* PostgreSQL is back: what is under way here ends, nothing new begins */
     bool stopping;
     bool pg_stopping;
     /* lanes, as the engine sees them */
@@ -169,6 +176,9 @@ struct router {
     /* compaction */
     uint64_t snapshot_cursor;
     size_t snapshot_bytes;   /* of this call */
+    uint64_t compactions;
+    uint64_t compacted_bytes; /* size of the journal behind the last one */
+    uint64_t sweep_cursor;
     bool snapshot_begun;
     /* standalone: our own clock and stamps */
     int64_t last_now_us;
@@ -186,6 +196,8 @@ static inline struct router *router_of(struct store *s)
 void router_set_state(struct router *r, enum store_state to, const char *why);
 /* Reads and writes are answered from here. */
 bool router_is_local(const struct router *r);
+/* ... but clean keys are read from PostgreSQL. */
+bool router_is_readable(const struct router *r);
 int64_t router_now_us(struct router *r);
 int64_t router_mint(struct router *r, size_t n);
 /* Local answers are due in the next turn. */
@@ -221,6 +233,8 @@ void journaling_merged(struct router *r);
 
 /* ---- local.c ---- */
 bool local_is_live(const struct entry *e, int64_t now_us);
+/* One key, as it is here. */
+void local_answer_item(struct router *r, struct read_item *it);
 void local_read(struct router *r, size_t lane, struct read_batch *b);
 /* `taken`: it was in flight to PostgreSQL there; its items have their versions. */
 void local_commit(struct router *r, size_t lane, struct commit_batch *b,
@@ -230,6 +244,12 @@ void local_failed(struct router *r);
 /* Answers what is due. */
 void local_answer(struct router *r);
 bool local_busy(const struct router *r);
+
+/* ---- split.c ---- */
+void split_read(struct router *r, size_t lane, struct read_batch *b);
+
+/* ---- upkeep.c ---- */
+void upkeep_start(struct router *r);
 
 /* ---- local_query.c: whole keyspace, and transactions of several steps ---- */
 void local_query(struct router *r, struct store_query *q);

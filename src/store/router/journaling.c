@@ -12,8 +12,6 @@
 #include "base/mem.h"
 #include "store/router/internal.h"
 
-static const int64_t stamp_epoch_us = 1735689600LL * 1000000;
-
 /* ---- the clock ---- */
 
 static void read_boot_id(char out[37])
@@ -70,9 +68,8 @@ static void note_stamp(struct router *r, int64_t stamp)
 {
     if (stamp > r->last_stamp)
         r->last_stamp = stamp;
-    int64_t us = (stamp >> 10) + stamp_epoch_us;
-    if (us > r->last_now_us)
-        r->last_now_us = us;
+    if (STAMP_US(stamp) > r->last_now_us)
+        r->last_now_us = STAMP_US(stamp);
 }
 
 /* ---- reading ---- */

@@ -15,8 +15,9 @@ bool local_is_live(const struct entry *e, int64_t now_us)
 
 /* ---- reads ---- */
 
-static void answer_item(struct router *r, struct read_item *it, int64_t now_us)
+void local_answer_item(struct router *r, struct read_item *it)
 {
+    int64_t now_us = router_now_us(r);
     const struct entry *e = keyspace_find(r->keyspace, it->db, it->key);
     it->changed = false;
     it->undecided = false;
@@ -39,7 +40,7 @@ static void end_read(struct router *r, struct read_batch *b)
 {
     int64_t now_us = router_now_us(r);
     for (size_t i = 0; i < b->n; i++)
-        answer_item(r, &b->items[i], now_us);
+        local_answer_item(r, &b->items[i]);
     r->stats.local_reads += b->n;
     b->time_us = now_us;
     b->result = STORE_OK;

@@ -18,8 +18,6 @@
 #include "config/policy.h"
 #include "store/router/internal.h"
 
-static const int64_t stamp_epoch_us = 1735689600LL * 1000000;
-
 enum { HOUR_US_FACTOR = 3600, STANDALONE_READS = 1, STANDALONE_COMMITS = 2 };
 
 /* ---- clock and stamps ---- */
@@ -36,7 +34,7 @@ int64_t router_mint(struct router *r, size_t n)
 {
     if (r->pg != NULL)
         return postgres_mint_stamps(r->pg, n);
-    int64_t stamp = ((router_now_us(r) - stamp_epoch_us) << 10) | r->slot;
+    int64_t stamp = ((router_now_us(r) - STAMP_EPOCH_US) << 10) | r->slot;
     if (stamp <= r->last_stamp)
         stamp = (((r->last_stamp >> 10) + 1) << 10) | r->slot;
     r->last_stamp = stamp + ((int64_t)n << 10);
@@ -55,6 +53,11 @@ static bool fallback_is_off(const struct router *r)
 bool router_is_local(const struct router *r)
 {
     return r->state == STORE_STANDALONE || (r->state == STORE_AWAY && !fallback_is_off(r));
+}
+
+bool router_is_readable(const struct router *r)
+{
+    return r->state == STORE_AWAY && postgres_readable(r->pg);
 }
 
 static void note_outage(struct router *r)
@@ -154,7 +157,9 @@ bool router_has_held(const struct router *r)
 static void route_read(struct router *r, size_t lane, struct read_batch *b)
 {
     bool hold = is_recovering(r) && (wants_reads(r, b) || all_must_wait(r));
-    if (router_is_local(r))
+    if (router_is_local(r) && router_is_readable(r) && r->pg->ops->read_lane_idle(r->pg, lane))
+        split_read(r, lane, b);
+    else if (router_is_local(r))
         local_read(r, lane, b);
     else if (hold || !r->pg->ops->read_lane_idle(r->pg, lane))
         r->held_reads[lane].read = b;
@@ -269,6 +274,7 @@ static bool has_something_to_merge(const struct router *r)
 
 static void come_back(struct router *r)
 {
+    r->returning = false;
     timer_clear(r->start_timer);
     if (has_something_to_merge(r)) {
         router_set_state(r, STORE_RECOVERING, "PostgreSQL is back");
@@ -282,10 +288,11 @@ static void come_back(struct router *r)
 /* What is under way locally ends locally. */
 void router_pump(struct router *r)
 {
-    if (r->pg == NULL || r->stopping)
+    if (r->pg == NULL || r->pg_stopping)
         return;
     enum store_state pg = r->pg->ops->state(r->pg);
     bool back = pg == STORE_ONLINE && (r->state == STORE_AWAY || r->state == STORE_STARTING);
+    r->returning = back;
     if (back && !local_busy(r))
         come_back(r);
     else if (pg == STORE_AWAY && (r->state == STORE_ONLINE || r->state == STORE_RECOVERING))
@@ -341,7 +348,7 @@ static enum store_state op_state(const struct store *s)
 
 static bool op_memory_is_truth(const struct store *s)
 {
-    return router_is_local(self(s));
+    return router_is_local(self(s)) && !router_is_readable(self(s));
 }
 
 static size_t op_read_lanes(const struct store *s)
@@ -359,6 +366,10 @@ static bool op_read_lane_idle(const struct store *s, size_t lane)
     const struct router *r = self(s);
     if (r->local_reads[lane].read != NULL || r->held_reads[lane].read != NULL)
         return false;
+    if (r->returning)
+        return false;
+    if (router_is_local(r) && router_is_readable(r))
+        return r->flushing == NULL && r->pg->ops->read_lane_idle(r->pg, lane);
     if (router_is_local(r))
         return r->flushing == NULL;
     return r->pg != NULL && r->pg->ops->read_lane_idle(r->pg, lane);
@@ -369,6 +380,8 @@ static bool op_commit_lane_idle(const struct store *s, size_t lane)
     const struct router *r = self(s);
     if (r->local_commits[lane].batch != NULL || r->held_commits[lane].commit != NULL ||
         r->held_commits[lane].xact != NULL)
+        return false;
+    if (r->returning)
         return false;
     if (router_is_local(r)) /* a FLUSH waits for those before it and keeps out those behind it */
         return r->flushing == NULL && !local_flush_waits(r) && (lane > 0 || r->xact == NULL);
@@ -472,6 +485,11 @@ static void op_reset_stats(struct store *s)
         self(s)->pg->ops->reset_stats(self(s)->pg);
 }
 
+static bool op_save(struct store *s)
+{
+    return router_compact(s);
+}
+
 /* With something to merge and PostgreSQL there, the stop waits for that (router_turn_end). */
 static void op_stop(struct store *s)
 {
@@ -559,6 +577,7 @@ static void op_free(struct store *s)
     timer_free(r->answer_timer);
     timer_free(r->merge_timer);
     timer_free(r->retry_timer);
+    timer_free(r->upkeep_timer);
     mem_free(r->local_reads);
     mem_free(r->local_commits);
     mem_free(r->held_reads);
@@ -590,6 +609,7 @@ static const struct store_ops router_ops = {
     .reset_stats = op_reset_stats,
     .stop = op_stop,
     .stopped = op_stopped,
+    .save = op_save,
 };
 
 static void init(struct router *r)
@@ -612,6 +632,7 @@ static void init(struct router *r)
     r->answer_timer = timer_new(r->loop, on_answer, r);
     r->merge_timer = timer_new(r->loop, on_merge_timer, r);
     r->retry_timer = timer_new(r->loop, on_retry_timer, r);
+    upkeep_start(r);
 }
 
 static bool open_memory(struct router *r, struct buf *error)

@@ -1,0 +1,81 @@
+/* upkeep: what is due now and then while we serve from memory: expired values are let go, a journal
+ * that has grown is written anew, and the last traces of what is long gone are dropped. */
+#include "base/clock.h"
+#include "store/router/internal.h"
+
+enum {
+    TICK_US = 100 * 1000,
+    STEPS = 64,          /* buckets looked at per tick */
+    DROPS = 256,
+    SMALL_JOURNAL = 64 << 20,
+};
+
+struct upkeep {
+    struct router *r;
+    int64_t now_us;
+    struct dirty *old[DROPS];
+    size_t nold;
+};
+
+/* Kept as long as in PostgreSQL: something older must not come back by a merge. */
+static bool is_long_gone(const struct router *r, const struct dirty *d, int64_t now_us)
+{
+    int64_t end_us = d->live ? d->expires_us : STAMP_US(d->version);
+    return end_us < now_us - r->config->tombstone_retention_s * 1000000;
+}
+
+static void look(struct entry *e, void *arg)
+{
+    struct upkeep *u = arg;
+    if (e->pins > 0)
+        return;
+    if (e->knowledge == ENTRY_LIVE && e->expires_us <= u->now_us)
+        entry_set_absent(u->r->keyspace, e, e->version);
+    struct dirty *d = e->dirty;
+    if (u->r->state == STORE_STANDALONE && d != NULL && e->knowledge == ENTRY_ABSENT &&
+        u->nold < DROPS && is_long_gone(u->r, d, u->now_us))
+        u->old[u->nold++] = d;
+}
+
+static void sweep(struct router *r)
+{
+    struct upkeep u = {.r = r, .now_us = router_now_us(r)};
+    for (int i = 0; i < STEPS; i++)
+        r->sweep_cursor = keyspace_scan(r->keyspace, r->sweep_cursor, look, &u);
+    for (size_t i = 0; i < u.nold; i++) {
+        entry_set_unknown(r->keyspace, u.old[i]->entry);
+        dirty_drop(r, u.old[i]);
+    }
+}
+
+/* Twice what it was when it was last written anew is worth doing it again. */
+static void compact_if_due(struct router *r)
+{
+    struct journal_stats st;
+    if (r->journal == NULL || journal_error(r->journal) != NULL ||
+        journal_is_compacting(r->journal) || r->merging != MERGE_IDLE)
+        return;
+    journal_get_stats(r->journal, &st);
+    if (st.compactions != r->compactions) {
+        r->compactions = st.compactions;
+        r->compacted_bytes = st.bytes;
+    }
+    if (st.bytes > SMALL_JOURNAL && st.bytes > 2 * r->compacted_bytes)
+        journal_compact(r->journal);
+}
+
+static void on_upkeep(void *arg)
+{
+    struct router *r = arg;
+    if (router_is_local(r)) {
+        sweep(r);
+        compact_if_due(r);
+    }
+    timer_set(r->upkeep_timer, TICK_US);
+}
+
+void upkeep_start(struct router *r)
+{
+    r->upkeep_timer = timer_new(r->loop, on_upkeep, r);
+    timer_set(r->upkeep_timer, TICK_US);
+}
