@@ -55,3 +55,8 @@ bool value_type_by_name(struct bytes name, uint8_t *out)
     *out = VALUE_STRING;
     return true;
 }
+
+struct value *value_decode(uint8_t type, struct bytes stored)
+{
+    return type == VALUE_STRING ? value_string_new(stored) : NULL;
+}

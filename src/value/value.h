@@ -22,6 +22,9 @@ struct value {
 /* NULL when there is no memory for it. One reference, the caller's. */
 MUST_CHECK struct value *value_string_new(struct bytes content);
 
+/* A value of any type from its stored bytes; NULL when they are not such, or there is no memory. */
+MUST_CHECK struct value *value_decode(uint8_t type, struct bytes stored);
+
 /* A string of `len` bytes whose content the caller fills in before anyone else sees it. */
 MUST_CHECK struct value *value_string_alloc(size_t len);
 

@@ -123,6 +123,11 @@ struct router {
     struct timer *answer_timer; /* local answers of the last turn */
     struct timer *merge_timer;
     struct timer *upkeep_timer;
+    struct warm *warm;       /* NULL = none */
+    struct timer *warm_timer;
+    uint64_t warm_cursor;
+    uint64_t warm_bytes;     /* of the last one written */
+    bool warm_at_stop;       /* the one of a clean stop has been begun */
     struct timer *retry_timer;  /* of a journal that could not be written */
     bool has_memory;         /* there is something to serve from without PostgreSQL */
     bool returning;          /* PostgreSQL is back: what is under way here ends, nothing new begins */
@@ -230,6 +235,17 @@ uint64_t journaling_append(struct router *r, const struct journal_record *rec);
 /* The reply to writes now, or NULL. */
 const char *journaling_error(const struct router *r, char *out, size_t size);
 void journaling_merged(struct router *r);
+
+/* Our clock and slot, as known; and what a file says that they were. */
+void journaling_fill_clock(struct router *r, struct journal_clock *c);
+void journaling_take_clock(struct router *r, const struct journal_clock *c);
+
+/* ---- warming.c ---- */
+void warming_load(struct router *r);
+void warming_start(struct router *r);
+void warming_schedule(struct router *r);
+/* False = none is begun. */
+bool warming_begin(struct router *r);
 
 /* ---- local.c ---- */
 bool local_is_live(const struct entry *e, int64_t now_us);

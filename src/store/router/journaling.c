@@ -25,7 +25,7 @@ static void read_boot_id(char out[37])
     fclose(f);
 }
 
-static void fill_clock(struct router *r, struct journal_clock *c)
+void journaling_fill_clock(struct router *r, struct journal_clock *c)
 {
     read_boot_id(c->boot_id);
     c->boot_us = clock_mono_us();
@@ -51,7 +51,7 @@ static int64_t clock_offset(const struct journal_clock *c)
     return c->pg_us - c->wall_us + clock_wall_us() - clock_mono_us();
 }
 
-static void take_clock(struct router *r, const struct journal_clock *c)
+void journaling_take_clock(struct router *r, const struct journal_clock *c)
 {
     r->has_memory = true;
     if (r->pg != NULL) {
@@ -81,7 +81,7 @@ static void replay_item(struct router *r, const struct journal_item *it)
     if (it->live && it->touch && e->value != NULL)
         v = value_ref(e->value);
     else if (it->live && !it->touch)
-        v = value_string_new(it->value);
+        v = value_decode(it->type, it->value);
     if (v != NULL)
         entry_set_live(r->keyspace, e, v, it->version, it->value_version, it->expires_us);
     else
@@ -177,7 +177,7 @@ static void on_record(void *arg, const struct journal_record *rec)
         replay_merge_end(r, rec);
         break;
     case JOURNAL_CLOCK:
-        take_clock(r, &rec->clock);
+        journaling_take_clock(r, &rec->clock);
         break;
     }
 }
@@ -187,7 +187,7 @@ static void on_record(void *arg, const struct journal_record *rec)
 static void append_clock(struct router *r)
 {
     struct journal_record rec = {.kind = JOURNAL_CLOCK};
-    fill_clock(r, &rec.clock);
+    journaling_fill_clock(r, &rec.clock);
     r->clock_written = journal_append(r->journal, &rec) != 0;
 }
 
@@ -221,6 +221,8 @@ static void on_durable(void *arg, uint64_t position)
     r->durable = position;
     local_durable(r);
     merger_durable(r);
+    if (r->returning)
+        router_answer_soon(r); /* that may have been the last thing under way here */
 }
 
 static void on_failed(void *arg, const char *why)
@@ -232,6 +234,8 @@ static void on_failed(void *arg, const char *why)
     r->clock_written = false;
     local_failed(r);
     merger_journal_failed(r);
+    if (r->returning)
+        router_answer_soon(r);
     timer_set(r->retry_timer, 1000000);
 }
 
@@ -278,7 +282,7 @@ static void snapshot_sets(struct router *r)
 static void snapshot_head(struct router *r)
 {
     struct journal_record clock = {.kind = JOURNAL_CLOCK};
-    fill_clock(r, &clock.clock);
+    journaling_fill_clock(r, &clock.clock);
     journal_snapshot_add(r->journal, &clock);
     LIST_EACH(at, &r->flushes)
     {
@@ -392,6 +396,7 @@ bool journaling_open(struct router *r, struct buf *error)
         no_journal(r, trouble);
         return true;
     }
+    warming_load(r);
     int64_t began_us = clock_mono_us();
     r->journal = journal_open(r->loop, &o, &events, r, error);
     if (r->journal == NULL)

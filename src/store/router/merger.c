@@ -193,7 +193,7 @@ static void add_key(struct router *r, struct dirty *d, int32_t group)
     if (d->live && d->entry->value != NULL)
         m->value = value_ref(d->entry->value);
     else if (d->live) /* it has expired: of its bytes nothing is left, nor wanted */
-        m->value = value_string_new(bytes_of("", 0));
+        m->value = value_decode(VALUE_STRING, bytes_of("", 0));
     d->merging = true;
     r->sent[r->batch.n++] = d;
 }

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "config/policy.h"
+#include "store/journal/warm.h"
 #include "store/router/internal.h"
 
 enum { HOUR_US_FACTOR = 3600, STANDALONE_READS = 1, STANDALONE_COMMITS = 2 };
@@ -191,16 +192,22 @@ static void route_xact(struct router *r, size_t lane, struct store_xact *x)
     }
 }
 
+/* INFO tells how far the merge is; and of the keys of a batch that has been sent none waits for it. */
+static bool needs_no_merge(const struct store_query *q)
+{
+    return q->kind == QUERY_KEYSPACE || q->kind == QUERY_FIND_LOCKED || q->kind == QUERY_TRY_LOCK;
+}
+
 static void route_query(struct router *r, struct store_query *q)
 {
     if (router_is_local(r)) {
         local_query(r, q);
-    } else if (is_recovering(r) && q->kind != QUERY_KEYSPACE) { /* INFO tells how far it is */
+    } else if (is_recovering(r) && !needs_no_merge(q)) {
         q->next = NULL;
         *r->held_queries_tail = q;
         r->held_queries_tail = &q->next;
     } else {
-        if (q->kind == QUERY_SCAN && q->cursor & LOCAL_CURSOR)
+        if (q->kind == QUERY_SCAN && q->cursor >= LOCAL_CURSOR && q->cursor < 2 * LOCAL_CURSOR)
             q->cursor = 0; /* begun in memory: from the start, rather than leave out some */
         r->pg->ops->query(r->pg, q);
     }
@@ -513,7 +520,15 @@ bool router_turn_end(struct store *s)
 {
     struct router *r = router_of(s);
     bool more = r->journal != NULL && journal_flush(r->journal);
-    if (r->stopping && !r->pg_stopping && r->pg != NULL && may_stop_pg(r)) {
+    if (r->stopping && !r->warm_at_stop && r->pg != NULL && may_stop_pg(r)) {
+        r->warm_at_stop = true;
+        if (r->state == STORE_ONLINE)
+            warming_begin(r);
+    }
+    if (r->warm != NULL)
+        warm_flush(r->warm);
+    bool warm = r->warm_at_stop && (r->warm == NULL || !warm_is_writing(r->warm));
+    if (r->stopping && !r->pg_stopping && warm && may_stop_pg(r)) {
         r->pg_stopping = true;
         r->pg->ops->stop(r->pg);
     }
@@ -540,6 +555,8 @@ const char *router_state_reason(const struct store *s, int64_t *since_us)
 void router_config_changed(struct store *s)
 {
     struct router *r = router_of(s);
+    if (r->warm_timer != NULL)
+        warming_schedule(r);
     if (r->journal == NULL)
         return;
     journal_set_fsync(r->journal, (enum journal_fsync)r->config->journal_fsync);
@@ -566,6 +583,8 @@ static void op_free(struct store *s)
         postgres_keep_slot(r->pg);
     if (r->pg != NULL)
         r->pg->ops->free(r->pg);
+    warm_free(r->warm);
+    timer_free(r->warm_timer);
     if (r->journal != NULL)
         journal_close(r->journal);
     merger_forget_sent(r);
@@ -664,6 +683,7 @@ static void begin(struct router *r)
     }
     postgres_holds_journal(r->pg, r->journal != NULL);
     postgres_set_events(r->pg, &pg_events, r);
+    warming_start(r);
     timer_set(r->start_timer, r->config->pg_timeout_ms * 1000);
 }
 
