@@ -446,6 +446,16 @@ def test_errors(story):
     expecting.fails("undocumented")
 
 
+def test_an_instance_that_was_stopped_has_missed_its_deadlines(story):
+    doubt = b"-ERR PostgreSQL did not confirm in time, the write may or may not have been applied\r\n"
+    story.facts.silent[0] = [(11.0, 12.0)]
+    story.history.add_failure(Failure(0, "SET", 11.9, doubt))
+    story.history.add_failure(Failure(0, "EXEC", 15.0, b"-EXECABORT Transaction discarded\r\n"))
+    story.passes()
+    story.history.add_failure(Failure(0, "SET", 12.1, doubt))
+    story.fails("an error: SET")
+
+
 def test_an_instance_that_was_started_anew_waits(story):
     story.history.add_failure(Failure(
         0, "SET", 14, b"-LOADING respgres is waiting for its first contact with PostgreSQL\r\n"))

@@ -23,7 +23,7 @@ PG_TIMEOUT_S = 0.2
 WARM_S = 0.4           # of load before anything breaks
 AFTER_S = 0.3          # of load after everything is whole
 SETTLE_S = 2 * PG_TIMEOUT_S + 0.1  # after the beginning of an outage: until nothing is under way
-BACK_S = 20            # until all are online and have merged
+BACK_S = 10            # until all are online and have merged
 CACHED_MAX_LAG_S = 0.3  # with consistency cached
 INSTANCES = (0, 1)
 

@@ -445,19 +445,26 @@ def _slow(what, found):
 
 
 def failures(history, facts):
-    """Errors that are not documented; where the scenario is none that has errors, all. An instance
-    that was started anew may wait for PostgreSQL."""
+    """Errors that are not documented; where the scenario is none that has errors, all."""
     strange = {f.text: f for f in reversed(history.failures) if errors.outcome_of(f.text) is None}
     found = [f"an undocumented error: {f.what} at {f.at:.3f} on instance {f.instance}: {f.text!r}"
              for f in strange.values()]
     if not facts.errors_expected:
-        unexpected = [f for f in history.failures if f.text not in strange and not (
-            f.text.startswith(STARTING) and len(facts.starts[f.instance]) > 1)]
+        unexpected = [f for f in history.failures if f.text not in strange
+                      and not _has_a_reason(f, facts)]
         first = {f.text: f for f in reversed(unexpected)}
         found += [f"an error: {f.what} at {f.at:.3f} on instance {f.instance}: {f.text!r} "
                   f"({sum(other.text == f.text for other in unexpected)} such)"
                   for f in first.values()]
     return found
+
+
+def _has_a_reason(failure, facts):
+    """It follows from another one, or from what was done to the instance itself."""
+    if failure.text.startswith(STARTING):
+        return len(facts.starts[failure.instance]) > 1
+    return failure.text.startswith(b"-EXECABORT") or any(
+        start <= failure.at <= end for start, end in facts.silent.get(failure.instance, ()))
 
 
 def _when(op):
