@@ -8,6 +8,8 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "cli/exec.h"
+#include "cli/healthcheck.h"
 #include "config/config.h"
 #include "engine/engine.h"
 #include "event/loop.h"
@@ -21,10 +23,12 @@ extern char **environ;
 struct action {
     bool migrate;
     bool print_schema;
+    bool check_config;
+    bool healthcheck;
     int from; /* the version whose upgrade is printed, 0 = none yet */
 };
 
-enum { FLUSH_PATIENCE_US = 2 * 1000 * 1000 };
+enum { FLUSH_PATIENCE_US = 2 * 1000 * 1000, HEALTHCHECK_WORDS = 256 };
 
 struct server {
     struct loop *loop;
@@ -33,7 +37,9 @@ struct server {
     struct engine *engine;
     struct net *net;
     struct http *http;
+    struct exec *exec; /* NULL without --exec */
     int exit_code;
+    bool shutdown_seen; /* the command SHUTDOWN */
     bool draining;
     bool store_stopping;
     int64_t drain_until_us;
@@ -56,7 +62,10 @@ static void on_fatal(void *arg, const char *why)
     char quoted[LOG_QUOTE_SIZE];
     log_event(LOG_WARNING, "fatal", "why=%s", log_quote(why, quoted));
     s->exit_code = 1;
-    loop_stop(s->loop);
+    if (exec_running(s->exec))
+        exec_end(s->exec, s->loop, config_values(s->config)->shutdown_timeout_s * 1000000);
+    else
+        loop_stop(s->loop);
 }
 
 /* No new connections, finish what is in flight. */
@@ -69,13 +78,34 @@ static void begin_drain(struct server *s)
     net_stop_reading(s->net);
 }
 
-/* The first asks, the second does not. */
+/* The first asks, the second does not. A child ends first, whatever it makes of the signal. */
 static void on_terminate(void *arg, int signo)
 {
     struct server *s = arg;
+    if (exec_running(s->exec)) {
+        exec_signal(s->exec, signo);
+        return;
+    }
     if (s->draining)
         _exit(1);
     log_event(LOG_NOTICE, "shutdown", "signal=%d", signo);
+    begin_drain(s);
+}
+
+static void on_passed_signal(void *arg, int signo)
+{
+    struct server *s = arg;
+    exec_signal(s->exec, signo);
+}
+
+static void on_child_ended(void *arg, int code)
+{
+    struct server *s = arg;
+    if (s->exit_code != 0) { /* on_fatal waited for it */
+        loop_stop(s->loop);
+        return;
+    }
+    s->exit_code = code;
     begin_drain(s);
 }
 
@@ -84,7 +114,7 @@ static void on_hangup(void *arg, int signo)
     struct server *s = arg;
     struct buf error;
     char quoted[LOG_QUOTE_SIZE];
-    (void)signo;
+    exec_signal(s->exec, signo);
     buf_init(&error);
     bool ok = config_reload(s->config, &error);
     log_event(ok ? LOG_NOTICE : LOG_WARNING, ok ? "config-reloaded" : "config-not-reloaded",
@@ -123,9 +153,13 @@ static bool on_turn_end(void *arg)
     struct server *s = arg;
     bool more = engine_turn_end(s->engine);
     more |= net_turn_end(s->net);
-    if (!s->draining && engine_shutdown_requested(s->engine)) {
+    if (!s->draining && engine_shutdown_requested(s->engine) && !s->shutdown_seen) {
+        s->shutdown_seen = true;
         log_event(LOG_NOTICE, "shutdown", "command=shutdown");
-        begin_drain(s);
+        if (exec_running(s->exec))
+            exec_signal(s->exec, SIGTERM);
+        else
+            begin_drain(s);
     }
     if (s->draining)
         drain(s);
@@ -139,6 +173,18 @@ static bool has_database(const struct config *c, struct buf *error)
     buf_append_cstr(error, "no database: set DATABASE_URL, or database-url in the configuration "
                            "file, or pass --database-url postgresql://user:password@host/name");
     return false;
+}
+
+static bool start_child(struct server *s, struct buf *error)
+{
+    if (s->exec == NULL) {
+        if (getpid() == 1)
+            exec_reap_orphans();
+        return true;
+    }
+    for (const int *signo = exec_passed_signals; *signo != 0; signo++)
+        loop_on_signal(s->loop, *signo, on_passed_signal, s);
+    return exec_start(s->exec, s->loop, config_values(s->config), on_child_ended, s, error);
 }
 
 static bool start(struct server *s, struct buf *error)
@@ -159,7 +205,7 @@ static bool start(struct server *s, struct buf *error)
     loop_on_signal(s->loop, SIGTERM, on_terminate, s);
     loop_on_signal(s->loop, SIGINT, on_terminate, s);
     loop_on_signal(s->loop, SIGHUP, on_hangup, s);
-    return true;
+    return start_child(s, error);
 }
 
 static void stop(struct server *s)
@@ -169,6 +215,7 @@ static void stop(struct server *s)
     engine_free(s->engine);
     if (s->store != NULL)
         s->store->ops->free(s->store);
+    exec_free(s->exec);
     loop_free(s->loop);
     config_free(s->config);
 }
@@ -176,7 +223,7 @@ static void stop(struct server *s)
 /* --help and --version; true if there was one. */
 static bool answer_and_exit(int argc, char **argv)
 {
-    for (int i = 1; i < argc; i++) {
+    for (int i = 1; i < argc && strcmp(argv[i], "--exec") != 0; i++) {
         if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-v") == 0) {
             printf("respgres %s\n", RESPGRES_VERSION);
             return true;
@@ -193,7 +240,8 @@ static bool answer_and_exit(int argc, char **argv)
     return false;
 }
 
-/* Takes --migrate and --print-schema [VERSION] out of argv; what is left is configuration. */
+/* Takes what is no option (--migrate, --print-schema [VERSION] ...) out of argv; what is left is
+ * configuration. */
 static struct action take_action(int *argc, char **argv)
 {
     struct action a = {0};
@@ -201,6 +249,10 @@ static struct action take_action(int *argc, char **argv)
     for (int i = 0; i < *argc; i++) {
         if (strcmp(argv[i], "--migrate") == 0) {
             a.migrate = true;
+        } else if (strcmp(argv[i], "--check-config") == 0) {
+            a.check_config = true;
+        } else if (strcmp(argv[i], "--healthcheck") == 0) {
+            a.healthcheck = true;
         } else if (strcmp(argv[i], "--print-schema") == 0) {
             a.print_schema = true;
             if (i + 1 < *argc && argv[i + 1][0] >= '0' && argv[i + 1][0] <= '9')
@@ -253,30 +305,76 @@ static int serve(struct server *s, struct buf *error)
     return s->exit_code;
 }
 
+static int check_health(const struct config *c, struct buf *error)
+{
+    if (healthcheck(c, error))
+        return 0;
+    fprintf(stderr, "respgres: %s\n", buf_cstr(error));
+    return 1;
+}
+
+/* On standard output: what respgres would run with. */
+static int check_config(const struct config_store *config)
+{
+    struct buf text;
+    buf_init(&text);
+    config_report(config, &text);
+    bool written = fputs(buf_cstr(&text), stdout) >= 0 && fflush(stdout) == 0;
+    buf_release(&text);
+    return written ? 0 : 1;
+}
+
+static int act(struct server *s, const struct action *a, struct buf *error)
+{
+    const struct config *c = config_values(s->config);
+    if (a->check_config)
+        return check_config(s->config);
+    if (a->healthcheck)
+        return check_health(c, error);
+    if (a->print_schema)
+        return print_schema(c, a->from);
+    if (a->migrate)
+        return migrate(c, error);
+    return serve(s, error);
+}
+
+/* Reads the command line and all that it leads to. */
+static bool prepare(struct server *s, int argc, char **argv, struct action *a, struct buf *error)
+{
+    char *words[HEALTHCHECK_WORDS];
+    struct buf keep;
+    buf_init(&keep);
+    bool ok = exec_take(&argc, &argv, environ, &s->exec, error);
+    if (ok) {
+        *a = take_action(&argc, argv);
+        if (a->healthcheck) {
+            argc = healthcheck_argv(argc, argv, "/proc/1/cmdline", &keep, words, HEALTHCHECK_WORDS);
+            argv = words;
+        }
+        s->config = config_load(argc, argv, environ, error);
+        ok = s->config != NULL;
+    }
+    buf_release(&keep);
+    return ok;
+}
+
 int main(int argc, char **argv)
 {
     struct server s = {0};
+    struct action action = {0};
     struct buf error;
-    int exit_code;
     if (answer_and_exit(argc, argv))
         return 0;
-    struct action action = take_action(&argc, argv);
     signal(SIGPIPE, SIG_IGN);
     hash_seed();
     buf_init(&error);
-    s.config = config_load(argc, argv, environ, &error);
-    if (s.config == NULL) {
+    int exit_code = 1;
+    if (prepare(&s, argc, argv, &action, &error)) {
+        apply_config(&s);
+        exit_code = act(&s, &action, &error);
+    } else {
         fprintf(stderr, "respgres: %s\n", buf_cstr(&error));
-        buf_release(&error);
-        return 1;
     }
-    apply_config(&s);
-    if (action.print_schema)
-        exit_code = print_schema(config_values(s.config), action.from);
-    else if (action.migrate)
-        exit_code = migrate(config_values(s.config), &error);
-    else
-        exit_code = serve(&s, &error);
     buf_release(&error);
     stop(&s);
     return exit_code;

@@ -264,9 +264,24 @@ void config_each_matching(const struct config_store *s, int n, const struct byte
     buf_release(&value);
 }
 
+static const char *const source_names[] = {"default", "file", "environment", "flag", "config-set"};
+
+void config_report(const struct config_store *s, struct buf *out)
+{
+    if (s->path != NULL)
+        buf_printf(out, "# file: %s\n", s->path);
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        struct buf value;
+        buf_init(&value);
+        option_format(&options[i], &s->live.config, &value);
+        buf_printf(out, "%s %s  # %s\n", options[i].name, value.len > 0 ? buf_cstr(&value) : "\"\"",
+                   source_names[s->live.source[i]]);
+        buf_release(&value);
+    }
+}
+
 void config_log(const struct config_store *s)
 {
-    static const char *const sources[] = {"default", "file", "environment", "flag", "config-set"};
     struct config defaults;
     struct buf value;
     config_init(&defaults);
@@ -279,7 +294,7 @@ void config_log(const struct config_store *s)
         value.len = 0;
         option_format(&options[i], &s->live.config, &value);
         log_event(LOG_NOTICE, "option", "name=%s value=%s source=%s", options[i].name,
-                  log_quote(buf_cstr(&value), quoted), sources[source]);
+                  log_quote(buf_cstr(&value), quoted), source_names[source]);
     }
     buf_release(&value);
     config_release(&defaults);

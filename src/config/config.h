@@ -97,6 +97,9 @@ void config_on_change(struct config_store *s, void (*f)(void *arg), void *arg);
 /* Logs each option that is not at its default with its source, never a secret's value. */
 void config_log(const struct config_store *s);
 
+/* For --check-config: every option as a line "name value  # source", secrets redacted. */
+void config_report(const struct config_store *s, struct buf *out);
+
 /* The file that was read, "" if none. */
 const char *config_path(const struct config_store *s);
 

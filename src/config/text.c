@@ -57,6 +57,25 @@ static void append_placeholder(struct buf *out, const struct option *o)
         buf_append_u8(out, *p == ' ' ? '|' : (uint8_t)*p);
 }
 
+/* What is asked for besides serving. */
+static const struct {
+    const char *flag;
+    const char *prose;
+} actions[] = {
+    {"--check-config", "Checks all options, prints each with its value and where that came from, and "
+                       "exits: 0 if they are good."},
+    {"--healthcheck", "Asks the respgres of this host or container whether it lives, and exits: for "
+                      "images without curl. Says nothing about PostgreSQL."},
+    {"--migrate", "Makes or upgrades the schema, and exits."},
+    {"--print-schema", "Prints the SQL of that, and exits. With the schema's version behind it: of an "
+                       "upgrade."},
+    {"--exec -- COMMAND ...", "Serves, and runs COMMAND beside: it finds respgres in its REDIS_URL, a "
+                              "Unix socket that only it can enter. Signals go to COMMAND; respgres "
+                              "ends after it, with its exit code. TCP is off unless --port is given."},
+    {"--exec-url unix|tcp", "With tcp, COMMAND is given a port of 127.0.0.1 and a password, in "
+                            "REDIS_URL and in REDIS_HOST, REDIS_PORT and REDIS_PASSWORD."},
+};
+
 void config_usage(struct buf *out)
 {
     buf_append_cstr(out, "Usage: respgres [FILE] [--option value ...]\n\n");
@@ -66,10 +85,11 @@ void config_usage(struct buf *out)
                    "RESPGRES_CONF_ and its name in capitals with _ for -; passwords also from a "
                    "file, whose name is given in the same variable with _FILE behind it. Flags "
                    "come before the environment, the environment before the file.");
-    buf_append_cstr(out, "\n  --help\n  --version\n"
-                         "  --migrate\n      Makes or upgrades the schema, and exits.\n"
-                         "  --print-schema\n      Prints the SQL of that, and exits. With the "
-                         "schema's version behind it: of an upgrade.\n");
+    buf_append_cstr(out, "\n  --help\n  --version\n");
+    for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++) {
+        buf_printf(out, "  %s\n", actions[i].flag);
+        append_wrapped(out, "      ", actions[i].prose);
+    }
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         const struct option *o = &options[i];
         const char *title = section_at((enum option_id)i);

@@ -65,7 +65,7 @@ def test_options_are_documented():
 def test_help_names_the_same_options(lab):
     text = subprocess.run([lab.respgres(start=False).binary(), "--help"], check=True, text=True,
                           capture_output=True, timeout=20).stdout
-    names = re.findall(r"^  --([a-z-]+)  ?\S", text, re.MULTILINE)
+    names = re.findall(r"^  --([a-z-]+) .*\(default: ", text, re.MULTILINE)
     assert names == [name for _, rows in option_tables() for name, _ in rows]
 
 
