@@ -11,6 +11,7 @@
 #include "cli/exec.h"
 #include "cli/healthcheck.h"
 #include "config/config.h"
+#include "doctor/doctor.h"
 #include "engine/engine.h"
 #include "event/loop.h"
 #include "http/http.h"
@@ -24,6 +25,7 @@ struct action {
     bool migrate;
     bool print_schema;
     bool check_config;
+    bool doctor;
     bool healthcheck;
     int from; /* the version whose upgrade is printed, 0 = none yet */
 };
@@ -251,6 +253,8 @@ static struct action take_action(int *argc, char **argv)
             a.migrate = true;
         } else if (strcmp(argv[i], "--check-config") == 0) {
             a.check_config = true;
+        } else if (strcmp(argv[i], "--doctor") == 0) {
+            a.doctor = true;
         } else if (strcmp(argv[i], "--healthcheck") == 0) {
             a.healthcheck = true;
         } else if (strcmp(argv[i], "--print-schema") == 0) {
@@ -329,6 +333,8 @@ static int act(struct server *s, const struct action *a, struct buf *error)
     const struct config *c = config_values(s->config);
     if (a->check_config)
         return check_config(s->config);
+    if (a->doctor)
+        return doctor(s->config) ? 0 : 1;
     if (a->healthcheck)
         return check_health(c, error);
     if (a->print_schema)

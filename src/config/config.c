@@ -280,6 +280,14 @@ void config_report(const struct config_store *s, struct buf *out)
     }
 }
 
+bool config_option_text(const struct config_store *s, const char *name, struct buf *out)
+{
+    const struct option *o = option_find(bytes_cstr(name));
+    if (o != NULL)
+        option_format(o, &s->live.config, out);
+    return o != NULL;
+}
+
 void config_log(const struct config_store *s)
 {
     struct config defaults;

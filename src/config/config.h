@@ -100,6 +100,9 @@ void config_log(const struct config_store *s);
 /* For --check-config: every option as a line "name value  # source", secrets redacted. */
 void config_report(const struct config_store *s, struct buf *out);
 
+/* Appends an option's value as CONFIG GET shows it; false if there is no such option. */
+MUST_CHECK bool config_option_text(const struct config_store *s, const char *name, struct buf *out);
+
 /* The file that was read, "" if none. */
 const char *config_path(const struct config_store *s);
 

@@ -64,6 +64,8 @@ static const struct {
 } actions[] = {
     {"--check-config", "Checks all options, prints each with its value and where that came from, and "
                        "exits: 0 if they are good."},
+    {"--doctor", "Looks at the options, PostgreSQL and this host, says in plain words what is wrong or "
+                 "will be, with a remedy for each, and exits: 1 if respgres could not serve."},
     {"--healthcheck", "Asks the respgres of this host or container whether it lives, and exits: for "
                       "images without curl. Says nothing about PostgreSQL."},
     {"--migrate", "Makes or upgrades the schema, and exits."},
