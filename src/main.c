@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "cli/exec.h"
 #include "cli/healthcheck.h"
+#include "command/rename.h"
 #include "config/config.h"
 #include "doctor/doctor.h"
 #include "engine/engine.h"
@@ -344,6 +345,16 @@ static int act(struct server *s, const struct action *a, struct buf *error)
     return serve(s, error);
 }
 
+static bool rename_command(void *arg, struct bytes from, struct bytes to)
+{
+    struct buf *error = arg;
+    const char *why = command_rename(from, to);
+    if (why != NULL)
+        buf_printf(error, "rename-command %.*s: %s", (int)(from.len < 64 ? from.len : 64), from.data,
+                   why);
+    return why == NULL;
+}
+
 /* Reads the command line and all that it leads to. */
 static bool prepare(struct server *s, int argc, char **argv, struct action *a, struct buf *error)
 {
@@ -358,7 +369,8 @@ static bool prepare(struct server *s, int argc, char **argv, struct action *a, s
             argv = words;
         }
         s->config = config_load(argc, argv, environ, error);
-        ok = s->config != NULL;
+        ok = s->config != NULL &&
+             config_each_rename(config_values(s->config), rename_command, error);
     }
     buf_release(&keep);
     return ok;

@@ -11,16 +11,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "config/check.h"
-#include "config/values.h"
-
-struct config_store {
-    struct values live;
-    struct values flags;
-    char **env; /* of main(), borrowed */
-    char *path; /* NULL = no file */
-    void (*on_change)(void *arg);
-    void *on_change_arg;
-};
+#include "config/store.h"
+#include "config/words.h"
 
 static void set_instance_name(struct config *c)
 {
@@ -278,6 +270,29 @@ void config_report(const struct config_store *s, struct buf *out)
                    source_names[s->live.source[i]]);
         buf_release(&value);
     }
+}
+
+bool config_each_rename(const struct config *c,
+                        bool (*f)(void *arg, struct bytes from, struct bytes to), void *arg)
+{
+    struct bytes text = bytes_cstr(c->rename_command);
+    struct buf words[2];
+    size_t at = 0;
+    bool found = true;
+    bool go_on = true;
+    buf_init(&words[0]);
+    buf_init(&words[1]);
+    while (go_on && found) {
+        for (int i = 0; i < 2; i++) {
+            words[i].len = 0;
+            bool read = words_next(text, &at, &words[i], &found);
+            CHECK(read); /* it is as values.c has written it */
+        }
+        go_on = !found || f(arg, buf_bytes(&words[0]), buf_bytes(&words[1]));
+    }
+    buf_release(&words[0]);
+    buf_release(&words[1]);
+    return go_on;
 }
 
 bool config_option_text(const struct config_store *s, const char *name, struct buf *out)

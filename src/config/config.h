@@ -34,6 +34,7 @@ struct config {
     int64_t http_port; /* 0 = off */
     char *http_bind;
     char *requirepass;
+    char *rename_command; /* pairs of words: config_each_rename */
     /* server */
     int64_t databases;
     int loglevel;        /* enum log_level */
@@ -84,6 +85,16 @@ MUST_CHECK bool config_reload(struct config_store *s, struct buf *error);
  * "ERR CONFIG SET failed (possibly related to argument 'x') - ...". */
 MUST_CHECK bool config_set(struct config_store *s, int n, const struct bytes *names,
                            const struct bytes *values, struct buf *error);
+
+/* CONFIG REWRITE: writes what was changed into the file that was read, as Redis does: comments and
+ * lines that still hold stay, changed values are changed, others are appended. Atomic. Secrets are
+ * written only if CONFIG SET gave them, database-url never. Blocks for an fsync. On failure `error`
+ * holds the reply text. */
+MUST_CHECK bool config_rewrite(struct config_store *s, struct buf *error);
+
+/* The pairs of rename-command, until f returns false. */
+bool config_each_rename(const struct config *c,
+                        bool (*f)(void *arg, struct bytes from, struct bytes to), void *arg);
 
 /* CONFIG GET: calls f for each option whose name matches one of the patterns (nocase), each once.
  * Secrets come redacted. Includes the redis.conf names that clients ask for and that have a fixed
