@@ -17,6 +17,7 @@
 #include "event/loop.h"
 #include "http/http.h"
 #include "net/net.h"
+#include "store/postgres/doctor.h"
 #include "store/postgres/postgres.h"
 
 extern char **environ;
@@ -169,10 +170,19 @@ static bool on_turn_end(void *arg)
     return more;
 }
 
+static bool url_good(const struct config *c, struct buf *error)
+{
+    if (c->database_url[0] == '\0' || postgres_reads_url(c->database_url))
+        return true;
+    buf_append_cstr(error, "database-url: libpq cannot read it (in keyword=value form, values with "
+                           "blanks stand in single quotes)");
+    return false;
+}
+
 static bool has_database(const struct config *c, struct buf *error)
 {
     if (c->database_url[0] != '\0')
-        return true;
+        return url_good(c, error);
     buf_append_cstr(error, "no database: set DATABASE_URL, or database-url in the configuration "
                            "file, or pass --database-url postgresql://user:password@host/name");
     return false;
@@ -319,9 +329,13 @@ static int check_health(const struct config *c, struct buf *error)
 }
 
 /* On standard output: what respgres would run with. */
-static int check_config(const struct config_store *config)
+static int check_config(const struct config_store *config, struct buf *error)
 {
     struct buf text;
+    if (!url_good(config_values(config), error)) {
+        fprintf(stderr, "respgres: %s\n", buf_cstr(error));
+        return 1;
+    }
     buf_init(&text);
     config_report(config, &text);
     bool written = fputs(buf_cstr(&text), stdout) >= 0 && fflush(stdout) == 0;
@@ -333,7 +347,7 @@ static int act(struct server *s, const struct action *a, struct buf *error)
 {
     const struct config *c = config_values(s->config);
     if (a->check_config)
-        return check_config(s->config);
+        return check_config(s->config, error);
     if (a->doctor)
         return doctor(s->config) ? 0 : 1;
     if (a->healthcheck)

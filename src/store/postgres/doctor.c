@@ -135,21 +135,11 @@ static const char *connect_remedy(const char *message)
     return "Correct database-url, or look at PostgreSQL's log.";
 }
 
-/* libpq's complaint about a string shows a part of it; ours does not. */
-static bool readable(struct exam *x)
+bool postgres_reads_url(const char *url)
 {
-    char *message = NULL;
-    PQconninfoOption *options = PQconninfoParse(x->config->database_url, &message);
-    bool ok = options != NULL;
-    if (!ok)
-        say(x, FINDING_BLOCKER,
-            "Write it as postgresql://user:password@host:5432/name, with / as %2F, ? as %3F and @ "
-            "as "
-            "%40 in user and password.",
-            "libpq cannot read database-url.");
+    PQconninfoOption *options = PQconninfoParse(url, NULL);
     PQconninfoFree(options);
-    PQfreemem(message);
-    return ok;
+    return options != NULL;
 }
 
 /* Blanks for tabs and newlines, none of them twice or at the end. */
@@ -172,8 +162,13 @@ static char *one_line(const char *text)
 
 static bool connect_to(struct exam *x)
 {
-    if (!readable(x))
+    if (!postgres_reads_url(x->config->database_url)) {
+        say(x, FINDING_BLOCKER,
+            "Write it as postgresql://user:password@host:5432/name, or put values "
+            "with blanks in single quotes.",
+            "libpq cannot read database-url.");
         return false;
+    }
     x->conn = connect_once(x->config);
     if (PQstatus(x->conn) == CONNECTION_OK)
         return true;
