@@ -123,6 +123,9 @@ size_t config_maxmemory(const struct config *c);
 /* Writes the usage text of --help from the table. */
 void config_usage(struct buf *out);
 
+/* Writes the manual page respgres(1), as man(7) has it. */
+void config_manual(struct buf *out);
+
 /* Writes conf/respgres.conf: each option with its prose, commented out at its default. */
 void config_sample(struct buf *out);
 
