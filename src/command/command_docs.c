@@ -6,7 +6,7 @@
 #include "command/rename.h"
 #include "command/syntax.h"
 
-static const char *group_name(enum command_group group)
+const char *command_group_name(enum command_group group)
 {
     switch (group) {
     case GROUP_STRING:
@@ -179,7 +179,7 @@ static void reply_docs(struct reply *r, const struct command *c)
     reply_map(r, 4 + (size_t)has_args + container);
     reply_field(r, "summary", c->summary);
     reply_field(r, "since", c->since);
-    reply_field(r, "group", group_name(c->group));
+    reply_field(r, "group", command_group_name(c->group));
     reply_field(r, "complexity", c->complexity);
     if (has_args) {
         struct syntax s;
