@@ -8,29 +8,18 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "cli/action.h"
 #include "cli/exec.h"
 #include "cli/healthcheck.h"
 #include "command/rename.h"
 #include "config/config.h"
-#include "doctor/doctor.h"
 #include "engine/engine.h"
 #include "event/loop.h"
 #include "http/http.h"
 #include "net/net.h"
-#include "store/postgres/doctor.h"
 #include "store/postgres/postgres.h"
 
 extern char **environ;
-
-/* What is asked for besides serving. */
-struct action {
-    bool migrate;
-    bool print_schema;
-    bool check_config;
-    bool doctor;
-    bool healthcheck;
-    int from; /* the version whose upgrade is printed, 0 = none yet */
-};
 
 enum { FLUSH_PATIENCE_US = 2 * 1000 * 1000, HEALTHCHECK_WORDS = 256 };
 
@@ -170,24 +159,6 @@ static bool on_turn_end(void *arg)
     return more;
 }
 
-static bool url_good(const struct config *c, struct buf *error)
-{
-    if (c->database_url[0] == '\0' || postgres_reads_url(c->database_url))
-        return true;
-    buf_append_cstr(error, "database-url: libpq cannot read it (in keyword=value form, values with "
-                           "blanks stand in single quotes)");
-    return false;
-}
-
-static bool has_database(const struct config *c, struct buf *error)
-{
-    if (c->database_url[0] != '\0')
-        return url_good(c, error);
-    buf_append_cstr(error, "no database: set DATABASE_URL, or database-url in the configuration "
-                           "file, or pass --database-url postgresql://user:password@host/name");
-    return false;
-}
-
 static bool start_child(struct server *s, struct buf *error)
 {
     if (s->exec == NULL) {
@@ -203,7 +174,7 @@ static bool start_child(struct server *s, struct buf *error)
 static bool start(struct server *s, struct buf *error)
 {
     const struct config *c = config_values(s->config);
-    if (!has_database(c, error))
+    if (!action_has_database(c, error))
         return false;
     s->loop = loop_new();
     s->store = postgres_store_new(s->loop, c, on_fatal, s);
@@ -233,79 +204,6 @@ static void stop(struct server *s)
     config_free(s->config);
 }
 
-/* --help and --version; true if there was one. */
-static bool answer_and_exit(int argc, char **argv)
-{
-    for (int i = 1; i < argc && strcmp(argv[i], "--exec") != 0; i++) {
-        if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-v") == 0) {
-            printf("respgres %s\n", RESPGRES_VERSION);
-            return true;
-        }
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            struct buf text;
-            buf_init(&text);
-            config_usage(&text);
-            fputs(buf_cstr(&text), stdout);
-            buf_release(&text);
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Takes what is no option (--migrate, --print-schema [VERSION] ...) out of argv; what is left is
- * configuration. */
-static struct action take_action(int *argc, char **argv)
-{
-    struct action a = {0};
-    int kept = 0;
-    for (int i = 0; i < *argc; i++) {
-        if (strcmp(argv[i], "--migrate") == 0) {
-            a.migrate = true;
-        } else if (strcmp(argv[i], "--check-config") == 0) {
-            a.check_config = true;
-        } else if (strcmp(argv[i], "--doctor") == 0) {
-            a.doctor = true;
-        } else if (strcmp(argv[i], "--healthcheck") == 0) {
-            a.healthcheck = true;
-        } else if (strcmp(argv[i], "--print-schema") == 0) {
-            a.print_schema = true;
-            if (i + 1 < *argc && argv[i + 1][0] >= '0' && argv[i + 1][0] <= '9')
-                a.from = (int)strtol(argv[++i], NULL, 10);
-        } else {
-            argv[kept++] = argv[i];
-        }
-    }
-    *argc = kept;
-    argv[kept] = NULL;
-    return a;
-}
-
-static int print_schema(const struct config *c, int from)
-{
-    struct buf text;
-    buf_init(&text);
-    postgres_print_schema(c->pg_schema, from, &text);
-    bool written = fputs(buf_cstr(&text), stdout) >= 0 && fflush(stdout) == 0;
-    buf_release(&text);
-    return written ? 0 : 1;
-}
-
-static int migrate(const struct config *c, struct buf *error)
-{
-    int before;
-    int after;
-    if (!has_database(c, error) || !postgres_migrate(c, &before, &after, error)) {
-        fprintf(stderr, "respgres: %s\n", buf_cstr(error));
-        return 1;
-    }
-    if (before == after)
-        printf("schema %s is at version %d, nothing to do\n", c->pg_schema, after);
-    else
-        printf("schema %s was at version %d and is at version %d now\n", c->pg_schema, before, after);
-    return 0;
-}
-
 static int serve(struct server *s, struct buf *error)
 {
     config_log(s->config);
@@ -318,45 +216,6 @@ static int serve(struct server *s, struct buf *error)
     loop_run(s->loop, on_turn_end, s);
     log_event(LOG_NOTICE, "stopped", "code=%d", s->exit_code);
     return s->exit_code;
-}
-
-static int check_health(const struct config *c, struct buf *error)
-{
-    if (healthcheck(c, error))
-        return 0;
-    fprintf(stderr, "respgres: %s\n", buf_cstr(error));
-    return 1;
-}
-
-/* On standard output: what respgres would run with. */
-static int check_config(const struct config_store *config, struct buf *error)
-{
-    struct buf text;
-    if (!url_good(config_values(config), error)) {
-        fprintf(stderr, "respgres: %s\n", buf_cstr(error));
-        return 1;
-    }
-    buf_init(&text);
-    config_report(config, &text);
-    bool written = fputs(buf_cstr(&text), stdout) >= 0 && fflush(stdout) == 0;
-    buf_release(&text);
-    return written ? 0 : 1;
-}
-
-static int act(struct server *s, const struct action *a, struct buf *error)
-{
-    const struct config *c = config_values(s->config);
-    if (a->check_config)
-        return check_config(s->config, error);
-    if (a->doctor)
-        return doctor(s->config) ? 0 : 1;
-    if (a->healthcheck)
-        return check_health(c, error);
-    if (a->print_schema)
-        return print_schema(c, a->from);
-    if (a->migrate)
-        return migrate(c, error);
-    return serve(s, error);
 }
 
 static bool rename_command(void *arg, struct bytes from, struct bytes to)
@@ -377,7 +236,7 @@ static bool prepare(struct server *s, int argc, char **argv, struct action *a, s
     buf_init(&keep);
     bool ok = exec_take(&argc, &argv, environ, &s->exec, error);
     if (ok) {
-        *a = take_action(&argc, argv);
+        *a = action_take(&argc, argv);
         if (a->healthcheck) {
             argc = healthcheck_argv(argc, argv, "/proc/1/cmdline", &keep, words, HEALTHCHECK_WORDS);
             argv = words;
@@ -395,7 +254,7 @@ int main(int argc, char **argv)
     struct server s = {0};
     struct action action = {0};
     struct buf error;
-    if (answer_and_exit(argc, argv))
+    if (action_answered(argc, argv))
         return 0;
     signal(SIGPIPE, SIG_IGN);
     hash_seed();
@@ -403,7 +262,8 @@ int main(int argc, char **argv)
     int exit_code = 1;
     if (prepare(&s, argc, argv, &action, &error)) {
         apply_config(&s);
-        exit_code = act(&s, &action, &error);
+        if (!action_run(&action, s.config, &exit_code))
+            exit_code = serve(&s, &error);
     } else {
         fprintf(stderr, "respgres: %s\n", buf_cstr(&error));
     }

@@ -1,0 +1,30 @@
+/* action: what the command line can ask for besides serving: --help, --version, --check-config,
+ * --doctor, --healthcheck, --migrate, --print-schema. */
+#ifndef RESPGRES_CLI_ACTION_H
+#define RESPGRES_CLI_ACTION_H
+
+#include "base/buf.h"
+#include "config/config.h"
+
+struct action {
+    bool migrate;
+    bool print_schema;
+    bool check_config;
+    bool doctor;
+    bool healthcheck;
+    int from; /* the version whose upgrade is printed, 0 = none yet */
+};
+
+/* --help and --version: true if there was one, and it was answered. */
+bool action_answered(int argc, char **argv);
+
+/* Takes the others out of argv; what is left is configuration. */
+struct action action_take(int *argc, char **argv);
+
+/* True if there was one; then it was carried out. */
+bool action_run(const struct action *a, const struct config_store *config, int *exit_code);
+
+/* Whether a database is named, in a form that libpq can read; else `error` has the remedy. */
+MUST_CHECK bool action_has_database(const struct config *c, struct buf *error);
+
+#endif
