@@ -100,6 +100,7 @@ static void encode_one(struct params *p, const struct options *o, const struct s
     params_interval(p, 0);
     params_null(p);
     params_text(p, "k3ffAAA"); /* nobody is told */
+    params_null(p);            /* no document */
     params_finish(p);
 }
 
@@ -132,6 +133,7 @@ static void encode(struct params *p, const struct options *o, const struct sampl
         params_add_null(p, slot);
     }
     params_text(p, "k3ffAAA");
+    (void)params_array(p, OID_TEXT);
     params_finish(p);
     mem_free(keys);
 }

@@ -56,6 +56,9 @@ struct config {
     int64_t tombstone_retention_s;
     int64_t sweep_interval_ms;
     bool vacuum;
+    /* for people */
+    char *decode;
+    char *payload;
 };
 
 enum config_source { CONFIG_DEFAULT, CONFIG_FILE, CONFIG_ENV, CONFIG_FLAG, CONFIG_SET };

@@ -66,6 +66,7 @@ static const struct {
     {OPT_instance_name, check_instance_name},
     {OPT_pg_schema, check_pg_schema},
     {OPT_database_url, check_database_url},
+    {OPT_payload, check_payload},
 };
 
 const struct option *option_find(struct bytes name)

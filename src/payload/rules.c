@@ -21,6 +21,10 @@ struct payload_rules {
     size_t n;
 };
 
+const char payload_session_patterns[] =
+    "session:* sess:* PHPREDIS_SESSION:* :*:django.contrib.sessions.* beaker_cache:* "
+    "rack:session:* starsessions.* AIOHTTP_SESSION_* session_* sf_s* laravel* spring:session:*";
+
 static bool next_word(const char **at, struct bytes *word)
 {
     const char *p = *at + strspn(*at, " ");
@@ -54,8 +58,23 @@ static void add_patterns(struct payload_rules *r)
 {
     struct bytes pattern;
     const char *at = r->decode;
-    while (next_word(&at, &pattern))
-        add(r, pattern, PAYLOAD_AUTO);
+    while (next_word(&at, &pattern)) {
+        const char *inner = payload_session_patterns;
+        if (!bytes_ieq(pattern, "sessions")) {
+            add(r, pattern, PAYLOAD_AUTO);
+            continue;
+        }
+        while (next_word(&inner, &pattern))
+            add(r, pattern, PAYLOAD_AUTO);
+    }
+}
+
+/* No more rules than that: a pattern takes two characters at least, its blank included; the word
+ * "sessions" may stand there several times. */
+static size_t most_rules(const char *decode, const char *formats)
+{
+    size_t known = sizeof(payload_session_patterns);
+    return strlen(decode) + strlen(formats) + 2 + (strlen(decode) / 8 + 1) * known / 2;
 }
 
 struct payload_rules *payload_rules_new(const char *decode, const char *formats)
@@ -63,8 +82,7 @@ struct payload_rules *payload_rules_new(const char *decode, const char *formats)
     struct payload_rules *r = mem_zalloc(sizeof(*r));
     r->decode = mem_strdup(decode);
     r->formats = mem_strdup(formats);
-    /* a pattern takes two characters at least, its blank included */
-    r->rules = mem_alloc((strlen(decode) + strlen(formats) + 2) * sizeof(*r->rules));
+    r->rules = mem_alloc(most_rules(decode, formats) * sizeof(*r->rules));
     if (!bytes_ieq(bytes_cstr(decode), "no")) {
         add_formats(r);
         add_patterns(r);

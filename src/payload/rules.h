@@ -6,7 +6,12 @@
 
 struct payload_rules;
 
-/* `decode`: blank-separated patterns, "no" = nothing is decoded. `formats`: pairs of a pattern and
+/* What session clients call their keys: Flask-Session and Rails' redis-session-store, connect-redis,
+ * phpredis, Django, Beaker, Rack, starsessions, aiohttp-session, gorilla, Symfony, Laravel, Spring. */
+extern const char payload_session_patterns[];
+
+/* `decode`: blank-separated patterns, "sessions" among them = payload_session_patterns, "no" =
+ * nothing is decoded. `formats`: pairs of a pattern and
  * a format's name; whatever such a pattern matches is decoded, too. Pairs that cannot be understood
  * are left out. */
 struct payload_rules *payload_rules_new(const char *decode, const char *formats);

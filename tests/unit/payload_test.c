@@ -257,6 +257,12 @@ static void patterns_choose_the_keys(void)
     expect_rule(r, "sessio", -1);
     expect_rule(r, "", -1);
     payload_rules_free(r);
+    r = payload_rules_new("sessions cart:*", "");
+    expect_rule(r, "PHPREDIS_SESSION:abc", PAYLOAD_AUTO);
+    expect_rule(r, ":1:django.contrib.sessions.cacheabc", PAYLOAD_AUTO);
+    expect_rule(r, "cart:1", PAYLOAD_AUTO);
+    expect_rule(r, "sessions", -1);
+    payload_rules_free(r);
     r = payload_rules_new("no", "raw:* json");
     expect_rule(r, "raw:1", -1);
     payload_rules_free(r);

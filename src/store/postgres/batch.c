@@ -372,7 +372,7 @@ void batch_add_lock_keys(struct link *k, const struct commit_batch *b)
     link_add(k, STMT_LOCK_KEYS, p, true);
 }
 
-/* The last parameter of each commit statement: what other instances are told. */
+/* What other instances are told. Behind it come the documents. */
 static void add_notice(struct link *k, const struct commit_batch *b)
 {
     struct buf *text = &k->store->notice;
@@ -407,6 +407,7 @@ static void add_checked(struct link *k, const struct commit_batch *b)
         params_add_int4(p, space, it->expected_space);
     }
     add_notice(k, b);
+    k->docs_sent = docs_add(&k->store->docs, p, b, k->order, k->without_docs);
     link_add(k, STMT_COMMIT_CHECKED, p, true);
 }
 
@@ -461,6 +462,10 @@ void batch_add_commit(struct link *k, const struct commit_batch *b)
     else
         add_items(k, b);
     add_notice(k, b);
+    struct docs *d = &k->store->docs;
+    k->docs_sent = id == STMT_COMMIT_ONE
+                       ? docs_add_one(d, &k->params, &b->items[0], k->without_docs)
+                       : docs_add(d, &k->params, b, k->order, k->without_docs);
     link_add(k, id, &k->params, true);
 }
 
@@ -475,6 +480,7 @@ void batch_commit(struct link *k, struct commit_batch *b)
 {
     k->committing = b;
     k->transients = 0;
+    k->without_docs = false;
     send_batch(k);
 }
 
@@ -605,6 +611,27 @@ static bool is_behind_sequence(const PGresult *error)
            strcmp(constraint, "entries_space_id") == 0;
 }
 
+/* One that can still be split is split first, so that only the guilty group loses its documents: one
+ * txn's, or those of one client's writes that came in one piece. */
+static bool is_one_group(const struct commit_batch *b)
+{
+    for (size_t i = 1; i < b->n; i++) {
+        if (b->items[i].group != b->items[0].group)
+            return false;
+    }
+    return true;
+}
+
+bool batch_drop_docs(struct link *k, const char *code)
+{
+    if (k->docs_sent == 0 || !is_about_data(code))
+        return false;
+    log_event(LOG_WARNING, "doc-refused", "lane=%s sqlstate=%s", k->name, code);
+    k->store->docs.refused++;
+    k->without_docs = true;
+    return true;
+}
+
 static void commit_failed(struct link *k, const PGresult *error)
 {
     struct commit_batch *b = k->committing;
@@ -619,6 +646,8 @@ static void commit_failed(struct link *k, const PGresult *error)
         send_batch(k);
     } else if (is_lock_or_time(code)) {
         end_commit(k, STORE_LOCKED);
+    } else if (!b->abandoned && is_one_group(b) && batch_drop_docs(k, code)) {
+        send_batch(k);
     } else if (is_about_data(code) || is_transient(code)) {
         end_commit(k, STORE_REFUSED);
     } else {

@@ -7,6 +7,7 @@
 #ifndef RESPGRES_STORE_POSTGRES_INTERNAL_H
 #define RESPGRES_STORE_POSTGRES_INTERNAL_H
 
+#include "store/postgres/docs.h"
 #include "store/postgres/lane.h"
 #include "store/postgres/postgres.h"
 #include "store/postgres/statements.h"
@@ -40,6 +41,8 @@ struct link {
     struct store_xact *xact; /* the transaction that has the lane to itself, or NULL */
     int64_t stamp;           /* of that batch */
     int transients;          /* how often it has met a deadlock or a serialization failure */
+    size_t docs_sent;        /* documents in it */
+    bool without_docs;       /* it was refused with them: this time without */
     int *order;              /* its items, sorted as sent */
     size_t order_cap;
     int slot;                /* under which the lane was claimed */
@@ -107,6 +110,7 @@ struct pg_store {
     void *notices_arg;
     struct listening listening;
     struct buf notice;       /* of the batch being encoded */
+    struct docs docs;
     /* queries: the head is in flight */
     struct store_query *queries;
     struct store_query **queries_tail;
@@ -219,6 +223,9 @@ void batch_add_read(struct link *k, enum statement_id id, struct read_batch *b);
 void batch_add_lock_keys(struct link *k, const struct commit_batch *b);
 void batch_add_commit(struct link *k, const struct commit_batch *b);
 void batch_reset_item(struct read_item *it);
+/* PostgreSQL has refused a batch, or a transaction's writes. Is there hope without the documents? Then
+ * the next one of this link is sent without. */
+bool batch_drop_docs(struct link *k, const char *code);
 /* One row of STMT_READ's answer; false = no memory for the value. */
 bool batch_take_row(struct read_batch *b, const PGresult *r, int row);
 /* Ends a batch without an answer. */

@@ -63,8 +63,8 @@
 
 #define ITEM_ROWS                                                                                  \
     "unnest($7::int4[], $8::bytea[], $9::int4[], $10::int8[], $11::int2[], $12::bytea[], "         \
-    "$13::interval[], $14::int4[]) "                                                               \
-    "AS r(db, key, item, expected, type, value, expiry, slot)"
+    "$13::interval[], $14::int4[], $16::text[]) "                                                  \
+    "AS r(db, key, item, expected, type, value, expiry, slot, doc)"
 
 /* Each item has a stamp of its own: the batch's, raised by the item's position. */
 #define ITEM_VERSION(item) "($5::int8 + ((" item " & 1048575)::int8 << 10))"
@@ -75,7 +75,7 @@
 
 #define ENTRY_COLUMNS                                                                              \
     "space, key, type, value, version, value_version, expires_at, expire_slot, batch_item, "       \
-    "created_at, updated_at"
+    "created_at, updated_at, doc"
 
 /* Above what it replaces, in our slot, even where another instance's clock ran ahead. */
 #define NEXT_VERSION                                                                               \
@@ -86,7 +86,7 @@
     "ON CONFLICT (space, key) DO UPDATE SET "                                                      \
     "type = CASE WHEN excluded.batch_item & 4194304 <> 0 THEN e.type ELSE excluded.type END, "     \
     "value = CASE WHEN excluded.batch_item & 4194304 <> 0 THEN e.value ELSE excluded.value END, "  \
-    "doc = CASE WHEN excluded.batch_item & 4194304 <> 0 THEN e.doc END, "                          \
+    "doc = CASE WHEN excluded.batch_item & 4194304 <> 0 THEN e.doc ELSE excluded.doc END, "        \
     "version = " NEXT_VERSION ", "                                                                 \
     "value_version = CASE WHEN excluded.batch_item & 4194304 <> 0 THEN e.value_version "           \
     "ELSE " NEXT_VERSION " END, "                                                                  \
@@ -164,13 +164,13 @@ static const struct statement table[STATEMENT_COUNT] = {
         "WHERE s.db = $1::int4", 3},
 
     /* A batch of single-key groups. Parameters: slot, incarnation, lane, epoch, stamp, number of
-     * items, then a column per property of the items, then the notice. An item that expects a live row is not
+     * items, then a column per property of the items, then the notice, then their documents. An item that expects a live row is not
      * inserted where there is none at all. */
     [STMT_COMMIT] = {"respgres_commit",
         "WITH " GUARD ", w AS (INSERT INTO @.entries AS e (" ENTRY_COLUMNS ") "
         "SELECT " SPACES "[r.db + 1], r.key, r.type, r.value, " ITEM_VERSION("r.item") ", "
         "CASE WHEN r.item & 1048576 <> 0 THEN r.expected ELSE " ITEM_VERSION("r.item") " END, " ITEM_EXPIRY ", r.slot, "
-        "r.item, statement_timestamp(), statement_timestamp() "
+        "r.item, statement_timestamp(), statement_timestamp(), r.doc::jsonb "
         "FROM " ITEM_ROWS " "
         "WHERE (SELECT ok FROM guard) AND CASE WHEN r.item & 1048576 = 0 THEN true ELSE "
         "(SELECT true FROM @.entries y WHERE y.space = " SPACES "[r.db + 1] AND y.key = r.key "
@@ -181,7 +181,7 @@ static const struct statement table[STATEMENT_COUNT] = {
         "WHEN 2 THEN NOT " LIVE("e") " "
         "ELSE e.value_version = excluded.value_version AND " LIVE("e") " END "
         "RETURNING e.batch_item AS item, e.version) "
-        RECORD_OUTCOME("$15"), 15},
+        RECORD_OUTCOME("$15"), 16},
 
     /* A batch that expects nothing of any row (plain SET, SETEX, MSET): nothing in it can be refused,
      * so the outcome is known before the rows are written, and the lane's row is written first. */
@@ -192,18 +192,18 @@ static const struct statement table[STATEMENT_COUNT] = {
         "w AS (INSERT INTO @.entries AS e (" ENTRY_COLUMNS ") "
         "SELECT " SPACES "[r.db + 1], r.key, r.type, r.value, " ITEM_VERSION("r.item") ", "
         ITEM_VERSION("r.item") ", " ITEM_EXPIRY ", r.slot, r.item, statement_timestamp(), "
-        "statement_timestamp() FROM " ITEM_ROWS " "
+        "statement_timestamp(), r.doc::jsonb FROM " ITEM_ROWS " "
         "WHERE (SELECT true FROM lane) AND r.expected IS NOT NULL "
         ON_CONFLICT_SET
         "RETURNING e.batch_item AS item, e.version) "
         "SELECT (SELECT batch_time FROM lane), NULL::int4[], "
         "array_agg(w.item & 1048575) FILTER (WHERE w.version <> " ITEM_VERSION("w.item") "), "
         "array_agg(w.version) FILTER (WHERE w.version <> " ITEM_VERSION("w.item") "), "
-        TELL("$15") " FROM w", 15},
+        TELL("$15") " FROM w", 16},
 
     /* The same for a single row, what a client waits for that has PostgreSQL to itself: no arrays, and
      * a smaller plan, so about a fifth less time. Parameters: guard, stamp, then the properties of the item, then the
-     * notice. */
+     * notice and the document. */
     [STMT_COMMIT_ONE] = {"respgres_commit_one",
         "WITH lane AS (UPDATE @.lanes SET stamp = $5::int8, batch_time = statement_timestamp(), "
         "accepted = NULL WHERE slot = $1 AND incarnation = $2 AND lane = $3 AND epoch = $4 "
@@ -212,15 +212,15 @@ static const struct statement table[STATEMENT_COUNT] = {
         "SELECT (SELECT s.space FROM @.spaces s WHERE s.db = $6::int4), $7::bytea, $9::int2, "
         "$10::bytea, $5, $5, CASE ($8::int4 >> 23) & 3 WHEN 0 THEN NULL "
         "WHEN 1 THEN timestamptz 'epoch' + $11::interval ELSE batch_time + $11 END, $12::int4, $8, "
-        "batch_time, batch_time FROM lane "
+        "batch_time, batch_time, $14::text::jsonb FROM lane "
         "ON CONFLICT (space, key) DO UPDATE SET type = excluded.type, value = excluded.value, "
-        "doc = NULL, version = " NEXT_VERSION ", value_version = " NEXT_VERSION ", "
+        "doc = excluded.doc, version = " NEXT_VERSION ", value_version = " NEXT_VERSION ", "
         "expires_at = excluded.expires_at, expire_slot = least(e.expire_slot, excluded.expire_slot), "
         "batch_item = excluded.batch_item, active = true, "
         "created_at = CASE WHEN " LIVE("e") " THEN e.created_at ELSE excluded.created_at END, "
         "updated_at = excluded.updated_at "
         "RETURNING updated_at, NULL::int4[], CASE WHEN version <> $5 THEN ARRAY[0] END, "
-        "CASE WHEN version <> $5 THEN ARRAY[version] END, " TELL("$13"), 13},
+        "CASE WHEN version <> $5 THEN ARRAY[version] END, " TELL("$13"), 14},
 
     /* A batch with multi-key or check-only groups is three statements in one transaction. The
      * first keeps FLUSH and SWAPDB out, so that the other two see the same spaces. */
@@ -242,7 +242,7 @@ static const struct statement table[STATEMENT_COUNT] = {
 
     /* The third, on a fresh snapshot, checks every item and writes the groups that pass whole.
      * $15 = group of each item, $16 = 1 for items that are only checked, $17 = what is expected,
-     * $18 = the space in which a watched key was seen absent, $19 = the notice. */
+     * $18 = the space in which a watched key was seen absent, $19 = the notice, $20 = the documents. */
     [STMT_COMMIT_CHECKED] = {"respgres_commit_checked",
         "WITH " GUARD ", c AS MATERIALIZED (SELECT r.*, " SPACES "[r.db + 1] AS space, "
         "CASE r.expect WHEN 0 THEN true "
@@ -252,20 +252,20 @@ static const struct statement table[STATEMENT_COUNT] = {
         "ELSE NOT coalesce(y.live, false) AND coalesce(y.version, 0) <= r.expected "
         "AND r.expected_space = " SPACES "[r.db + 1] END AS ok "
         "FROM unnest($7::int4[], $8::bytea[], $9::int4[], $10::int8[], $11::int2[], $12::bytea[], "
-        "$13::interval[], $14::int4[], $15::int4[], $16::int4[], $17::int4[], $18::int4[]) "
+        "$13::interval[], $14::int4[], $15::int4[], $16::int4[], $17::int4[], $18::int4[], $20::text[]) "
         "AS r(db, key, item, expected, type, value, expiry, slot, grp, only_check, expect, "
-        "expected_space) "
+        "expected_space, doc) "
         "LEFT JOIN LATERAL (SELECT x.version, x.value_version, " LIVE("x") " AS live "
         "FROM @.entries x WHERE x.space = " SPACES "[r.db + 1] AND x.key = r.key OFFSET 0) y ON true "
         "WHERE (SELECT ok FROM guard)), "
         "w AS (INSERT INTO @.entries AS e (" ENTRY_COLUMNS ") "
         "SELECT r.space, r.key, r.type, r.value, " ITEM_VERSION("r.item") ", "
         ITEM_VERSION("r.item") ", " ITEM_EXPIRY ", r.slot, r.item, "
-        "statement_timestamp(), statement_timestamp() FROM c r "
+        "statement_timestamp(), statement_timestamp(), r.doc::jsonb FROM c r "
         "WHERE r.only_check = 0 AND r.grp <> ALL (ARRAY(SELECT c.grp FROM c WHERE NOT c.ok)) "
         ON_CONFLICT_SET
         "RETURNING e.batch_item AS item, e.version) "
-        RECORD_OUTCOME("$19"), 19},
+        RECORD_OUTCOME("$19"), 20},
 
     /* Which of these keys can be locked right now? Parameters: db int4[], key bytea[]. Returns the
      * ordinals of those that somebody else holds. */
@@ -312,7 +312,8 @@ static const struct statement table[STATEMENT_COUNT] = {
 
     [STMT_SERVER] = {"respgres_server",
         "SELECT pg_is_in_recovery()::text, current_setting('server_version_num'), "
-        "current_setting('transaction_read_only'), current_setting('transaction_isolation')", 0},
+        "current_setting('transaction_read_only'), current_setting('transaction_isolation'), "
+        "current_setting('server_encoding')", 0},
 
     /* NULL where the schema or its meta table is not there. */
     [STMT_SCHEMA_STATE] = {"respgres_schema_state",
