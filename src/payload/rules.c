@@ -23,7 +23,8 @@ struct payload_rules {
 
 const char payload_session_patterns[] =
     "session:* sess:* PHPREDIS_SESSION:* :*:django.contrib.sessions.* beaker_cache:* "
-    "rack:session:* starsessions.* AIOHTTP_SESSION_* session_* sf_s* laravel* spring:session:*";
+    "rack:session:* starsessions.* AIOHTTP_SESSION_* session_* sf_s* laravel* spring:session:* "
+    "global_state:*";
 
 static bool next_word(const char **at, struct bytes *word)
 {
