@@ -101,6 +101,7 @@ static void encode_one(struct params *p, const struct options *o, const struct s
     params_null(p);
     params_text(p, "k3ffAAA"); /* nobody is told */
     params_null(p);            /* no document */
+    params_int8(p, INT64_MAX); /* nothing was ended by SQL */
     params_finish(p);
 }
 
@@ -134,6 +135,7 @@ static void encode(struct params *p, const struct options *o, const struct sampl
     }
     params_text(p, "k3ffAAA");
     (void)params_array(p, OID_TEXT);
+    params_int8(p, INT64_MAX);
     params_finish(p);
     mem_free(keys);
 }

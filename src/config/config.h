@@ -59,6 +59,7 @@ struct config {
     /* for people */
     char *decode;
     char *payload;
+    int64_t revoke_grace_s; /* 0 = off */
 };
 
 enum config_source { CONFIG_DEFAULT, CONFIG_FILE, CONFIG_ENV, CONFIG_FLAG, CONFIG_SET };

@@ -283,6 +283,18 @@ def test_a_payload_that_says_so_itself(server, database):
     assert client.get("plain:a")
 
 
+def test_a_payload_that_says_so_elsewhere(server, database):
+    client = server.client()
+    client.set("session:a", '{"state": {"on": false}}')
+    assert client.get("session:a")
+    database.execute("UPDATE respgres.session_formats SET session_active = '{state.on}'"
+                     " WHERE prefix = 'session:'")
+    client.set("session:a", '{"state": {"on": false}, "n": 1}')
+    assert client.get("session:a") is None
+    client.set("session:b", '{"session_active": false}')
+    assert client.get("session:b")
+
+
 def test_a_role_that_may_only_end_sessions(server, database, lab):
     log_in(server, a="ada", b="bob")
     postgres = lab.postgres()

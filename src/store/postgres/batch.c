@@ -300,6 +300,14 @@ static bool slot_of_item(const struct pg_store *s, const struct commit_item *it,
     return true;
 }
 
+/* What SQL has ended at a version above this is not made again by a write under way. */
+static int64_t revoke_floor(const struct link *k)
+{
+    static const int64_t epoch_us = 1735689600LL * 1000000;
+    int64_t grace_us = k->store->config->revoke_grace_s * 1000000;
+    return grace_us == 0 ? INT64_MAX : (store_now_us(&k->store->base) - epoch_us - grace_us) * 1024;
+}
+
 static void add_guard(struct link *k, struct params *p)
 {
     params_int4(p, k->slot);
@@ -315,6 +323,8 @@ static int32_t item_code(const struct commit_item *it, int position, bool checke
         code |= (int32_t)it->expect << ITEM_EXPECT_SHIFT;
     if (it->op == COMMIT_TOUCH)
         code |= ITEM_TOUCH;
+    if (it->saw_absent || it->expect != EXPECT_ANY)
+        code |= ITEM_NEW;
     return code | (int32_t)it->expiry.kind << ITEM_EXPIRY_SHIFT;
 }
 
@@ -408,6 +418,7 @@ static void add_checked(struct link *k, const struct commit_batch *b)
     }
     add_notice(k, b);
     k->docs_sent = docs_add(&k->store->docs, p, b, k->order, k->without_docs);
+    params_int8(p, revoke_floor(k));
     link_add(k, STMT_COMMIT_CHECKED, p, true);
 }
 
@@ -466,6 +477,7 @@ void batch_add_commit(struct link *k, const struct commit_batch *b)
     k->docs_sent = id == STMT_COMMIT_ONE
                        ? docs_add_one(d, &k->params, &b->items[0], k->without_docs)
                        : docs_add(d, &k->params, b, k->order, k->without_docs);
+    params_int8(&k->params, revoke_floor(k));
     link_add(k, id, &k->params, true);
 }
 
@@ -562,7 +574,8 @@ static void take_raised(void *arg, size_t i, int64_t version)
     r->batch->items[r->found].version = version;
 }
 
-/* Items whose rows were ahead of our stamp got a higher version; stamps go on above it. */
+/* Items whose rows were ahead of our stamp got a higher version; stamps go on above it. Those that are
+ * not live have a negative one. */
 static void take_versions(struct link *k, const PGresult *r)
 {
     if (PQgetisnull(r, 0, 2))
@@ -570,8 +583,10 @@ static void take_versions(struct link *k, const PGresult *r)
     struct raised raised = {k->committing, PQgetvalue(r, 0, 2), 0, -1};
     pg_each_int(PQgetvalue(r, 0, 3), take_raised, &raised);
     for (size_t i = 0; i < k->committing->n; i++) {
-        if (k->committing->items[i].version > k->store->last_stamp)
-            k->store->last_stamp = k->committing->items[i].version;
+        int64_t version = k->committing->items[i].version;
+        version = version < 0 ? -version : version;
+        if (version > k->store->last_stamp)
+            k->store->last_stamp = version;
     }
 }
 

@@ -22,7 +22,7 @@ struct docs {
 void docs_init(struct docs *d, const struct config *config);
 void docs_release(struct docs *d);
 
-/* The last parameter of a commit statement: a text[] in the order of the items, NULL where there is
+/* A parameter of the commit statements: a text[] in the order of the items, NULL where there is
  * no document; shorter where the last ones have none. Returns how many there are. */
 size_t docs_add(struct docs *d, struct params *p, const struct commit_batch *b, const int *order,
                 bool without);

@@ -9,7 +9,7 @@
 #include "base/buf.h"
 #include "base/bytes.h"
 
-enum { PARAMS_MAX = 20 };
+enum { PARAMS_MAX = 21 };
 
 struct params {
     int n;

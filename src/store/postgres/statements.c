@@ -75,14 +75,30 @@
 
 #define ENTRY_COLUMNS                                                                              \
     "space, key, type, value, version, value_version, expires_at, expire_slot, batch_item, "       \
-    "created_at, updated_at, doc"
+    "created_at, updated_at, doc, active"
+
+/* A payload may say itself that its session is over. Where that stands is looked up only for those
+ * that may say it. */
+#define ACTIVE(key, doc)                                                                           \
+    "CASE WHEN " doc " IS NULL THEN true "                                                         \
+    "WHEN strpos(" doc ", '\"session_active\"') > 0 OR (SELECT m.other_flags FROM @.meta m WHERE m.one) "              \
+    "THEN NOT @.says_inactive(" key ", " doc "::jsonb) ELSE true END"
+
+/* SQL has ended this session at a version above the floor, and whoever writes now has not seen
+ * that yet. (33554432: ITEM_NEW, 4194304: ITEM_TOUCH.) */
+#define REVOKED(floor)                                                                             \
+    "(coalesce(e.revoked, 0) > " floor " AND excluded.batch_item & 37748736 = 0 "                  \
+    "AND excluded.value IS NOT NULL AND NOT (e.value IS NOT NULL AND e.active))"
+
+/* What is not live has a negative version in what a commit statement returns. */
+#define SIGNED_VERSION(e) "CASE WHEN " e ".active THEN " e ".version ELSE -" e ".version END"
 
 /* Above what it replaces, in our slot, even where another instance's clock ran ahead. */
 #define NEXT_VERSION                                                                               \
     "greatest(excluded.version, (((e.version >> 10) + 1) << 10) | (excluded.version & 1023))"
 
 /* A touch passes the old value through unread, so that its TOAST pointer is kept. */
-#define ON_CONFLICT_SET                                                                            \
+#define ON_CONFLICT_SET(floor)                                                                     \
     "ON CONFLICT (space, key) DO UPDATE SET "                                                      \
     "type = CASE WHEN excluded.batch_item & 4194304 <> 0 THEN e.type ELSE excluded.type END, "     \
     "value = CASE WHEN excluded.batch_item & 4194304 <> 0 THEN e.value ELSE excluded.value END, "  \
@@ -92,7 +108,8 @@
     "ELSE " NEXT_VERSION " END, "                                                                  \
     "expires_at = excluded.expires_at, "                                                           \
     "expire_slot = least(e.expire_slot, excluded.expire_slot), "                                   \
-    "batch_item = excluded.batch_item, active = true, "                                            \
+    "batch_item = excluded.batch_item, active = excluded.active AND NOT " REVOKED(floor) ", "      \
+    "revoked = CASE WHEN " REVOKED(floor) " THEN e.revoked END, "                                  \
     "created_at = CASE WHEN " LIVE("e") " THEN e.created_at ELSE excluded.created_at END, "        \
     "updated_at = excluded.updated_at "
 
@@ -164,24 +181,24 @@ static const struct statement table[STATEMENT_COUNT] = {
         "WHERE s.db = $1::int4", 3},
 
     /* A batch of single-key groups. Parameters: slot, incarnation, lane, epoch, stamp, number of
-     * items, then a column per property of the items, then the notice, then their documents. An item that expects a live row is not
+     * items, then a column per property of the items, then the notice, their documents, the floor of REVOKED. An item that expects a live row is not
      * inserted where there is none at all. */
     [STMT_COMMIT] = {"respgres_commit",
         "WITH " GUARD ", w AS (INSERT INTO @.entries AS e (" ENTRY_COLUMNS ") "
         "SELECT " SPACES "[r.db + 1], r.key, r.type, r.value, " ITEM_VERSION("r.item") ", "
         "CASE WHEN r.item & 1048576 <> 0 THEN r.expected ELSE " ITEM_VERSION("r.item") " END, " ITEM_EXPIRY ", r.slot, "
-        "r.item, statement_timestamp(), statement_timestamp(), r.doc::jsonb "
-        "FROM " ITEM_ROWS " "
+        "r.item, statement_timestamp(), statement_timestamp(), r.doc::jsonb, "
+        ACTIVE("r.key", "r.doc") " FROM " ITEM_ROWS " "
         "WHERE (SELECT ok FROM guard) AND CASE WHEN r.item & 1048576 = 0 THEN true ELSE "
         "(SELECT true FROM @.entries y WHERE y.space = " SPACES "[r.db + 1] AND y.key = r.key "
         "OFFSET 0) END "
-        ON_CONFLICT_SET
+        ON_CONFLICT_SET("$17")
         "WHERE CASE (excluded.batch_item >> 20) & 3 WHEN 0 THEN true "
         "WHEN 1 THEN e.version = excluded.value_version AND " LIVE("e") " "
         "WHEN 2 THEN NOT " LIVE("e") " "
         "ELSE e.value_version = excluded.value_version AND " LIVE("e") " END "
-        "RETURNING e.batch_item AS item, e.version) "
-        RECORD_OUTCOME("$15"), 16},
+        "RETURNING e.batch_item AS item, " SIGNED_VERSION("e") " AS version) "
+        RECORD_OUTCOME("$15"), 17},
 
     /* A batch that expects nothing of any row (plain SET, SETEX, MSET): nothing in it can be refused,
      * so the outcome is known before the rows are written, and the lane's row is written first. */
@@ -192,18 +209,18 @@ static const struct statement table[STATEMENT_COUNT] = {
         "w AS (INSERT INTO @.entries AS e (" ENTRY_COLUMNS ") "
         "SELECT " SPACES "[r.db + 1], r.key, r.type, r.value, " ITEM_VERSION("r.item") ", "
         ITEM_VERSION("r.item") ", " ITEM_EXPIRY ", r.slot, r.item, statement_timestamp(), "
-        "statement_timestamp(), r.doc::jsonb FROM " ITEM_ROWS " "
+        "statement_timestamp(), r.doc::jsonb, " ACTIVE("r.key", "r.doc") " FROM " ITEM_ROWS " "
         "WHERE (SELECT true FROM lane) AND r.expected IS NOT NULL "
-        ON_CONFLICT_SET
-        "RETURNING e.batch_item AS item, e.version) "
+        ON_CONFLICT_SET("$17")
+        "RETURNING e.batch_item AS item, " SIGNED_VERSION("e") " AS version) "
         "SELECT (SELECT batch_time FROM lane), NULL::int4[], "
         "array_agg(w.item & 1048575) FILTER (WHERE w.version <> " ITEM_VERSION("w.item") "), "
         "array_agg(w.version) FILTER (WHERE w.version <> " ITEM_VERSION("w.item") "), "
-        TELL("$15") " FROM w", 16},
+        TELL("$15") " FROM w", 17},
 
     /* The same for a single row, what a client waits for that has PostgreSQL to itself: no arrays, and
      * a smaller plan, so about a fifth less time. Parameters: guard, stamp, then the properties of the item, then the
-     * notice and the document. */
+     * notice, the document and the floor. */
     [STMT_COMMIT_ONE] = {"respgres_commit_one",
         "WITH lane AS (UPDATE @.lanes SET stamp = $5::int8, batch_time = statement_timestamp(), "
         "accepted = NULL WHERE slot = $1 AND incarnation = $2 AND lane = $3 AND epoch = $4 "
@@ -212,15 +229,16 @@ static const struct statement table[STATEMENT_COUNT] = {
         "SELECT (SELECT s.space FROM @.spaces s WHERE s.db = $6::int4), $7::bytea, $9::int2, "
         "$10::bytea, $5, $5, CASE ($8::int4 >> 23) & 3 WHEN 0 THEN NULL "
         "WHEN 1 THEN timestamptz 'epoch' + $11::interval ELSE batch_time + $11 END, $12::int4, $8, "
-        "batch_time, batch_time, $14::text::jsonb FROM lane "
+        "batch_time, batch_time, $14::text::jsonb, " ACTIVE("$7", "$14::text") " FROM lane "
         "ON CONFLICT (space, key) DO UPDATE SET type = excluded.type, value = excluded.value, "
         "doc = excluded.doc, version = " NEXT_VERSION ", value_version = " NEXT_VERSION ", "
         "expires_at = excluded.expires_at, expire_slot = least(e.expire_slot, excluded.expire_slot), "
-        "batch_item = excluded.batch_item, active = true, "
+        "batch_item = excluded.batch_item, active = excluded.active AND NOT " REVOKED("$15::int8") ", "
+        "revoked = CASE WHEN " REVOKED("$15::int8") " THEN e.revoked END, "
         "created_at = CASE WHEN " LIVE("e") " THEN e.created_at ELSE excluded.created_at END, "
         "updated_at = excluded.updated_at "
-        "RETURNING updated_at, NULL::int4[], CASE WHEN version <> $5 THEN ARRAY[0] END, "
-        "CASE WHEN version <> $5 THEN ARRAY[version] END, " TELL("$13"), 14},
+        "RETURNING updated_at, NULL::int4[], CASE WHEN version <> $5 OR NOT active THEN ARRAY[0] END, "
+        "CASE WHEN version <> $5 OR NOT active THEN ARRAY[" SIGNED_VERSION("e") "] END, " TELL("$13"), 15},
 
     /* A batch with multi-key or check-only groups is three statements in one transaction. The
      * first keeps FLUSH and SWAPDB out, so that the other two see the same spaces. */
@@ -242,7 +260,8 @@ static const struct statement table[STATEMENT_COUNT] = {
 
     /* The third, on a fresh snapshot, checks every item and writes the groups that pass whole.
      * $15 = group of each item, $16 = 1 for items that are only checked, $17 = what is expected,
-     * $18 = the space in which a watched key was seen absent, $19 = the notice, $20 = the documents. */
+     * $18 = the space in which a watched key was seen absent, $19 = the notice, $20 = the documents, $21
+     * = the floor of REVOKED. */
     [STMT_COMMIT_CHECKED] = {"respgres_commit_checked",
         "WITH " GUARD ", c AS MATERIALIZED (SELECT r.*, " SPACES "[r.db + 1] AS space, "
         "CASE r.expect WHEN 0 THEN true "
@@ -261,11 +280,11 @@ static const struct statement table[STATEMENT_COUNT] = {
         "w AS (INSERT INTO @.entries AS e (" ENTRY_COLUMNS ") "
         "SELECT r.space, r.key, r.type, r.value, " ITEM_VERSION("r.item") ", "
         ITEM_VERSION("r.item") ", " ITEM_EXPIRY ", r.slot, r.item, "
-        "statement_timestamp(), statement_timestamp(), r.doc::jsonb FROM c r "
+        "statement_timestamp(), statement_timestamp(), r.doc::jsonb, " ACTIVE("r.key", "r.doc") " FROM c r "
         "WHERE r.only_check = 0 AND r.grp <> ALL (ARRAY(SELECT c.grp FROM c WHERE NOT c.ok)) "
-        ON_CONFLICT_SET
-        "RETURNING e.batch_item AS item, e.version) "
-        RECORD_OUTCOME("$19"), 20},
+        ON_CONFLICT_SET("$21")
+        "RETURNING e.batch_item AS item, " SIGNED_VERSION("e") " AS version) "
+        RECORD_OUTCOME("$19"), 21},
 
     /* Which of these keys can be locked right now? Parameters: db int4[], key bytea[]. Returns the
      * ordinals of those that somebody else holds. */

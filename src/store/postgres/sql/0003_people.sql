@@ -136,7 +136,7 @@ END $$;
 
 -- Does the payload itself say that its session is over? Asked by the statements that write.
 CREATE FUNCTION @.says_inactive(key bytea, doc jsonb) RETURNS boolean
-LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
     paths text[];
 BEGIN
@@ -147,6 +147,18 @@ BEGIN
     END LOOP;
     RETURN false;
 END $$;
+
+-- May a payload say so elsewhere than under the usual name? Kept where those statements may read it.
+ALTER TABLE @.meta ADD COLUMN other_flags boolean NOT NULL DEFAULT false;
+CREATE FUNCTION @.session_formats_changed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    UPDATE @.meta SET other_flags = EXISTS (SELECT FROM @.session_formats f
+        WHERE f.session_active <> '{session_active}');
+    RETURN NULL;
+END $$;
+CREATE TRIGGER session_formats_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @.session_formats
+    EXECUTE FUNCTION @.session_formats_changed();
 
 -- ---- sessions ----
 
