@@ -258,6 +258,8 @@ void emit_text_or_bytes(struct emit *e, struct bytes s)
 
 /* ---- keys ---- */
 
+enum { MAX_KEY_JSON = 4096 };
+
 size_t emit_key_begin(struct emit *e)
 {
     if (e->comma)
@@ -275,6 +277,11 @@ void emit_key_end(struct emit *e, size_t mark)
         return;
     if (e->out->data[mark] != '"') {
         struct buf text;
+        /* each key in a key in a key doubles the backslashes of the one within */
+        if (e->out->len - mark > MAX_KEY_JSON) {
+            limit(e);
+            return;
+        }
         buf_init(&text);
         buf_append(&text, e->out->data + mark, e->out->len - mark);
         e->out->len = mark;

@@ -8,7 +8,7 @@
  *   NaN, the infinities                                             "NaN", "Infinity", "-Infinity"
  *   a number of more than 300 characters or beyond 1e308            its text as a string
  *   bytes                                    {"$bytes": "base64"}; as a key: text or base64
- *   a key that is not a text                                        its JSON as text: "1", "[1,2]"
+ *   a key that is not a text              its JSON as text: "1", "[1,2]"; of 4 kB at most
  *   tuple, set, frozenset                                           an array
  *   a point in time                          ISO 8601 text that PostgreSQL can cast
  *   an object of a class         {"$object": "module.Class", "args": [...], "state": ...}
@@ -49,7 +49,7 @@ struct payload_limits {
     int max_depth;
 };
 
-/* 256 kB, 1 MB, 2 million, 64. */
+/* 256 kB, 1 MB, half a million, 64. */
 extern const struct payload_limits payload_default_limits;
 
 /* Appends the JSON to `json_out`, which is as before on any other result than PAYLOAD_OK. A zlib

@@ -217,6 +217,8 @@ static void the_worst_payloads_are_bounded(void)
         {"", "{\"a\":"},
         {"", "\x91"},
         {"a:9999:{", "i:0;a:1:{i:0;N;}"},
+        {"", "\x81\x81\x81\x81\xa1\""}, /* keys in keys in keys */
+        {"", "[0,{\"a\":[]}],"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct buf in;
