@@ -134,6 +134,18 @@ def test_clients_own_deletes_are_not_kicks(server):
     assert first.get("session:x") == payload(2).encode()
 
 
+def test_only_sessions(server, database):
+    """Of any other key, a SET that is answered OK is there."""
+    app = server.client()
+    app.set("cache:x", "1")
+    database.execute("DELETE FROM respgres.entries WHERE key = 'cache:x'")
+    app.set("cache:x", "2")
+    assert app.get("cache:x") == b"2"
+    database.execute("UPDATE respgres.entries SET active = false WHERE key = 'cache:x'")
+    app.set("cache:x", "3")
+    assert app.get("cache:x") == b"3"
+
+
 def test_made_active_by_sql(server, database):
     app = server.client()
     app.set("session:x", payload(1))

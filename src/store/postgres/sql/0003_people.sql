@@ -1,7 +1,8 @@
 -- Rows for people: sessions, whatever client wrote them, with columns; what SQL has ended stays ended.
 
--- The version of the SQL write that made the row inactive, or of the tombstone that a DELETE left.
--- A client's write that comes soon after it is not let in (docs/sql.md). NULL = nobody did.
+-- The version of the SQL write that ended this session: made the row inactive, or left its tombstone.
+-- A client's write that comes soon after it is not let in (docs/sql.md). NULL = nobody did. Other keys
+-- than those of sessions have none.
 ALTER TABLE @.entries ADD COLUMN revoked bigint;
 
 CREATE OR REPLACE FUNCTION @.entry_updated() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -10,7 +11,8 @@ BEGIN
     IF NEW.value IS DISTINCT FROM OLD.value OR NEW.type <> OLD.type THEN
         NEW.value_version := NEW.version;
     END IF;
-    NEW.revoked := CASE WHEN NOT NEW.active OR NEW.value IS NULL THEN NEW.version END;
+    NEW.revoked := CASE WHEN (NOT NEW.active OR NEW.value IS NULL) AND @.is_session(NEW.key)
+        THEN NEW.version END;
     NEW.updated_at := clock_timestamp();
     NEW.expire_slot := least(OLD.expire_slot, @.slot_of(NEW.expires_at),
         CASE WHEN NEW.value IS NULL THEN @.slot_of(clock_timestamp()) END);
@@ -24,7 +26,8 @@ DECLARE
 BEGIN
     IF EXISTS (SELECT FROM @.spaces s WHERE s.space = OLD.space) THEN
         INSERT INTO @.entries AS e (space, key, value, version, value_version, expire_slot, revoked)
-        VALUES (OLD.space, OLD.key, NULL, v, 0, @.slot_of(clock_timestamp()), v)
+        VALUES (OLD.space, OLD.key, NULL, v, 0, @.slot_of(clock_timestamp()),
+            CASE WHEN @.is_session(OLD.key) THEN v END)
         ON CONFLICT (space, key) DO NOTHING;
         PERFORM @.tell_written(OLD.key);
     END IF;
@@ -50,7 +53,12 @@ CREATE TABLE @.session_formats (
     user_agent      text[] NOT NULL DEFAULT '{user_agent,userAgent}',
     user_attributes text[] NOT NULL DEFAULT '{user_attributes,attributes,profile}',
     session_active  text[] NOT NULL DEFAULT '{session_active}',
-    crisis_detected text[] NOT NULL DEFAULT '{crisis_detected}'
+    crisis_detected text[] NOT NULL DEFAULT '{crisis_detected}',
+    -- The first key with the prefix, and the first behind all that have it (UTF-8 never ends with 255).
+    key_from        bytea GENERATED ALWAYS AS (decode(replace(prefix, '\', '\\'), 'escape')) STORED,
+    key_behind      bytea GENERATED ALWAYS AS (set_byte(decode(replace(prefix, '\', '\\'), 'escape'),
+        octet_length(prefix) - 1, get_byte(decode(replace(prefix, '\', '\\'), 'escape'),
+        octet_length(prefix) - 1) + 1)) STORED
 );
 CREATE UNIQUE INDEX session_formats_prefix ON @.session_formats (prefix, coalesce(db, -1));
 INSERT INTO @.session_formats (kind, prefix, suffix, client) VALUES
@@ -67,9 +75,10 @@ INSERT INTO @.session_formats (kind, prefix, suffix, client) VALUES
     ('session', 'sf_s', '', 'Symfony'),
     ('global', 'global_state:', '', NULL);
 
--- The first key behind all that begin with p; the last byte of UTF-8 is never 255.
-CREATE FUNCTION @.behind_prefix(p text) RETURNS bytea LANGUAGE sql STABLE AS $$
-    SELECT set_byte(b, length(b) - 1, get_byte(b, length(b) - 1) + 1) FROM convert_to(p, 'UTF8') b $$;
+CREATE FUNCTION @.is_session(key bytea) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog AS $$
+    SELECT EXISTS (SELECT FROM @.session_formats f WHERE f.kind = 'session'
+        AND is_session.key >= f.key_from AND is_session.key < f.key_behind) $$;
 
 -- The first of these paths that has a value; of scalars only, if asked for.
 CREATE FUNCTION @.pick(doc jsonb, paths text[], scalar boolean DEFAULT false) RETURNS jsonb
@@ -124,8 +133,8 @@ BEGIN
         RETURN NULL;
     END IF;
     FOR paths IN SELECT f.username FROM @.session_formats f
-            WHERE f.kind = 'session' AND session_username.key >= convert_to(f.prefix, 'UTF8')
-            AND session_username.key < @.behind_prefix(f.prefix) ORDER BY length(f.prefix) DESC LOOP
+            WHERE f.kind = 'session' AND session_username.key >= f.key_from
+            AND session_username.key < f.key_behind ORDER BY length(f.prefix) DESC LOOP
         v := @.pick(doc, paths, true);
         IF v IS NOT NULL THEN
             RETURN v #>> '{}';
@@ -141,8 +150,8 @@ DECLARE
     paths text[];
 BEGIN
     FOR paths IN SELECT f.session_active FROM @.session_formats f
-            WHERE f.kind = 'session' AND says_inactive.key >= convert_to(f.prefix, 'UTF8')
-            AND says_inactive.key < @.behind_prefix(f.prefix) ORDER BY length(f.prefix) DESC LIMIT 1 LOOP
+            WHERE f.kind = 'session' AND says_inactive.key >= f.key_from
+            AND says_inactive.key < f.key_behind ORDER BY length(f.prefix) DESC LIMIT 1 LOOP
         RETURN coalesce(@.as_boolean(@.pick(doc, paths, true)) = false, false);
     END LOOP;
     RETURN false;
@@ -163,8 +172,8 @@ CREATE TRIGGER session_formats_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNC
 -- ---- sessions ----
 
 CREATE VIEW @.sessions AS
-    SELECT @.text_of(substr(e.key, octet_length(convert_to(f.prefix, 'UTF8')) + 1,
-               length(e.key) - octet_length(convert_to(f.prefix || f.suffix, 'UTF8')))) AS session_id,
+    SELECT @.text_of(substr(e.key, octet_length(f.key_from) + 1,
+               length(e.key) - octet_length(f.key_from) - octet_length(f.suffix))) AS session_id,
            @.session_username(e.key, e.doc) AS username,
            @.pick(e.doc, f.messages) AS messages,
            coalesce(@.as_time(@.pick(e.doc, f.last_activity, true)), e.updated_at) AS last_activity,
@@ -176,16 +185,14 @@ CREATE VIEW @.sessions AS
            e.created_at, e.updated_at, e.expires_at,
            @.text_of(e.key) AS key,
            e.doc, s.db, length(e.value) AS size, f.client, e.key AS key_bytes
-    FROM @.session_formats f
-    JOIN @.entries e ON e.key >= convert_to(f.prefix, 'UTF8') AND e.key < @.behind_prefix(f.prefix)
-    JOIN @.spaces s ON s.space = e.space
-    WHERE f.kind = 'session' AND (f.db IS NULL OR f.db = s.db)
+    FROM @.entries e JOIN @.spaces s USING (space)
+    CROSS JOIN LATERAL (SELECT x.* FROM @.session_formats x
+        WHERE e.key >= x.key_from AND e.key < x.key_behind AND (x.db IS NULL OR x.db = s.db)
+        ORDER BY length(x.prefix) DESC, x.db LIMIT 1) f
+    WHERE f.kind = 'session'
       AND e.value IS NOT NULL AND (e.expires_at IS NULL OR e.expires_at > clock_timestamp())
-      AND length(e.key) > octet_length(convert_to(f.prefix || f.suffix, 'UTF8'))
-      AND (f.suffix = '' OR right(encode(e.key, 'escape'), length(f.suffix)) = f.suffix)
-      AND NOT EXISTS (SELECT FROM @.session_formats g
-          WHERE (g.db IS NULL OR g.db = s.db) AND length(g.prefix) > length(f.prefix)
-            AND e.key >= convert_to(g.prefix, 'UTF8') AND e.key < @.behind_prefix(g.prefix));
+      AND length(e.key) > octet_length(f.key_from) + octet_length(f.suffix)
+      AND (f.suffix = '' OR right(encode(e.key, 'escape'), length(f.suffix)) = f.suffix);
 
 CREATE FUNCTION @.session_changed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
@@ -240,11 +247,11 @@ CREATE VIEW @.session_stats AS
 -- ---- state that an app shares among its processes ----
 
 CREATE VIEW @.global_state AS
-    SELECT @.text_of(substr(e.key, octet_length(convert_to(f.prefix, 'UTF8')) + 1)) AS key,
+    SELECT @.text_of(substr(e.key, octet_length(f.key_from) + 1)) AS key,
            coalesce(e.doc, @.as_json(e.value)) AS queue_data,
            e.updated_at, s.db, e.key AS key_bytes
     FROM @.session_formats f
-    JOIN @.entries e ON e.key >= convert_to(f.prefix, 'UTF8') AND e.key < @.behind_prefix(f.prefix)
+    JOIN @.entries e ON e.key >= f.key_from AND e.key < f.key_behind
     JOIN @.spaces s ON s.space = e.space AND s.db = coalesce(f.db, 0)
     WHERE f.kind = 'global' AND e.value IS NOT NULL AND e.active
       AND (e.expires_at IS NULL OR e.expires_at > clock_timestamp());
