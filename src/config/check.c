@@ -102,6 +102,33 @@ bool check_database_url(struct bytes text, struct buf *reason)
     return fail(reason, "neither a postgresql:// URL nor keyword=value");
 }
 
+/* The formats of src/payload, which this folder knows nothing of. */
+static bool is_format(struct bytes word)
+{
+    static const char *const names[] = {"auto", "json", "msgpack", "pickle", "django",
+                                        "php", "php-serialize", "text", "none"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (bytes_ieq(word, names[i]))
+            return true;
+    }
+    return false;
+}
+
+bool check_payload(struct bytes text, struct buf *reason)
+{
+    int words = 0;
+    for (size_t i = 0; i < text.len;) {
+        size_t n = 0;
+        while (i + n < text.len && text.data[i + n] != ' ' && text.data[i + n] != '\t')
+            n++;
+        if (n > 0 && words++ % 2 == 1 && !is_format(bytes_of(text.data + i, n)))
+            return fail(reason, "argument must be pairs of a pattern and one of auto, json, msgpack, "
+                                "pickle, django, php, php-serialize, text, none");
+        i += n + 1;
+    }
+    return words % 2 == 0 || fail(reason, "a pattern has no format behind it");
+}
+
 bool check_together(const struct config *c, struct buf *reason)
 {
     if (c->pg_pooler == POOLER_TRANSACTION && c->consistency != CONSISTENCY_STRICT)

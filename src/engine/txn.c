@@ -216,6 +216,8 @@ void txn_done(struct txn *t)
     list_remove(&t->work_node);
     for (int i = 0; i < t->nkeys; i++)
         entry_wake_later(e, t->keys[i].entry);
+    if (c != NULL)
+        absence_note(c, t);
     release_keys(t);
     release_commands(t);
     if (c == NULL) {

@@ -94,11 +94,13 @@ struct commit_item {
     enum commit_expect expect;
     int64_t expected;
     int32_t expected_space;
+    bool saw_absent; /* with EXPECT_ANY: whoever writes knows that the key was absent. A key that SQL has
+                        ended within `revoke-grace` is only written anew by such. */
     struct value *value; /* borrowed; COMMIT_WRITE only: NULL = remove */
     struct expiry expiry;
     /* out: */
     bool applied;
-    int64_t version; /* the row's version now */
+    int64_t version; /* the row's version now; negative: written, but it reads as absent */
 };
 
 struct commit_batch {

@@ -546,7 +546,11 @@ static void set(void)
     expect_set(s, "notify-keyspace-events", "Egx", NULL, NULL,
                FAILED("notify-keyspace-events") "can't set immutable config");
     expect_set(s, "save", "", "save", "", FAILED("save") "duplicate parameter");
-    EXPECT_INT(calls, 4);
+    expect_set(s, "payload", "a:*  json", NULL, NULL, "");
+    expect_set(s, "payload", "a:* json b:*", NULL, NULL,
+               FAILED("payload") "a pattern has no format behind it");
+    expect_get(s, "payload", "payload=a:* json;");
+    EXPECT_INT(calls, 5);
     config_free(s);
 }
 
