@@ -256,6 +256,13 @@ def test_an_expire_is_lost(story):
     story.row("own:1", b"a", 101.0).fails("expires at")
 
 
+def test_an_expire_of_what_lost_does_not_count(story):
+    restarted_in_the_outage(story)
+    story.op(SET, "own:1", 1, b"real", ttl=100).op(SET, "own:1", 14, b"x", ttl=50)
+    story.op(EXPIRE, "own:1", 15, ttl=500, reply=1).row("own:1", b"real", 101.0)
+    story.lost("own:1", b"x").passes()
+
+
 def test_the_same_bytes_with_a_new_expiry_are_lost(story):
     story.op(SET, "own:1", 1, b"a", ttl=100).op(SET, "own:1", 12, b"a", ttl=100)
     story.row("own:1", b"a", 101.0).fails("expires at")

@@ -318,7 +318,7 @@ class Result:
         self.seed, self.name, self.skipped = scenario.plan.seed, str(scenario.plan), skipped
         self.complaints = [] if skipped else verify.check(scenario.history, scenario.facts,
                                                           scenario.final)
-        self.logs = getattr(scenario, "logs", [])
+        self.logs = getattr(scenario, "logs", []) + told(self.complaints, scenario)
         history, facts = scenario.history, scenario.facts
         self.summary = {
             "operations": len(history.ops), "unknown": history.count("unknown"),
@@ -334,6 +334,23 @@ class Result:
     def as_json(self):
         return {"seed": self.seed, "name": self.name, "skipped": self.skipped,
                 "complaints": self.complaints, "summary": self.summary, "logs": self.logs}
+
+
+def told(complaints, scenario):
+    """(title, text): the story of each key that a complaint begins with."""
+    stories, histories = [], scenario.history.by_key()
+    for key in sorted({text.partition(": ")[0].encode() for text in complaints} & set(histories)):
+        lines = [f"{op.begun:.4f}-{op.ended:.4f} {op.client} instance {op.instance} {op.kind} "
+                 f"value={verify.short(op.value)} ttl={op.ttl} {op.outcome} "
+                 f"reply={verify.short(op.reply)}" for op in histories[key]]
+        lines.append(f"row: {scenario.final.rows.get(key)}")
+        lines += [f"{c.lost} lost, {c.reason}: {verify.short(c.value)}" for c in scenario.final.conflicts
+                  if c.key == key]
+        stories.append((key.decode(), "\n".join(lines)))
+    facts = scenario.facts
+    windows = [f"{name}: {getattr(facts, name)}" for name in
+               ("starts", "cut_off", "silent", "trouble", "away")]
+    return stories + [("what is certain", "\n".join(windows))]
 
 
 # --- reading what there is -----------------------------------------------------------------------------
