@@ -453,13 +453,22 @@ def test_errors(story):
     expecting.fails("undocumented")
 
 
+def test_errors_about_time_are_rare(story):
+    late = b"-LOADING PostgreSQL did not answer in time\r\n"
+    for n in range(16):
+        story.passes()
+        story.history.add_failure(Failure(0, "GET", 12 + n, late))
+    story.fails("an error: GET")
+
+
 def test_an_instance_that_was_stopped_has_missed_its_deadlines(story):
     doubt = b"-ERR PostgreSQL did not confirm in time, the write may or may not have been applied\r\n"
     story.facts.silent[0] = [(11.0, 12.0)]
     story.history.add_failure(Failure(0, "SET", 11.9, doubt))
     story.history.add_failure(Failure(0, "EXEC", 15.0, b"-EXECABORT Transaction discarded\r\n"))
     story.passes()
-    story.history.add_failure(Failure(0, "SET", 12.1, doubt))
+    for _ in range(16):
+        story.history.add_failure(Failure(0, "SET", 12.1, doubt))
     story.fails("an error: SET")
 
 

@@ -12,6 +12,7 @@ from .record import CAS, DEL, EXPIRE, INCR, PERSIST, READ, SET, WRITES
 
 TTL_SLACK_S = 1.0      # expiries are compared to the second
 SHOWN = 3              # complaints of one kind that are worth reading
+RARE = 15              # errors about time that a busy machine may cause, or a hundredth of all
 STARTING = b"-LOADING respgres is waiting for its first contact"
 EXCESS_S = 0.1         # promised on top of pg-timeout
 
@@ -466,6 +467,11 @@ def _slow(what, found):
             for t in found[:SHOWN]]
 
 
+def in_time(failure):
+    """PostgreSQL was there and too slow: on a busy machine that is no fault, as long as it is rare."""
+    return b" in time" in failure.text
+
+
 def failures(history, facts):
     """Errors that are not documented; where the scenario is none that has errors, all."""
     strange = {f.text: f for f in reversed(history.failures) if errors.outcome_of(f.text) is None}
@@ -474,6 +480,9 @@ def failures(history, facts):
     if not facts.errors_expected:
         unexpected = [f for f in history.failures if f.text not in strange
                       and not _has_a_reason(f, facts)]
+        late = sum(map(in_time, unexpected))
+        if late <= max(RARE, len(history.ops) // 100):
+            unexpected = [f for f in unexpected if not in_time(f)]
         first = {f.text: f for f in reversed(unexpected)}
         found += [f"an error: {f.what} at {f.at:.3f} on instance {f.instance}: {f.text!r} "
                   f"({sum(other.text == f.text for other in unexpected)} such)"
