@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "backup/backup.h"
+#include "backup/dump.h"
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
@@ -23,6 +25,9 @@ extern char **environ;
 /* What is asked for besides serving. */
 struct action {
     bool migrate;
+    bool dump;
+    const char *dump_path; /* NULL = standard output */
+    bool backup;
     bool print_schema;
     int from; /* the version whose upgrade is printed, 0 = none yet */
     bool (*journal)(const char *dir, struct buf *out); /* --check-journal, --repair-journal */
@@ -39,6 +44,7 @@ struct server {
     struct engine *engine;
     struct net *net;
     struct http *http;
+    struct backup *backup;
     int exit_code;
     bool draining;
     bool store_stopping;
@@ -56,6 +62,8 @@ static void apply_config(void *arg)
         engine_config_changed(s->engine);
     if (s->net != NULL)
         net_config_changed(s->net);
+    if (s->backup != NULL)
+        backup_config_changed(s->backup);
 }
 
 static void on_fatal(void *arg, const char *why)
@@ -75,6 +83,7 @@ static void begin_drain(struct server *s)
         clock_mono_us() + config_values(s->config)->shutdown_timeout_s * 1000000;
     net_stop_accepting(s->net);
     net_stop_reading(s->net);
+    http_begin_drain(s->http);
 }
 
 /* The first asks, the second does not. */
@@ -172,6 +181,7 @@ static bool start(struct server *s, struct buf *error)
     s->http = http_new(s->loop, s->config, s->engine, error);
     if (s->http == NULL)
         return false;
+    s->backup = backup_new(s->loop, c);
     config_on_change(s->config, apply_config, s);
     loop_on_signal(s->loop, SIGTERM, on_terminate, s);
     loop_on_signal(s->loop, SIGINT, on_terminate, s);
@@ -181,6 +191,7 @@ static bool start(struct server *s, struct buf *error)
 
 static void stop(struct server *s)
 {
+    backup_free(s->backup);
     http_free(s->http);
     net_free(s->net);
     engine_free(s->engine);
@@ -219,6 +230,14 @@ static struct action take_action(int *argc, char **argv)
     for (int i = 0; i < *argc; i++) {
         if (strcmp(argv[i], "--migrate") == 0) {
             a.migrate = true;
+        } else if (strcmp(argv[i], "--dump") == 0) {
+            a.dump = true;
+            if (i + 1 < *argc && strncmp(argv[i + 1], "--", 2) != 0)
+                a.dump_path = argv[++i];
+            if (a.dump_path != NULL && strcmp(a.dump_path, "-") == 0)
+                a.dump_path = NULL;
+        } else if (strcmp(argv[i], "--backup") == 0) {
+            a.backup = true;
         } else if (strcmp(argv[i], "--print-schema") == 0) {
             a.print_schema = true;
             if (i + 1 < *argc && argv[i + 1][0] >= '0' && argv[i + 1][0] <= '9')
@@ -277,6 +296,42 @@ static int work_on_journal(const struct action *a)
     return ok && written ? 0 : 1;
 }
 
+/* Nothing is said on standard output but the keys. */
+static int dump(const struct config *c, const char *path, struct buf *error)
+{
+    struct dump_totals totals;
+    if (!has_database(c, error) || !dump_write(c, path, &totals, error)) {
+        fprintf(stderr, "respgres: no dump: %s\n", buf_cstr(error));
+        return 1;
+    }
+    if (path != NULL)
+        fprintf(stderr, "%llu keys, %llu bytes\n", (unsigned long long)totals.keys,
+                (unsigned long long)totals.bytes);
+    return 0;
+}
+
+static int back_up(const struct config *c, struct buf *error)
+{
+    struct buf said;
+    buf_init(&said);
+    bool ok = has_database(c, error) && backup_run(c, &said, error);
+    if (ok)
+        puts(buf_cstr(&said));
+    else
+        fprintf(stderr, "respgres: no backup: %s\n", buf_cstr(error));
+    buf_release(&said);
+    return ok ? 0 : 1;
+}
+
+static int act(const struct action *a, const struct config *c, struct buf *error)
+{
+    if (a->print_schema)
+        return print_schema(c, a->from);
+    if (a->migrate)
+        return migrate(c, error);
+    return a->dump ? dump(c, a->dump_path, error) : back_up(c, error);
+}
+
 static int serve(struct server *s, struct buf *error)
 {
     config_log(s->config);
@@ -317,10 +372,8 @@ int main(int argc, char **argv)
         return 1;
     }
     apply_config(&s);
-    if (action.print_schema)
-        exit_code = print_schema(config_values(s.config), action.from);
-    else if (action.migrate)
-        exit_code = migrate(config_values(s.config), &error);
+    if (action.print_schema || action.migrate || action.dump || action.backup)
+        exit_code = act(&action, config_values(s.config), &error);
     else
         exit_code = serve(&s, &error);
     buf_release(&error);

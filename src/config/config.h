@@ -43,6 +43,10 @@ struct config {
     int64_t slowlog_log_slower_than_us; /* < 0 = off */
     int64_t slowlog_max_len;
     int64_t shutdown_timeout_s;
+    char *dir;
+    int64_t backup_interval_s; /* 0 = none */
+    char *backup_dir;          /* "" = below dir */
+    int64_t backup_keep;
     /* PostgreSQL */
     char *database_url;
     char *pg_schema;
@@ -61,7 +65,6 @@ struct config {
     /* while PostgreSQL is away */
     char *fallback;  /* see policy.h */
     char *away_miss; /* see policy.h */
-    char *dir;
     int dir_is;        /* enum dir_is */
     int journal_fsync; /* enum journal_fsync of the journal */
     int64_t journal_max_size; /* 0 = no limit */

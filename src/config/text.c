@@ -68,6 +68,10 @@ void config_usage(struct buf *out)
                    "come before the environment, the environment before the file.");
     buf_append_cstr(out, "\n  --help\n  --version\n"
                          "  --migrate\n      Makes or upgrades the schema, and exits.\n"
+                         "  --dump\n      Writes all keys as commands for redis-cli --pipe, and "
+                         "exits. With a file's name\n      behind it: into that file.\n"
+                         "  --backup\n      Does the same into a new file in backup-dir, and removes "
+                         "old ones.\n"
                          "  --print-schema\n      Prints the SQL of that, and exits. With the "
                          "schema's version behind it: of an upgrade.\n"
                          "  --check-journal\n      Says what the journal in the folder named behind "

@@ -298,6 +298,7 @@ void engine_pump_clients(struct engine *e)
 static void done_now(struct txn *t)
 {
     struct client *c = t->client;
+    (void)stats_note_reply(t->engine, &t->reply);
     list_remove(&t->age_node);
     txn_set_state(t, TXN_DONE);
     client_flush(c);
@@ -308,7 +309,6 @@ static void end_with_error(struct txn *t, const char *error)
     struct reply r;
     txn_reply_init(t, &r);
     reply_error(&r, error);
-    t->engine->total_errors++;
     done_now(t);
 }
 
@@ -438,10 +438,8 @@ static void run_session_now(struct txn *t)
     session_run(c, &t->single, &r);
     if (t->single.cmd->sub == SUB_CLIENT_REPLY)
         t->silent = c->reply_off || c->reply_skip_next;
-    struct command_stats *st = &c->engine->commands[t->single.cmd->id];
-    st->calls++;
-    st->failed += r.is_error;
-    c->engine->total_errors += r.is_error;
+    stats_note_call(c->engine, t->single.cmd->id, 0);
+    c->engine->commands[t->single.cmd->id].failed += r.is_error;
     t->close_after = c->closing;
     done_now(t);
 }
@@ -575,7 +573,6 @@ static void take(struct client *c, struct request *request)
     }
     const struct command *cmd = command_lookup_or_reply(request->argc, request->argv, &r);
     if (cmd == NULL) {
-        e->total_errors++;
         if (bytes_ieq(request->argv[0], "exec")) {
             abort_exec(t);
             return;

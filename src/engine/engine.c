@@ -42,6 +42,7 @@ struct engine *engine_new(struct loop *loop, struct config_store *config,
     e->keyspace = keyspace;
     e->started_us = clock_mono_us();
     e->ops_at_us = e->started_us;
+    stats_init(e);
     list_init(&e->clients);
     list_init(&e->monitors);
     list_init(&e->active);
@@ -93,6 +94,7 @@ void engine_free(struct engine *e)
     txn_free(LIST_ITEM(it, struct txn, work_node));
     fresh_release(e);
     slowlog_release(e);
+    stats_release(e);
     mem_free(e);
 }
 
@@ -113,6 +115,7 @@ bool engine_turn_end(struct engine *e)
     exclusive_send(e);
     gather_send(e);
     free_closed_clients(e);
+    stats_watch_state(e);
     return keyspace_evict(e->keyspace);
 }
 

@@ -32,4 +32,22 @@ bool engine_idle(const struct engine *e);
 void engine_count_rejected_connection(struct engine *e);
 size_t engine_client_count(const struct engine *e);
 
+/* ---- seen from outside ---- */
+
+struct metrics_page;
+
+struct engine_status {
+    enum store_state state;
+    const char *state_name;
+    int64_t age_us;  /* since it came into this state */
+    const char *why; /* in words for people; valid until the loop goes on */
+    bool ready;      /* commands with keys are served */
+};
+
+void engine_get_status(struct engine *e, struct engine_status *out);
+/* Puts what engine, cache and store know on the page. */
+void engine_collect(struct engine *e, struct metrics_page *p);
+/* INFO of its default sections, without the numbers of keys, which PostgreSQL would have to count. */
+void engine_info(struct engine *e, struct buf *out);
+
 #endif

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "engine/internal.h"
+#include "metrics/page.h"
 
 struct fresh {
     uint64_t now;    /* number of the last notice; starts at 1 */
@@ -70,6 +71,15 @@ bool fresh_may_answer(struct engine *e, const struct entry *entry)
         return false;
     return f->of_bucket[store_bucket(entry_key(entry))] <= entry->as_of &&
            clock_mono_us() < e->store->ops->fresh_until_us(e->store);
+}
+
+void fresh_collect(const struct engine *e, struct metrics_page *p)
+{
+    const struct fresh *f = e->fresh;
+    if (f == NULL)
+        return;
+    page_put(p, METRIC_cached_reads, NULL, (int64_t)f->answers);
+    page_put(p, METRIC_notices, NULL, (int64_t)f->notices);
 }
 
 void fresh_note_answer(struct engine *e)

@@ -127,14 +127,30 @@ static void section_commandstats(const struct info *i)
 {
     for (int id = 0; id < COMMAND_COUNT; id++) {
         const struct command_stats *st = &i->e->commands[id];
-        if (st->calls == 0)
+        uint64_t calls = stats_calls(st);
+        if (calls == 0 && st->rejected == 0 && st->failed == 0)
             continue;
         buf_printf(i->out, "cmdstat_%s:calls=%llu,usec=%llu,usec_per_call=%.2f,rejected_calls=%llu,"
                    "failed_calls=%llu\r\n", command_by_id((enum command_id)id)->name,
-                   (unsigned long long)st->calls, (unsigned long long)st->us,
-                   (double)st->us / (double)st->calls, (unsigned long long)st->rejected,
+                   (unsigned long long)calls, (unsigned long long)st->us,
+                   calls ? (double)st->us / (double)calls : 0, (unsigned long long)st->rejected,
                    (unsigned long long)st->failed);
     }
+}
+
+static void section_errorstats(const struct info *i)
+{
+    stats_info_errors(i->e, i->out);
+}
+
+static void section_latencystats(const struct info *i)
+{
+    stats_info_latency(i->e, i->out);
+}
+
+static void section_respgres(const struct info *i)
+{
+    stats_info_respgres(i->e, i->out);
 }
 
 static void section_cluster(const struct info *i)
@@ -181,9 +197,12 @@ static const struct {
     {"cpu", "CPU", section_cpu, SHOWN_BY_DEFAULT},
     {"modules", "Modules", section_modules, SHOWN_BY_DEFAULT},
     {"commandstats", "Commandstats", section_commandstats, 0},
+    {"errorstats", "Errorstats", section_errorstats, SHOWN_BY_DEFAULT},
+    {"latencystats", "Latencystats", section_latencystats, 0},
     {"cluster", "Cluster", section_cluster, SHOWN_BY_DEFAULT},
     {"keyspace", "Keyspace", section_keyspace, SHOWN_BY_DEFAULT},
     {"postgres", "Postgres", section_postgres, SHOWN_BY_DEFAULT},
+    {"respgres", "Respgres", section_respgres, SHOWN_BY_DEFAULT},
 };
 
 static bool wanted(const char *name, int flags, int n, const struct bytes *asked)
@@ -216,6 +235,11 @@ void info_append(struct engine *e, struct buf *out, int nsections, const struct 
         buf_printf(out, "# %s\r\n", sections[s].title);
         sections[s].write(&i);
     }
+}
+
+void engine_info(struct engine *e, struct buf *out)
+{
+    info_append(e, out, 0, NULL, NULL, 0);
 }
 
 /* Without the numbers of keys: inside MULTI, or while PostgreSQL cannot be asked. */

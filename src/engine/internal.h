@@ -18,6 +18,7 @@
 #include "engine/client.h"
 #include "engine/engine.h"
 #include "keyspace/keyspace.h"
+#include "metrics/histogram.h"
 #include "resp/reply.h"
 #include "store/store.h"
 
@@ -68,6 +69,7 @@ struct txn_command {
     int db;
     struct key **keys; /* nkeys, one per key argument; owned */
     int nkeys;
+    uint32_t error_at; /* where in the txn's reply its error begins, + 1; 0 = it answered none */
 };
 
 /* Writes the reply from the query's answer. */
@@ -216,10 +218,26 @@ struct slowlog_entry {
 };
 
 struct command_stats {
-    uint64_t calls;
     uint64_t us;
     uint64_t rejected;
     uint64_t failed;
+    struct histogram *latency; /* of its calls, in microseconds; NULL before the first */
+};
+
+/* Error replies by their first word. We make up the words, so there are few. */
+enum { ERROR_KINDS_MAX = 64 };
+
+struct error_stats {
+    char word[24];
+    uint64_t count;
+};
+
+/* The state of the store, as the ends of turns have seen it. */
+struct state_history {
+    enum store_state state;
+    int64_t since_us;
+    int64_t us[STORE_STATES];      /* spent in each before that */
+    uint64_t to[STORE_STATES];     /* how often each was come into */
 };
 
 struct engine {
@@ -267,6 +285,10 @@ struct engine {
     uint64_t revalidated;    /* reads answered by the bytes that were here */
     uint64_t fetched;
     struct command_stats commands[COMMAND_COUNT];
+    struct error_stats errors[ERROR_KINDS_MAX];
+    size_t nerrors;
+    struct state_history history;
+    int64_t started_wall_us;
     struct list slowlog;
     size_t slowlog_len;
     int64_t slowlog_next_id;
@@ -401,6 +423,7 @@ void fresh_forget_all(struct engine *e);
 bool fresh_may_answer(struct engine *e, const struct entry *entry);
 void fresh_note_answer(struct engine *e);
 void fresh_info(const struct engine *e, struct buf *out);
+void fresh_collect(const struct engine *e, struct metrics_page *p);
 
 /* ---- gather.c: commit batches ---- */
 void gather_init(struct engine *e);
@@ -461,6 +484,46 @@ void slowlog_release(struct engine *e);
 void info_append(struct engine *e, struct buf *out, int nsections, const struct bytes *sections,
                  const struct store_keyspace *keyspace, size_t nkeyspace);
 bool info_wants_keyspace(int nsections, const struct bytes *sections);
+
+/* ---- stats.c: what is counted, for INFO and /metrics ---- */
+void stats_init(struct engine *e);
+void stats_release(struct engine *e);
+void stats_reset(struct engine *e);
+struct histogram *stats_new_latency(struct command_stats *st);
+uint64_t stats_calls(const struct command_stats *st);
+void stats_note_error(struct engine *e, struct bytes reply);
+void stats_state_changed(struct engine *e, enum store_state to);
+/* Sections of INFO. */
+void stats_info_latency(const struct engine *e, struct buf *out);
+void stats_info_errors(const struct engine *e, struct buf *out);
+void stats_info_respgres(struct engine *e, struct buf *out);
+
+/* A command has run, and took so long. */
+static inline void stats_note_call(struct engine *e, enum command_id id, uint64_t us)
+{
+    struct command_stats *st = &e->commands[id];
+    struct histogram *h = st->latency;
+    st->us += us;
+    if (__builtin_expect(h == NULL, 0))
+        h = stats_new_latency(st);
+    histogram_note(h, us);
+}
+
+/* A reply is final. True if it is an error. */
+static inline bool stats_note_reply(struct engine *e, const struct buf *reply)
+{
+    if (reply->len == 0 || reply->data[0] != '-')
+        return false;
+    stats_note_error(e, buf_bytes(reply));
+    return true;
+}
+
+static inline void stats_watch_state(struct engine *e)
+{
+    enum store_state now = store_state(e->store);
+    if (now != e->history.state)
+        stats_state_changed(e, now);
+}
 
 /* ---- query.c: commands over the whole keyspace ---- */
 /* False if the arguments are wrong: the reply is written and the txn is to be ended. */

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "engine/internal.h"
+#include "metrics/metrics.h"
 
 /* ---- CONFIG ---- */
 
@@ -67,13 +68,13 @@ static void reset_stats(struct engine *e)
     e->total_commands = 0;
     e->keyspace_hits = 0;
     e->keyspace_misses = 0;
-    e->total_errors = 0;
     e->timeouts = 0;
     e->conflicts = 0;
     e->revalidated = 0;
     e->fetched = 0;
     e->ops_at_commands = 0;
-    memset(e->commands, 0, sizeof(e->commands));
+    stats_reset(e);
+    metrics_reset();
     e->store->ops->reset_stats(e->store);
 }
 

@@ -168,13 +168,38 @@ void txn_reply_init(struct txn *t, struct reply *r)
     *r = (struct reply){&t->reply, t->proto, false};
 }
 
-static void note_command_stats(struct txn *t, int64_t us)
+/* `reply` is what its client gets: an error of the whole? */
+static void note_error_reply(const struct txn *t, const struct buf *reply)
+{
+    if (!stats_note_reply(t->engine, reply))
+        return;
+    if (t->ncommands == 1 && !t->exec)
+        t->engine->commands[t->commands[0].cmd->id].failed++;
+}
+
+/* Those inside the array that a block answers. */
+static void note_block_errors(const struct txn *t)
 {
     for (int i = 0; i < t->ncommands; i++) {
-        struct command_stats *st = &t->engine->commands[t->commands[i].cmd->id];
-        st->calls++;
-        st->us += (uint64_t)(us / t->ncommands);
+        const struct txn_command *tc = &t->commands[i];
+        if (tc->error_at == 0 || tc->error_at > t->reply.len || t->reply.data[0] == '-')
+            continue; /* the block as a whole may have got an error after it had run */
+        t->engine->commands[tc->cmd->id].failed++;
+        stats_note_error(t->engine, bytes_of(t->reply.data + tc->error_at - 1,
+                                             t->reply.len - tc->error_at + 1));
     }
+}
+
+/* A command may run several times, and counts as one: so this looks at the reply that has come of it. */
+static void note_command_stats(struct txn *t, int64_t us)
+{
+    for (int i = 0; i < t->ncommands; i++)
+        stats_note_call(t->engine, t->commands[i].cmd->id, (uint64_t)(us / t->ncommands));
+    if (t->client == NULL)
+        return; /* what its client was told has been counted */
+    note_error_reply(t, &t->reply);
+    if (t->exec)
+        note_block_errors(t);
 }
 
 void txn_done(struct txn *t)
@@ -209,7 +234,6 @@ static void reply_error_only(struct txn *t, const char *error)
     struct reply r;
     txn_reply_init(t, &r);
     reply_error(&r, error);
-    t->engine->total_errors++;
 }
 
 void txn_fail(struct txn *t, const char *error)
@@ -234,6 +258,7 @@ void txn_abandon(struct txn *t, const char *error)
     list_init(&slot->work_node);
     list_insert_after(&t->client_node, &slot->client_node);
     reply_error_only(slot, error);
+    note_error_reply(t, &slot->reply);
     c->pending_memory += slot->memory;
     /* The txn leaves its client's counters and list; its holder frees it. */
     c->active--;
@@ -379,9 +404,12 @@ static bool watches_hold(const struct txn *t)
 
 void txn_run_command(struct txn *t, struct txn_command *tc, struct reply *r)
 {
+    size_t at = r->out->len;
+    r->is_error = false;
     if (tc->cmd->handler == NULL) {
         if (t->client != NULL)
             session_run(t->client, tc, r);
+        tc->error_at = r->is_error ? (uint32_t)at + 1 : 0;
         return;
     }
     struct command_ctx ctx = {
@@ -389,10 +417,8 @@ void txn_run_command(struct txn *t, struct txn_command *tc, struct reply *r)
         .now_ms = t->now_ms, .keys = tc->keys, .nkeys = tc->nkeys, .db = tc->db,
         .databases = t->engine->config->databases,
         .max_value = (size_t)t->engine->config->proto_max_bulk_len, .reply = r};
-    r->is_error = false;
     tc->cmd->handler(&ctx);
-    if (r->is_error)
-        t->engine->commands[tc->cmd->id].failed++;
+    tc->error_at = r->is_error ? (uint32_t)at + 1 : 0;
 }
 
 void txn_set_now(struct txn *t, int64_t now_ms)

@@ -23,6 +23,7 @@ enum store_state {
     STORE_AWAY,     /* lost; being sought */
     STORE_RECOVERING, /* it is back; what was written meanwhile is being merged */
     STORE_STANDALONE, /* without PostgreSQL, for good */
+    STORE_STATES      /* how many there are */
 };
 
 enum store_result {
@@ -201,6 +202,7 @@ struct store_notices {
 
 /* ---- the store ---- */
 
+struct metrics_page;
 struct store;
 
 struct store_ops {
@@ -229,6 +231,11 @@ struct store_ops {
     /* Lines for INFO's section postgres: "name:value\r\n". */
     void (*info)(struct store *s, struct buf *out);
     void (*reset_stats)(struct store *s);
+    /* Puts what the store knows on a page of /metrics. NULL: nothing. */
+    void (*collect)(const struct store *s, struct metrics_page *p);
+    /* Why the state is what it is, in words for people; valid until the loop goes on. NULL: it says
+     * nothing. */
+    const char *(*why)(const struct store *s);
     /* A clean stop begins: no more sweeping or reconnecting; the slot is given back. */
     void (*stop)(struct store *s);
     bool (*stopped)(const struct store *s);

@@ -357,7 +357,7 @@ def test_nothing_acknowledged_is_lost_by_a_kill(away):
     assert b"session:5" not in live
     assert live[b"session:before"] == b"b"
     assert len(live) == 101
-    assert server.info("postgres")["journal_keys"] == 0
+    assert server.info("respgres")["journal_pending_keys"] == 0
     assert away.conflicts() == {}
 
 

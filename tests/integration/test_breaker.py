@@ -12,6 +12,13 @@ from harness import wait_until
 from harness.store_client import StoreClient
 from rules import Holder, lanes, send, stat, stats  # pylint: disable=unused-import
 
+
+@pytest.fixture(autouse=True)
+def nothing_but_postgresql(lab):
+    """What is tested here is the PostgreSQL store by itself: while it is away there are errors."""
+    lab.defaults["fallback"] = "off"
+
+
 pytestmark = [pytest.mark.rows, pytest.mark.timeout(120)]
 
 T = 2.0  # pg-timeout, seconds
@@ -187,7 +194,7 @@ def test_one_terminated_backend(lab, database, lane):
 
 def test_a_slow_answer_of_a_server_that_lives(lab, database, lanes):
     """The probe finds it alive; the one lane is given up after pg-timeout, and nothing else."""
-    server = lab.respgres(database.url_by(port=lanes.port), **OPTIONS)
+    server = lab.respgres(database.url_by(port=lanes.port), sweep_interval=60000, **OPTIONS)
     assert server.client().set("k", "v")
     gate = lanes.hold("commit-0", "respgres_commit*", "answer")
     waiting = send(server, "SET", "k", "w")
@@ -205,7 +212,7 @@ def test_a_slow_answer_of_a_server_that_lives(lab, database, lanes):
 def test_a_refused_extra_connection(lab, database, lanes, large):
     """The probe itself is refused: too many connections. Somebody says so: the server lives. With a
     large value the bulk lane does not come either, and the others work."""
-    server = lab.respgres(database.url_by(port=lanes.port), **OPTIONS)
+    server = lab.respgres(database.url_by(port=lanes.port), sweep_interval=60000, **OPTIONS)
     assert server.client().set("k", "v")
     limit = len(database.sessions())
     database.postgres.execute(f'ALTER ROLE "{database.role}" CONNECTION LIMIT {limit}')
@@ -216,9 +223,10 @@ def test_a_refused_extra_connection(lab, database, lanes, large):
     gate = lanes.hold("commit-0", "respgres_commit*", "answer")
     waiting = send(server, "SET", "k", "w")
     gate.wait()
-    if not large:
+    if large:
+        time.sleep(0.8 * T)
+    else:
         wait_until(lambda: stat(server, "postgres_probes") >= 2, T, "it has asked twice")
-    time.sleep(0.2 * T)
     gate.release()
     assert waiting.reply() == b"+OK\r\n"
     assert state(server) == "online" and stat(server, "postgres_outages") == 0

@@ -475,6 +475,7 @@ def test_an_instance_that_was_forgotten_notices(lab, database):
 def test_postgresql_is_restarted(lab):
     postgres = lab.own_postgres()
     database = lab.database(postgres)
+    lab.defaults["fallback"] = "off"
     writer, reader = lab.respgres(database), cached(lab, database)
     client = reader.client()
     writer.client().set("n", 1)

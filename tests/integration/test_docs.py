@@ -124,6 +124,15 @@ def test_the_fields_of_info_postgres_are_documented(lab, database):
     assert sorted(documented) == sorted(fields)
 
 
+@pytest.mark.rows
+def test_the_fields_of_info_respgres_are_documented(client):
+    fields = {re.sub("starting|online|away|recovering|standalone", "STATE", name)
+              if name.startswith("store_") else name for name in client.info("respgres")}
+    section = read("docs/operations.md").partition("## INFO respgres")[2].partition("\n## ")[0]
+    documented = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+    assert sorted(documented) == sorted(fields)
+
+
 # --- what the pages show -------------------------------------------------------------------------
 
 def test_the_flask_example(server, lab):

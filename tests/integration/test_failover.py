@@ -15,6 +15,13 @@ from harness.postgres import Database
 from harness.replica import replicate_synchronously
 from rules import Threads, in_one_batch, lanes, number, seconds, send, stats  # noqa: F401
 
+
+@pytest.fixture(autouse=True)
+def nothing_but_postgresql(lab):
+    """What is tested here is the PostgreSQL store by itself: while it is away there are errors."""
+    lab.defaults["fallback"] = "off"
+
+
 pytestmark = [pytest.mark.rows, pytest.mark.timeout(300)]
 
 PATIENT = 20000  # a pg-timeout that no client of these tests reaches

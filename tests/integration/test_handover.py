@@ -2,6 +2,7 @@
 The store is driven without a server before it (harness/store_client.py)."""
 
 import contextlib
+import time
 
 import psycopg2
 import pytest
@@ -80,6 +81,44 @@ def test_the_batch_of_a_lost_connection_is_taken(lab, client_of):
     known, applied, _ = client.expect("settled", *lane, timeout=30)
     assert (known, applied) == ("1", "0")
     assert row(database, "a") is None
+
+
+def test_a_frozen_servers_batch_is_taken_in_time_and_settled(lab, client_of):
+    """Away before pg-timeout is over; the old backend has the batch and wakes up with it."""
+    postgres = lab.own_postgres()
+    database = postgres.create_database()
+    client = client_of(database.url, pg_timeout=2000).online()
+    idle(client)
+    postgres.freeze()
+    start = time.monotonic()
+    client.send("commit", 0, "a", "1")
+    client.expect("state", "away")
+    lane, _ = taken(client)
+    assert time.monotonic() - start < 2
+    assert client.ask("readable") == ["no"]
+    postgres.thaw()
+    known, applied, _ = client.expect("settled", *lane, timeout=30)
+    client.online()
+    assert known == "1"
+    assert (row(database, "a") is not None) == (applied == "1")
+    assert not [words for words in client.seen if words[0] == "commit"]
+
+
+def test_behind_a_pooler(lab, database, client_of):
+    pooler = lab.pgbouncer(database)
+    client = client_of(pooler.url, pg_pooler="transaction", pg_timeout=5000).online()
+    holder = database.connect()
+    holder.autocommit = False
+    idle(client).send("commit", 0, "k", "before")
+    client.expect("commit")
+    holder.cursor().execute("SELECT FROM respgres.entries WHERE key = 'k' FOR UPDATE")
+    idle(client).send("commit", 0, "k", "after")
+    lane, _ = taken(client)
+    assert client.expect("settled", *lane)[:2] == ["1", "0"]
+    other = [lane[0], lane[1], lane[2], int(lane[3]) + 1024]
+    client.send("settle", *other)
+    assert client.expect("settled", *other)[:2] == ["1", "0"]
+    holder.close()
 
 
 def test_a_backend_that_still_waits_for_a_lock_is_fenced_first(database, client_of):

@@ -10,6 +10,13 @@ from harness import wait_until
 from harness.lab import wait_gone
 from harness.load import Load
 
+
+@pytest.fixture(autouse=True)
+def nothing_but_postgresql(lab):
+    """What is tested here is the PostgreSQL store by itself: while it is away there are errors."""
+    lab.defaults["fallback"] = "off"
+
+
 pytestmark = [pytest.mark.rows, pytest.mark.timeout(300)]
 
 ROUNDS = 10

@@ -3,12 +3,13 @@ The store is driven without a server before it (harness/store_client.py), rows a
 
 import collections
 import itertools
+import re
 import time
 
 import psycopg2
 import pytest
 
-from harness import wait_until
+from harness import TOP, wait_until
 from harness.lane_proxy import LaneProxy
 from harness.store_client import StoreClient
 from rules import Holder, as_key, lanes, row  # pylint: disable=unused-import
@@ -332,20 +333,18 @@ def pairs():
 def test_two_journals_converge_whatever_the_order(database, client):
     """Every pair in both orders: the same value, or none, is there in the end."""
     cases = list(pairs())
-    for name, _, _, start in cases:
-        if STARTS[start] is not None:
-            value, options = STARTS[start]
-            for order in ("ab", "ba"):
-                CASES.append((f"{name}-{order}", value, options))
     conn = database.connect()
     with conn.cursor() as cursor:
-        for key, value, options in CASES:
+        for (name, _, _, start), order in itertools.product(cases, ("ab", "ba")):
+            if STARTS[start] is None:
+                continue
+            value, options = STARTS[start]
             cursor.execute(
                 "INSERT INTO respgres.entries (key, value, version, value_version, expires_at)"
                 " VALUES (%s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s))",
-                (as_key(key), value and as_key(value), V0, V0, options.get("expires")))
+                (as_key(f"{name}-{order}"), value and as_key(value), V0, V0,
+                 options.get("expires")))
     conn.close()
-    CASES.clear()
     firsts = [{"key": f"{name}-ab", **a} for name, a, _, _ in cases] + \
              [{"key": f"{name}-ba", **b} for name, _, b, _ in cases]
     seconds = [{"key": f"{name}-ab", **b} for name, _, b, _ in cases] + \
@@ -360,9 +359,8 @@ def test_two_journals_converge_whatever_the_order(database, client):
                  if live.get(f"{name}-ab".encode()) != live.get(f"{name}-ba".encode())]
     assert different == []
     assert len(cases) == 2 * 4 * 12 * 12
-
-
-CASES = []
+    assert set(live.values()) == {b"A", b"B", b"both", b"v"}
+    assert 0 < len(live) < 2 * len(cases)
 
 
 # --- exactly once --------------------------------------------------------------------------------
@@ -557,6 +555,21 @@ def test_a_cached_instance_sees_a_merge(lab, database, merger):
     wait_until(lambda: reader.get("k") == b"w", 2, "the notice has come")
 
 
+def test_behind_a_pooler(lab, database):
+    pooler = lab.pgbouncer(database)
+    with StoreClient(pooler.url, pg_pooler="transaction") as client:
+        merger = Merger(client.online())
+        assert merger.merged() == 0
+        put(database, "k", "v", LATE)
+        outcomes = merger.merge({"key": "k", "value": "w", "version": W, "base_version": V0},
+                                {"key": "d", "value": None, "version": W},
+                                {"key": "n", "value": "n", "version": W, "base": "absent"})
+        assert outcomes == [("lost", LATE), ("applied", W), ("applied", W)]
+        assert merger.flush(0, W + STEP)[0] == "ok"
+        assert merger.merged() == 2
+    assert database.live() == {b"k": b"v"}
+
+
 # --- FLUSH ----------------------------------------------------------------------------------------
 
 def test_a_flush_while_away(database, merger):
@@ -640,6 +653,43 @@ def test_what_lost_can_be_restored(lab, database, merger, consistency):
     database.execute("DELETE FROM respgres.entries")
     assert database.execute("SELECT respgres.restore_conflict(%s)", number) == [(True,)]
     wait_until(lambda: reader.get("é") == b"w", 2)
+
+
+def test_the_grants_for_a_merge(database, client):  # pylint: disable=unused-argument
+    """Those of docs/postgresql.md are sufficient, and each is needed."""
+    blocks = re.findall(r"^```sql\n(GRANT .*?)```$",
+                        (TOP / "docs" / "postgresql.md").read_text(encoding="utf8"),
+                        re.DOTALL | re.MULTILINE)
+    user = f"{database.name}_user"
+    postgres = database.postgres
+    postgres.create_role(user)
+    grants = "".join(blocks[:2]).replace("TO respgres;", f"TO {user};")
+    database.psql(grants)
+    put(database, "k", "v", LATE)
+    with StoreClient(postgres.url(database.name, user), vacuum="no", auto_migrate="no") as other:
+        merger = Merger(other.online())
+        merger.merge({"key": "k", "value": "w", "version": W, "base_version": V0},
+                     {"key": "d", "value": None, "version": W})
+        assert merger.flush(0, V0)[0] == "ok"
+        for privilege, table in re.findall(r"([A-Z]+)(?=[A-Z, ]* ON respgres\.(\w+) )", blocks[1]):
+            if privilege in ("GRANT", "ON"):
+                continue
+            begun = postgres.log_size()
+            database.psql(f"REVOKE {privilege} ON respgres.{table} FROM {user}")
+            merger.add("d", None, W + STEP)
+            merger.add("u", "v", W, base="unknown")
+            try:
+                merger.send()
+                result = merger.answer()[0]
+                if result == "ok":  # the journal was open: for a new one it is needed
+                    assert other.ask("merged", "f" * 32)[0] == "no", (privilege, table)
+                else:
+                    assert result == "lost", (privilege, table)
+                assert "permission denied" in postgres.log_path.read_bytes()[begun:].decode()
+            finally:
+                database.psql(grants)
+    postgres.execute(f'DROP OWNED BY "{user}"', dbname=database.name)
+    postgres.execute(f'DROP ROLE "{user}"')
 
 
 def test_what_has_expired_is_not_restored(database, merger):

@@ -1,22 +1,18 @@
 /* store_client: the PostgreSQL store without a server before it, driven by lines on stdin. Each
- * command's answer is one line on stdout, in the order in which things happen; words are separated by
- * one blank, and a word that starts with "x" and holds hex digits stands for bytes.
+ * command's answer is one line on stdout, in the order in which things happen; words are separated
+ * by one blank, and a word that starts with "x" and holds hex digits stands for bytes.
  *
  *   commit LANE KEY VALUE [KEY VALUE ...]   → commit RESULT VERSION ...   ("-" as VALUE = remove)
  *   read KEY                                → read RESULT VERSION VALUE
  *   idle LANE                               → idle yes|no
- *   take LANE                               → taken SLOT INCARNATION LANE STAMP VERSION ... | taken none
- *   settle SLOT INCARNATION LANE STAMP      → (settled ...)
- *   holds 0|1, keep, identity SLOT INCARNATION LAST OFFSET → ok
- *   who                                     → who SLOT INCARNATION LAST OFFSET
- *   mint N                                  → mint STAMP
- *   item DB KEY VALUE VERSION VALUE_VERSION EXPIRES|never unknown|absent|live BASE_VERSION MAYBE GROUP
- *                                           one more item for the next merge
- *   merge JOURNAL INSTANCE NUMBER           → merge RESULT REPLACED OUTCOME ROW_VERSION ... ERROR
- *   flush JOURNAL INSTANCE NUMBER DB BEFORE → merge RESULT 0 ERROR
- *   merged JOURNAL                          → merged yes|no NUMBER
- *   readable                                → readable yes|no
- *   info NAME                               → info VALUE
+ *   take LANE                               → taken SLOT INCARNATION LANE STAMP VERSION ... | taken
+ * none settle SLOT INCARNATION LANE STAMP      → (settled ...) holds 0|1, keep, identity SLOT
+ * INCARNATION LAST OFFSET → ok who                                     → who SLOT INCARNATION LAST
+ * OFFSET mint N                                  → mint STAMP item DB KEY VALUE VERSION
+ * VALUE_VERSION EXPIRES|never unknown|absent|live BASE_VERSION MAYBE GROUP one more item for the
+ * next merge merge JOURNAL INSTANCE NUMBER           → merge RESULT REPLACED OUTCOME ROW_VERSION
+ * ... ERROR flush JOURNAL INSTANCE NUMBER DB BEFORE → merge RESULT 0 ERROR merged JOURNAL → merged
+ * yes|no NUMBER readable                                → readable yes|no info NAME → info VALUE
  *   stop                                    → stopped
  *
  * By itself it says: state starting|online|away, settled SLOT INCARNATION LANE STAMP KNOWN APPLIED
@@ -142,9 +138,10 @@ static void cmd_commit(struct client *c, char **w, size_t n)
     for (size_t i = 0; i < b->n; i++) {
         size_t len;
         char *key = take_bytes(w[2 + 2 * i], &len);
-        b->items[i] = (struct commit_item){
-            .key = bytes_of(key, len), .group = (int)i, .op = COMMIT_WRITE,
-            .value = take_value(w[3 + 2 * i])};
+        b->items[i] = (struct commit_item){.key = bytes_of(key, len),
+                                           .group = (int)i,
+                                           .op = COMMIT_WRITE,
+                                           .value = take_value(w[3 + 2 * i])};
     }
     c->store->ops->commit(c->store, (size_t)take_number(w[1]), b);
 }
@@ -188,7 +185,8 @@ static void cmd_idle(struct client *c, char **w, size_t n)
 
 static void say_lane(const char *what, const struct journal_lane *l)
 {
-    printf("%s %d %" PRId64 " %d %" PRId64, what, (int)l->slot, l->incarnation, (int)l->lane, l->stamp);
+    printf("%s %d %" PRId64 " %d %" PRId64, what, (int)l->slot, l->incarnation, (int)l->lane,
+           l->stamp);
 }
 
 static void cmd_take(struct client *c, char **w, size_t n)
@@ -297,10 +295,10 @@ static void cmd_info(struct client *c, char **w, size_t n)
     buf_release(&text);
 }
 
-#define MERGE_COMMAND(name)                                                                        \
-    static void cmd_##name(struct client *c, char **w, size_t n)                                   \
-    {                                                                                              \
-        merge_cmd_##name(c->store, w, n);                                                          \
+#define MERGE_COMMAND(name)                                      \
+    static void cmd_##name(struct client *c, char **w, size_t n) \
+    {                                                            \
+        merge_cmd_##name(c->store, w, n);                        \
     }
 MERGE_COMMAND(item)
 MERGE_COMMAND(merge)
@@ -331,12 +329,12 @@ static void obey(struct client *c, char *line)
         void (*f)(struct client *c, char **w, size_t n);
         size_t min;
     } commands[] = {
-        {"commit", cmd_commit, 4}, {"read", cmd_read, 2},     {"idle", cmd_idle, 2},
-        {"take", cmd_take, 2},     {"settle", cmd_settle, 5}, {"holds", cmd_holds, 2},
-        {"keep", cmd_keep, 1},     {"identity", cmd_identity, 5}, {"who", cmd_who, 1},
-        {"mint", cmd_mint, 2},     {"info", cmd_info, 2},     {"stop", cmd_stop, 1},
-        {"readable", cmd_readable, 1}, {"item", cmd_item, 11}, {"merge", cmd_merge, 4},
-        {"flush", cmd_flush, 6},   {"merged", cmd_merged, 2}};
+        {"commit", cmd_commit, 4},     {"read", cmd_read, 2},         {"idle", cmd_idle, 2},
+        {"take", cmd_take, 2},         {"settle", cmd_settle, 5},     {"holds", cmd_holds, 2},
+        {"keep", cmd_keep, 1},         {"identity", cmd_identity, 5}, {"who", cmd_who, 1},
+        {"mint", cmd_mint, 2},         {"info", cmd_info, 2},         {"stop", cmd_stop, 1},
+        {"readable", cmd_readable, 1}, {"item", cmd_item, 11},        {"merge", cmd_merge, 4},
+        {"flush", cmd_flush, 6},       {"merged", cmd_merged, 2}};
     static char *words[MAX_WORDS];
     size_t n = split(line, words, MAX_WORDS);
     for (size_t i = 0; n > 0 && i < sizeof(commands) / sizeof(commands[0]); i++) {

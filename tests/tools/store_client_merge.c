@@ -34,12 +34,17 @@ void merge_cmd_item(struct store *s, char **w, size_t n)
         gathered = mem_realloc(gathered, cap * sizeof(*gathered));
     }
     char *key = take_bytes(w[2], &len);
-    gathered[ngathered++] = (struct merge_item){
-        .db = (int)take_number(w[1]), .key = bytes_of(key, len), .value = take_value(w[3]),
-        .version = take_number(w[4]), .value_version = take_number(w[5]),
-        .expires_us = w[6][0] == 'n' ? STORE_NEVER : take_number(w[6]), .base = take_base(w[7]),
-        .base_version = take_number(w[8]), .maybe_version = take_number(w[9]),
-        .group = (int32_t)take_number(w[10])};
+    gathered[ngathered++] =
+        (struct merge_item){.db = (int)take_number(w[1]),
+                            .key = bytes_of(key, len),
+                            .value = take_value(w[3]),
+                            .version = take_number(w[4]),
+                            .value_version = take_number(w[5]),
+                            .expires_us = w[6][0] == 'n' ? STORE_NEVER : take_number(w[6]),
+                            .base = take_base(w[7]),
+                            .base_version = take_number(w[8]),
+                            .maybe_version = take_number(w[9]),
+                            .group = (int32_t)take_number(w[10])};
 }
 
 static void free_items(struct merge_item *items, size_t n)
@@ -74,8 +79,10 @@ static struct one_merge *batch_new(char **w)
     struct one_merge *m = mem_zalloc(sizeof(*m));
     snprintf(m->journal, sizeof(m->journal), "%s", w[1]);
     snprintf(m->instance, sizeof(m->instance), "%s", w[2]);
-    m->batch = (struct merge_batch){.journal = m->journal, .instance = m->instance,
-                                    .number = (uint64_t)take_number(w[3]), .done = on_merged};
+    m->batch = (struct merge_batch){.journal = m->journal,
+                                    .instance = m->instance,
+                                    .number = (uint64_t)take_number(w[3]),
+                                    .done = on_merged};
     return m;
 }
 

@@ -11,6 +11,7 @@
 #include "base/crc32c.h"
 #include "base/mem.h"
 #include "journal_rig.h"
+#include "store/journal/format.h"
 
 /* Appends n writes from k<from> on, each a group of its own. */
 static void append_groups(struct journal_rig *r, int from, int n, size_t size, struct buf *want)
@@ -320,6 +321,152 @@ static void flipped_byte_everywhere(void)
     release_image(&r, &m, 4, wants);
 }
 
+/* The last group has three records; what the disk kept of it is anything. */
+static void the_last_group_counts_up_to_the_hole(void)
+{
+    struct journal_rig r;
+    struct buf want;
+    struct buf file;
+    char path[256];
+    buf_init(&want);
+    buf_init(&file);
+    rig_init(&r);
+    EXPECT(rig_open(&r));
+    append_groups(&r, 0, 2, 20, &want);
+    uint64_t last = 0;
+    for (int i = 2; i < 5; i++)
+        last = rig_append(&r, i, 20);
+    note_append(2, 20, &want);
+    RIG_UNTIL(&r, r.durable == last);
+    rig_close(&r);
+    rig_path(&r, "journal.0000000001", path);
+    read_whole(path, &file);
+    size_t record = (size_t)(last / 5); /* they are of one size */
+    file.data[file.len - 2 * record + 30] ^= 1;
+    write_whole(path, buf_bytes(&file));
+    expect_replay(&r, &want);
+    EXPECT_INT(file_bytes(path), file.len - 2 * record);
+    append_groups(&r, 9, 1, 20, &want);
+    rig_close(&r);
+    expect_replay(&r, &want);
+    rig_release(&r);
+    buf_release(&want);
+    buf_release(&file);
+}
+
+/* A client's value holds marks that claim everything was acknowledged, and is torn: no damage. */
+static void a_value_cannot_pretend(void)
+{
+    struct journal_rig r;
+    struct buf want;
+    struct buf file;
+    struct buf value;
+    char path[256];
+    uint8_t id[ID_SIZE] = {7};
+    buf_init(&want);
+    buf_init(&file);
+    buf_init(&value);
+    rig_init(&r);
+    EXPECT(rig_open(&r));
+    append_groups(&r, 0, 2, 20, &want);
+    for (int i = 0; i < 50; i++) {
+        mark_encode(350 + (uint64_t)i, id, buf_reserve(&value, MARK_SIZE));
+        value.len += MARK_SIZE;
+        note_append(i, 10, &value);
+    }
+    journal_encode(&samples[0], &value); /* and a whole record */
+    struct journal_item item = {.key = {"k", 1}, .live = true, .value = buf_bytes(&value)};
+    struct journal_record record = {.kind = JOURNAL_WRITE, .items = &item, .nitems = 1};
+    uint64_t position = journal_append(r.j, &record);
+    RIG_UNTIL(&r, r.durable == position);
+    rig_close(&r);
+    rig_path(&r, "journal.0000000001", path);
+    read_whole(path, &file);
+    write_whole(path, bytes_of(file.data, file.len - 1));
+    expect_replay(&r, &want);
+    rig_release(&r);
+    buf_release(&want);
+    buf_release(&file);
+    buf_release(&value);
+}
+
+/* A failed group is left behind, and the segment that was to follow did not get its header. */
+static void a_segment_that_was_not_born(void)
+{
+    struct journal_rig r;
+    struct image m;
+    struct buf wants[2];
+    char path[256];
+    make_image(&r, &m, 2, wants);
+    rig_path(&r, "journal.0000000002", path);
+    for (size_t n = 0; n < 2; n++) {
+        char zeros[4096] = {0};
+        write_whole(m.path, bytes_of(m.bytes.data, m.ends[1] - 1));
+        write_whole(path, bytes_of(zeros, n * sizeof(zeros)));
+        expect_replay(&r, &wants[0]);
+        rig_close(&r);
+        EXPECT_INT(file_bytes(path), -1);
+    }
+    release_image(&r, &m, 2, wants);
+}
+
+static void a_file_of_another_journal(void)
+{
+    struct journal_rig r;
+    struct journal_rig other;
+    struct buf text;
+    struct buf want;
+    char from[256];
+    char to[256];
+    buf_init(&text);
+    buf_init(&want);
+    rig_init(&r);
+    rig_init(&other);
+    for (int i = 0; i < 2; i++) {
+        EXPECT(rig_open(&r) && rig_open(&other));
+        append_groups(&r, 10 * i, 2, 20, &want);
+        append_groups(&other, 50, 1, 20, NULL);
+        rig_close(&r);
+        rig_close(&other);
+    }
+    rig_path(&r, "journal.0000000001", from);
+    rig_path(&other, "journal.0000000001", to);
+    EXPECT_INT(rename(from, to), 0);
+    EXPECT(!rig_open(&other));
+    EXPECT(strstr(buf_cstr(&other.error), "it belongs to another journal") != NULL);
+    EXPECT(journal_repair(other.dir, &text));
+    EXPECT_INT(count_files(other.dir, "journal.0000000001.damaged"), 1);
+    buf_reset(&want, 4096);
+    note_append(50, 20, &want);
+    expect_replay(&other, &want);
+    rig_release(&r);
+    rig_release(&other);
+    buf_release(&text);
+    buf_release(&want);
+}
+
+/* 145 MB in values of 5 MB: three segments, read back byte for byte in order. */
+static void large_values_and_many_segments(void)
+{
+    struct journal_rig r;
+    struct journal_stats stats;
+    struct buf want;
+    buf_init(&want);
+    rig_init(&r);
+    r.options.fsync = JOURNAL_FSYNC_NO;
+    EXPECT(rig_open(&r));
+    append_groups(&r, 0, 28, 5000000, &want);
+    EXPECT_INT(count_files(r.dir, "journal."), 2);
+    append_groups(&r, 28, 1, 5000000, &want);
+    EXPECT_INT(count_files(r.dir, "journal."), 3);
+    journal_get_stats(r.j, &stats);
+    EXPECT(stats.bytes > 29 * 5000000);
+    rig_close(&r);
+    expect_replay(&r, &want);
+    rig_release(&r);
+    buf_release(&want);
+}
+
 static void only_one_process(void)
 {
     struct journal_rig r;
@@ -440,6 +587,30 @@ static void a_failed_sync_is_final(void)
     buf_release(&want);
 }
 
+/* The folder's entry for a new segment is not safe: the segment does not count. */
+static void a_new_segment_needs_its_name(void)
+{
+    struct journal_rig r;
+    struct buf want;
+    buf_init(&want);
+    rig_init(&r);
+    EXPECT(rig_open(&r));
+    fault_errno[CALL_SYNC_FOLDER] = EIO;
+    EXPECT(rig_append(&r, 0, 50) > 0);
+    RIG_UNTIL(&r, r.failures == 1);
+    EXPECT_INT(count_files(r.dir, "journal."), 0);
+    EXPECT(journal_retry(r.j));
+    RIG_UNTIL(&r, r.failures == 2);
+    fault_errno[CALL_SYNC_FOLDER] = 0;
+    EXPECT(journal_retry(r.j));
+    RIG_UNTIL(&r, journal_error(r.j) == NULL);
+    append_groups(&r, 1, 2, 50, &want);
+    rig_close(&r);
+    expect_replay(&r, &want);
+    rig_release(&r);
+    buf_release(&want);
+}
+
 /* Not even what was not acknowledged can be cut: the next segment's header says where it ends. */
 static void what_failed_is_not_read(void)
 {
@@ -467,6 +638,9 @@ static void what_failed_is_not_read(void)
 TEST_MAIN(TEST(crc_known), TEST(encode_and_decode), TEST(every_kind_is_read_in_order),
           TEST(what_is_pending_is_written_when_closing), TEST(files_are_private),
           TEST(torn_tail_at_every_byte), TEST(zeros_behind_are_no_damage),
-          TEST(flipped_byte_everywhere), TEST(only_one_process), TEST(the_id_stays),
+          TEST(flipped_byte_everywhere), TEST(the_last_group_counts_up_to_the_hole),
+          TEST(a_value_cannot_pretend), TEST(a_segment_that_was_not_born),
+          TEST(a_file_of_another_journal), TEST(large_values_and_many_segments),
+          TEST(a_new_segment_needs_its_name), TEST(only_one_process), TEST(the_id_stays),
           TEST(clear_and_go_on), TEST(compact_while_appending), TEST(a_failed_sync_is_final),
           TEST(what_failed_is_not_read))

@@ -14,12 +14,15 @@ enum { MAX_FLAGS = 16, MAX_ARGS = 64, ENOUGH_TURNS = 10000 };
 
 static struct config_store *load_config(const char *const *flags)
 {
-    char *argv[MAX_FLAGS + 2] = {mem_strdup("respgres")};
+    char *argv[MAX_FLAGS + 4] = {mem_strdup("respgres")};
     char *no_environment[] = {NULL};
     int argc = 1;
     struct buf error;
+    /* There is no router: while the store is away there is nothing else. */
+    argv[argc++] = mem_strdup("--fallback");
+    argv[argc++] = mem_strdup("off");
     for (int i = 0; flags != NULL && flags[i] != NULL; i++) {
-        CHECK(argc <= MAX_FLAGS);
+        CHECK(argc <= MAX_FLAGS + 2);
         argv[argc++] = mem_strdup(flags[i]);
     }
     buf_init(&error);

@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "store/journal/internal.h"
 
-enum { SLICE = 512 * 1024, PAUSE_US = 60 * 1000 * 1000 };
+enum { SLICE = 512 * 1024, PAUSE_US = 60 * 1000 * 1000, CLEAR_PAUSE_US = 1000 * 1000 };
 
 /* ---- the thread ---- */
 
@@ -104,8 +104,15 @@ static void submit_discard(struct journal *j, int fd)
     submit(j);
 }
 
-/* The number is the next file's, and the segment that follows has a higher one. */
-static void begin(struct journal *j, bool clear)
+/* The number is the next file's. What is appended from now on goes into a segment with a higher
+ * one. */
+static uint64_t take_number(struct journal *j)
+{
+    j->roll = true;
+    return j->next_number++;
+}
+
+static void begin(struct journal *j, bool clear, uint64_t number)
 {
     struct snapshot_job *s = &j->snapshot;
     *s = (struct snapshot_job){.work = {.run = run_snapshot, .done = on_done},
@@ -114,10 +121,9 @@ static void begin(struct journal *j, bool clear)
                                .clear = clear,
                                .dirfd = j->dirfd,
                                .fd = -1,
-                               .newest = j->next_number - 1};
+                               .number = number,
+                               .newest = number - 1};
     buf_init(&s->data);
-    s->number = j->next_number++;
-    j->roll = true;
 }
 
 static bool is_clear(const struct journal *j)
@@ -129,12 +135,12 @@ static bool is_clear(const struct journal *j)
 static void end(struct journal *j)
 {
     struct snapshot_job *s = &j->snapshot;
-    bool then_clear = s->then_clear;
+    uint64_t then_clear = s->then_clear;
     buf_release(&s->data);
     s->phase = SNAPSHOT_NONE;
-    s->then_clear = false;
-    if (then_clear && !j->closing && !is_clear(j))
-        begin(j, true);
+    s->then_clear = 0;
+    if (then_clear != 0 && !is_clear(j))
+        begin(j, true, then_clear);
 }
 
 /* The segment that was replaced is closed by the thread: that frees its room, which takes time. */
@@ -143,6 +149,8 @@ static void end_published(struct journal *j)
     struct snapshot_job *s = &j->snapshot;
     int fd = j->fd;
     j->stats.compactions++;
+    if (j->clear_owed < s->number)
+        j->clear_owed = 0;
     journal_drop_files_below(j, s->number);
     journal_set_file(j, FILE_SNAPSHOT, s->number, s->at);
     if (j->writing || fd < 0 || j->number > s->number) {
@@ -167,6 +175,10 @@ static void on_done(struct work *work)
     if (!s->ok) {
         j->stats.compaction_failures++;
         j->compact_after_us = loop_now_us(j->loop) + PAUSE_US;
+        if (s->clear && s->then_clear == 0) {
+            j->clear_owed = s->number;
+            j->clear_after_us = loop_now_us(j->loop) + CLEAR_PAUSE_US;
+        }
         log_event(LOG_WARNING, "journal-not-compacted", "why=%s", log_quote(s->error, quoted));
         end(j);
     } else if (s->last) {
@@ -184,18 +196,10 @@ static void add_header(struct journal *j)
     j->snapshot.data.len += FILE_HEADER_SIZE;
 }
 
-/* A group that was on its way when this began may still fail: the owner's state has it by then, and
- * would be written as if it had been accepted. */
-static bool must_wait(const struct journal *j)
-{
-    return j->writing && j->write.number < j->snapshot.number && !j->snapshot.clear;
-}
-
-void compact_step(struct journal *j)
+/* The next records into s->data. */
+static void fill_slice(struct journal *j)
 {
     struct snapshot_job *s = &j->snapshot;
-    if (s->phase != SNAPSHOT_FILLING || s->busy || must_wait(j))
-        return;
     buf_reset(&s->data, 4 * (size_t)SLICE);
     if (s->at == 0)
         add_header(j);
@@ -204,20 +208,55 @@ void compact_step(struct journal *j)
         return;
     if (s->last) {
         end_encode(s->records, &s->data);
+        s->wait = s->clear ? 0 : j->position;
         s->phase = SNAPSHOT_ENDING;
     }
-    submit(j);
+}
+
+static void begin_owed(struct journal *j)
+{
+    uint64_t number = j->clear_owed;
+    j->clear_owed = 0;
+    begin(j, true, number);
+}
+
+/* The owner's state has what is on its way, too, and that may still fail: the end waits for it, so
+ * that nothing stands in a snapshot that was reported lost. */
+void compact_step(struct journal *j)
+{
+    struct snapshot_job *s = &j->snapshot;
+    if (s->phase == SNAPSHOT_NONE && j->clear_owed != 0 &&
+        loop_now_us(j->loop) >= j->clear_after_us)
+        begin_owed(j);
+    if (s->phase == SNAPSHOT_NONE || s->busy)
+        return;
+    if (s->phase == SNAPSHOT_FILLING)
+        fill_slice(j);
+    if (!s->abort && (s->phase == SNAPSHOT_FILLING || j->acknowledged >= s->wait))
+        submit(j);
 }
 
 /* Once its end is on the way it happens. */
 void compact_abort(struct journal *j)
 {
     struct snapshot_job *s = &j->snapshot;
-    if (s->phase != SNAPSHOT_FILLING || s->clear || s->abort)
+    bool ending = s->phase == SNAPSHOT_ENDING && s->busy;
+    if (s->phase == SNAPSHOT_NONE || ending || s->clear || s->abort)
         return;
     s->abort = true;
     if (!s->busy)
         submit_discard(j, s->fd);
+}
+
+void compact_finish(struct journal *j)
+{
+    compact_abort(j);
+    worker_wait(j->keeper);
+    if (j->snapshot.phase == SNAPSHOT_NONE && j->clear_owed != 0)
+        begin_owed(j);
+    if (j->snapshot.clear)
+        compact_step(j);
+    worker_wait(j->keeper);
 }
 
 void journal_compact(struct journal *j)
@@ -225,7 +264,7 @@ void journal_compact(struct journal *j)
     if (j->snapshot.phase != SNAPSHOT_NONE || j->failed || j->read_only ||
         loop_now_us(j->loop) < j->compact_after_us)
         return;
-    begin(j, false);
+    begin(j, false, take_number(j));
 }
 
 void journal_clear(struct journal *j)
@@ -233,10 +272,11 @@ void journal_clear(struct journal *j)
     struct snapshot_job *s = &j->snapshot;
     CHECK(!j->read_only && j->pending.len == 0 && (!j->writing || j->failed));
     if (s->phase != SNAPSHOT_NONE) {
-        s->then_clear = true;
+        s->then_clear = take_number(j); /* what is appended meanwhile is not meant */
         compact_abort(j);
     } else if (!is_clear(j)) {
-        begin(j, true);
+        j->clear_owed = 0;
+        begin(j, true, take_number(j));
         compact_step(j);
     }
 }

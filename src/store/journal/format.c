@@ -16,6 +16,7 @@ enum {
 };
 
 const char frame_marker[4] = {'\xf7', 'R', 'J', '\x9e'};
+const char header_of_other_version[] = "it has the format of another version of respgres";
 static const char file_magic[8] = {'R', 'E', 'S', 'P', 'G', 'J', 'N', 'L'};
 
 /* ---- numbers ---- */
@@ -464,7 +465,7 @@ bool header_decode(struct bytes in, struct file_header *out, const char **why)
     }
     struct cursor c = {.in = bytes_of(in.data + sizeof(file_magic), FILE_HEADER_SIZE)};
     if (take32(&c) != FORMAT_VERSION || take32(&c) != FILE_HEADER_SIZE) {
-        *why = "it has the format of another version of respgres";
+        *why = header_of_other_version;
         return false;
     }
     h.kind = (enum file_kind)take64(&c);

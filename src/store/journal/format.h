@@ -34,7 +34,8 @@ struct file_header {
 };
 
 void header_encode(const struct file_header *h, char out[FILE_HEADER_SIZE]);
-/* False with the reason in `why`. */
+/* False with the reason in `why`: header_of_other_version, or it is broken. */
+extern const char header_of_other_version[];
 MUST_CHECK bool header_decode(struct bytes in, struct file_header *h, const char **why);
 
 struct frame {

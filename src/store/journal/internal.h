@@ -52,16 +52,17 @@ struct snapshot_job {
     struct work work;
     struct journal *j;
     enum snapshot_phase phase;
-    bool busy;       /* the thread has it */
-    bool clear;      /* an empty one */
-    bool abort;      /* is to be given up */
-    bool then_clear; /* and a clearing follows */
+    bool busy;           /* the thread has it */
+    bool clear;          /* an empty one */
+    bool abort;          /* is to be given up */
+    uint64_t then_clear; /* a clearing with this number follows, 0 = none */
     int dirfd;
     int fd;
     uint64_t number;
     uint64_t newest; /* of the files that it replaces */
     uint64_t at;
     uint64_t records;
+    uint64_t wait; /* everything up to this position must be acknowledged before it may end */
     struct buf data;
     bool last;
     bool discard;
@@ -105,8 +106,9 @@ struct journal {
     bool roll; /* the next group begins a new segment */
     bool bad;  /* the current segment is not to be written or synced any more */
 
-    struct buf pending; /* room for a mark, then records */
-    uint64_t position;  /* of the last append */
+    struct buf pending;    /* room for a mark, then records */
+    uint64_t position;     /* of the last append */
+    uint64_t acknowledged; /* up to this one all is durable, or was reported lost */
     bool writing;
     struct write_job write;
     bool unsynced; /* everysec: written since the last fsync began */
@@ -120,6 +122,8 @@ struct journal {
 
     struct snapshot_job snapshot;
     int64_t compact_after_us;
+    uint64_t clear_owed; /* a clearing of this number could not be written, 0 = none */
+    int64_t clear_after_us;
 
     struct kept_file *files;
     size_t nfiles;
@@ -142,6 +146,8 @@ void writer_fail(struct journal *j, const char *why);
 /* Goes on with a snapshot, if the thread does not have it. */
 void compact_step(struct journal *j);
 void compact_abort(struct journal *j);
+/* When closing: a clearing that is owed, or under way, is on its way now. */
+void compact_finish(struct journal *j);
 
 /* ---- journal.c ---- */
 

@@ -140,18 +140,16 @@ static bool read_file(struct journal *j, struct scan *s, struct scan_file *f, st
 static bool read_files(struct journal *j, struct buf *error)
 {
     struct scan s;
-    uint64_t first = 0;
+    char name[FILENAME_SIZE];
     if (!scan_open(&s, j->dirfd, error))
         return false;
     bool ok = true;
     set_id(j, &s);
-    for (size_t i = 0; ok && i < s.n; i++) {
+    for (size_t i = 0; ok && i < s.n; i++)
         ok = read_file(j, &s, &s.files[i], error);
-        if (s.files[i].entry.kind == FILE_SNAPSHOT)
-            first = s.files[i].entry.number;
-    }
-    if (ok && !j->read_only)
-        folder_remove_below(j->dirfd, first);
+    for (size_t i = 0; ok && !j->read_only && i < s.n; i++)
+        if (s.files[i].state == SCAN_STALE)
+            unlinkat(j->dirfd, file_name(s.files[i].entry.kind, s.files[i].entry.number, name), 0);
     scan_close(&s);
     return ok;
 }
@@ -244,12 +242,9 @@ void journal_close(struct journal *j)
         return;
     if (!j->read_only) {
         j->closing = true;
-        compact_abort(j);
-        if (j->snapshot.clear)
-            compact_step(j);
         writer_submit(j);
         worker_wait(j->writer);
-        worker_wait(j->keeper);
+        compact_finish(j);
         finish_segment(j);
     }
     release(j);

@@ -141,11 +141,12 @@ bool journal_flush(struct journal *j);
 /* All is merged, nothing is wanted any more: an empty snapshot replaces everything, and what is
  * appended from now on goes into a new segment. Not while something is not durable yet; after a
  * failure it may be called without a retry, and makes room. It is under way when this returns (a
- * crash before its end leaves everything as it was); a compaction is given up for it. */
+ * crash before its end leaves everything as it was); a compaction is given up for it. Where it cannot be
+ * written it is tried again every second. */
 void journal_clear(struct journal *j);
 /* Starts writing a snapshot aside (events.snapshot), then replaces everything older by it. Appends go
  * on meanwhile, into a new segment; they are read after the snapshot, and may repeat what it holds.
- * events.snapshot is first called when nothing that was appended before is on its way any more.
+ * What is on its way may be in it: it gets its name when that is durable, and is given up if that fails.
  * Does nothing while one is under way, while there is a failure, and for a minute after one that could
  * not be written. */
 void journal_compact(struct journal *j);

@@ -15,6 +15,8 @@
 #include "store/journal/internal.h"
 #include "store/journal/scan.h"
 
+enum { CHECK_TRIES = 5 };
+
 /* ---- check ---- */
 
 static const char *const kind_names[] = {
@@ -65,7 +67,7 @@ static void describe_file(const struct scan_file *f, struct buf *out)
     buf_printf(out, "%s: ", file_name(f->entry.kind, f->entry.number, name));
     switch (f->state) {
     case SCAN_STALE:
-        buf_append_cstr(out, "replaced by a snapshot, to be deleted\n");
+        buf_append_cstr(out, "replaced or given up, to be deleted\n");
         return;
     case SCAN_WHOLE:
         buf_printf(out, "whole, %" PRIu64 " records in %" PRIu64 " bytes\n", f->records, f->end);
@@ -113,7 +115,7 @@ static void describe_journal(const struct scan *s, struct buf *out)
                folder_is_locked(s->dirfd) ? ", in use by a process" : "");
 }
 
-bool journal_check(const char *dir, struct buf *out)
+static bool check_once(const char *dir, bool *locked, struct buf *out)
 {
     struct scan s;
     struct keys keys = {0};
@@ -125,6 +127,7 @@ bool journal_check(const char *dir, struct buf *out)
             close(dirfd);
         return false;
     }
+    *locked = folder_is_locked(dirfd);
     if (s.n > 0)
         describe_journal(&s, out);
     for (size_t i = 0; i < s.n; i++) {
@@ -139,6 +142,19 @@ bool journal_check(const char *dir, struct buf *out)
     scan_close(&s);
     close(dirfd);
     return whole;
+}
+
+/* Beside a process that writes, a file may have gone or grown while it was read. */
+bool journal_check(const char *dir, struct buf *out)
+{
+    size_t before = out->len;
+    for (int i = 1;; i++) {
+        bool locked = false;
+        out->len = before;
+        bool whole = check_once(dir, &locked, out);
+        if (whole || !locked || i == CHECK_TRIES)
+            return whole;
+    }
 }
 
 /* ---- repair ---- */
@@ -262,6 +278,11 @@ static bool repair_files(struct repair *p, struct buf *out)
         struct scan_file *f = &p->scan.files[i];
         scan_read(&p->scan, f, NULL, NULL);
         damaged = damaged || f->state == SCAN_DAMAGED;
+        if (f->other_version) {
+            buf_printf(out, "%s: %s: repair it with that one\n",
+                       file_name(f->entry.kind, f->entry.number, name), f->why);
+            return false;
+        }
         if (f->entry.number >= p->number)
             p->number = f->entry.number + 1;
     }

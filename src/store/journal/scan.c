@@ -41,6 +41,7 @@ static void read_header(struct scan *s, struct scan_file *f)
     }
     f->size = w.size;
     f->header_ok = header_decode(window_get(&w, 0, FILE_HEADER_SIZE), &f->header, &why);
+    f->other_version = why == header_of_other_version;
     if (w.error != 0)
         mark_bad(f, SCAN_DAMAGED, 0, "cannot be read: %s", strerror(w.error));
     else if (!f->header_ok)
@@ -50,14 +51,25 @@ static void read_header(struct scan *s, struct scan_file *f)
     window_close(&w);
 }
 
-/* The id is that of the highest file whose header can be read. */
+static size_t count_files_of(const struct scan *s, const uint8_t id[ID_SIZE])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->n; i++)
+        n += s->files[i].header_ok && memcmp(s->files[i].header.id, id, ID_SIZE) == 0;
+    return n;
+}
+
+/* The id is that of most files, of the highest one where two have as many. */
 static void find_id(struct scan *s)
 {
-    for (size_t i = s->n; i > 0 && !s->has_id; i--) {
-        if (!s->files[i - 1].header_ok)
+    size_t most = 0;
+    for (size_t i = s->n; i > 0; i--) {
+        const struct file_header *h = &s->files[i - 1].header;
+        if (!s->files[i - 1].header_ok || count_files_of(s, h->id) <= most)
             continue;
+        most = count_files_of(s, h->id);
         s->has_id = true;
-        memcpy(s->id, s->files[i - 1].header.id, ID_SIZE);
+        memcpy(s->id, h->id, ID_SIZE);
     }
 }
 
@@ -75,11 +87,19 @@ static uint64_t first_number(const struct scan *s)
     return 0;
 }
 
-static void check_link(struct scan_file *before, struct scan_file *f, uint64_t first)
+/* A segment between this one and the one before it was given up when it was begun. */
+static void check_link(struct scan *s, struct scan_file *f, uint64_t first)
 {
     char name[FILENAME_SIZE];
     uint64_t previous = f->header.previous;
-    if (before != NULL && before->entry.number == previous) {
+    struct scan_file *before = f;
+    while (before > s->files) {
+        before--;
+        if (before->entry.kind != FILE_SEGMENT || before->entry.number <= previous)
+            break;
+        before->state = SCAN_STALE;
+    }
+    if (before->entry.kind == FILE_SEGMENT && before->entry.number == previous) {
         before->limited = true;
         before->limit = f->header.previous_end;
     } else if (previous != 0 && previous >= first) {
@@ -91,7 +111,6 @@ static void check_link(struct scan_file *before, struct scan_file *f, uint64_t f
 static void check_chain(struct scan *s)
 {
     uint64_t first = first_number(s);
-    struct scan_file *before = NULL;
     for (size_t i = 0; i < s->n; i++) {
         struct scan_file *f = &s->files[i];
         if (f->entry.number < first) {
@@ -100,11 +119,8 @@ static void check_chain(struct scan *s)
         }
         if (is_good(f) && memcmp(f->header.id, s->id, ID_SIZE) != 0)
             mark_bad(f, SCAN_DAMAGED, 0, "it belongs to another journal");
-        if (f->entry.kind != FILE_SEGMENT)
-            continue;
-        if (is_good(f))
-            check_link(before, f, first);
-        before = f;
+        if (f->entry.kind == FILE_SEGMENT && is_good(f))
+            check_link(s, f, first);
     }
 }
 
@@ -164,7 +180,7 @@ static bool is_unborn(const struct scan *s, const struct scan_file *f)
 {
     char name[FILENAME_SIZE];
     struct window w;
-    if (f->entry.kind != FILE_SEGMENT || f->header_ok ||
+    if (f->entry.kind != FILE_SEGMENT || f->header_ok || f->other_version ||
         !window_open(&w, s->dirfd, file_name(f->entry.kind, f->entry.number, name)))
         return false;
     bool unborn = !was_acknowledged(s, &w, 0) && w.error == 0;

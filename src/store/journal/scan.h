@@ -10,12 +10,13 @@ enum scan_state {
     SCAN_WHOLE,
     SCAN_TORN,    /* the end of the last segment, which nobody was told is safe: may be cut */
     SCAN_DAMAGED, /* at damaged_at something is missing that was acknowledged */
-    SCAN_STALE,   /* a snapshot replaces it: to be deleted */
+    SCAN_STALE,   /* a snapshot replaces it, or it was given up when it was begun: to be deleted */
 };
 
 struct scan_file {
     struct file_entry entry;
     bool header_ok;
+    bool other_version; /* its header is fine, but not one that can be understood */
     struct file_header header;
     enum scan_state state;
     char why[120];       /* with TORN and DAMAGED */

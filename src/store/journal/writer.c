@@ -242,6 +242,7 @@ static void on_written(struct work *work)
     }
     uint64_t position = w->position;
     j->failed = false;
+    j->acknowledged = position;
     writer_submit(j);
     writer_arm(j);
     if (!j->closing)
@@ -284,14 +285,14 @@ static void prepare(struct journal *j, bool begin)
         prepare_begin(j);
 }
 
-/* What a mark promises of the file: what was acknowledged. But everysec takes into account that a
- * crash of the machine loses what was written last: that is no damage. */
+/* What a mark promises of the file: what was acknowledged and synced. What everysec has not synced
+ * yet may be lost in a crash of the machine, and is no damage then. */
 static uint64_t promised(const struct journal *j)
 {
     const struct write_job *w = &j->write;
     if (w->begin)
         return 0;
-    return j->fsync == JOURNAL_FSYNC_EVERYSEC ? j->synced : w->at;
+    return j->fsync == JOURNAL_FSYNC_NO ? w->at : j->synced;
 }
 
 void writer_submit(struct journal *j)

@@ -617,6 +617,9 @@ enum store_result batch_judge(struct link *k, const PGresult *error)
     }
     if (is_transient(code) || is_lock_or_time(code))
         return STORE_LOCKED;
+    /* A right or a table that is missing is no item's fault. */
+    if (strcmp(code, "42501") == 0 || strcmp(code, "42P01") == 0)
+        return STORE_LOST;
     return is_about_data(code) ? STORE_REFUSED : STORE_LOST;
 }
 

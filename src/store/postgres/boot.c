@@ -51,6 +51,13 @@ static void add_text(struct link *k, enum statement_id id)
 
 static void settle(struct link *k);
 
+/* Another slot is claimed at once. That is no failure of this connection: the store is not away. */
+static void wait_for_slot(struct link *k)
+{
+    k->waits_for_slot = true;
+    timer_set(k->retry, store_timeout_us(k->store));
+}
+
 static void on_lane_claimed(void *arg, struct lane *l, PGresult **results, int n)
 {
     struct link *k = arg;
@@ -59,7 +66,7 @@ static void on_lane_claimed(void *arg, struct lane *l, PGresult **results, int n
         return;
     if (PQntuples(results[0]) == 0) {
         slot_lost(k->store);
-        link_lost(k, "the slot has another owner");
+        wait_for_slot(k);
         return;
     }
     k->slot = k->store->slot;
@@ -74,7 +81,7 @@ static void claim_lane(struct link *k)
 {
     struct pg_store *s = k->store;
     if (s->slot == 0) {
-        link_lost(k, "no slot yet");
+        wait_for_slot(k);
         return;
     }
     struct params *p = fresh(k);
@@ -86,6 +93,13 @@ static void claim_lane(struct link *k)
     link_begin(k);
     link_add(k, STMT_CLAIM_LANE, p, true);
     lane_submit(k->lane, store_timeout_us(s), on_lane_claimed);
+}
+
+void boot_goes_on(struct link *k)
+{
+    k->waits_for_slot = false;
+    timer_clear(k->retry);
+    claim_lane(k);
 }
 
 static void add_old_lane(struct link *k, enum statement_id id)

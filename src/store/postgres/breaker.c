@@ -1,17 +1,18 @@
 /* breaker: when PostgreSQL counts as away, and when as back. It opens on an outage and on nothing
  * else, and early enough for what waits to be answered from elsewhere within pg-timeout:
  *
- * - Silence. Something is in flight and no connection has heard a byte for 0.3 of pg-timeout: a fresh
- *   connection is made and asks for an answer (the probe). If neither it nor any other connection hears
- *   a byte for 0.4 more, PostgreSQL is away. A byte on any of them proves that the server lives: what
- *   waits there waits for a lock, or its one connection is dead, and that is no outage.
- * - No connection of a kind (all that read, or all that write) is usable, and an attempt to get one has
- *   failed, or none has come in 0.7 of pg-timeout.
+ * - Silence. Something is in flight and no connection has heard a byte for 0.3 of pg-timeout: a
+ * fresh connection is made and asks for an answer (the probe). If neither it nor any other
+ * connection hears a byte for 0.4 more, PostgreSQL is away. A byte on any of them proves that the
+ * server lives: what waits there waits for a lock, or its one connection is dead, and that is no
+ * outage.
+ * - No connection of a kind (all that read, or all that write) is usable, and an attempt to get one
+ * has failed, or none has come in 0.7 of pg-timeout (0.9 while the server answers attempts).
  * - An error that means "this server cannot write": it may still be read.
  *
- * It closes when connections of both kinds have been usable for a while without a loss; a commit lane
- * is not usable before it has written its own row. A server that seems to be able to write and then
- * is not gets longer and longer trials. */
+ * It closes when connections of both kinds have been usable for a while without a loss; a commit
+ * lane is not usable before it has written its own row. A server that seems to be able to write and
+ * then is not gets longer and longer trials. */
 #include "store/postgres/internal.h"
 
 #include <stdio.h>
@@ -54,7 +55,8 @@ static bool is_busy(const struct link *k)
 }
 
 /* Has it been silent, and everything else, for so long that the server is to be asked? */
-static bool is_silent(const struct pg_store *s, const struct link *k, int64_t heard_us, int64_t now_us)
+static bool is_silent(const struct pg_store *s, const struct link *k, int64_t heard_us,
+                      int64_t now_us)
 {
     int64_t sent_us = lane_sent_us(k->lane);
     int64_t since = heard_us > sent_us ? heard_us : sent_us;
@@ -252,11 +254,14 @@ static void check_silence(struct pg_store *s, int64_t now)
 static void check_kinds(struct pg_store *s, int64_t now)
 {
     struct breaker *b = &s->breaker;
-    if (b->unusable_since_us == 0 || now - b->unusable_since_us < part_of_timeout(s, 70))
+    if (b->unusable_since_us == 0)
+        return;
+    bool answers = now - last_heard_us(s) < part_of_timeout(s, 40);
+    if (now - b->unusable_since_us < part_of_timeout(s, answers ? 90 : 70))
         return;
     char why[240];
-    snprintf(why, sizeof(why), "no connection in time%s%s", b->last_loss[0] != '\0' ? "; last: " : "",
-             b->last_loss);
+    snprintf(why, sizeof(why), "no connection in time%s%s",
+             b->last_loss[0] != '\0' ? "; last: " : "", b->last_loss);
     close_probe(b);
     store_set_state(s, STORE_AWAY, why);
     store_give_up_query(s);
@@ -300,7 +305,8 @@ static void on_look(void *arg)
 void breaker_init(struct pg_store *s)
 {
     struct breaker *b = &s->breaker;
-    snprintf(s->probe_name, sizeof(s->probe_name), "respgres %.40s probe", s->config->instance_name);
+    snprintf(s->probe_name, sizeof(s->probe_name), "respgres %.40s probe",
+             s->config->instance_name);
     b->look = timer_new(s->loop, on_look, s);
     b->trial = timer_new(s->loop, on_trial_over, s);
     b->probe = lane_new(s->loop, s->hosts, "probe", &probe_events, s);

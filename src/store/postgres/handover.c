@@ -1,11 +1,11 @@
-/* handover: what the PostgreSQL store gives to whoever serves while PostgreSQL is away, and asks for
- * on its behalf afterwards.
+/* handover: what the PostgreSQL store gives to whoever serves while PostgreSQL is away, and asks
+ * for on its behalf afterwards.
  *
  * A batch whose connection went has an outcome, and only its lane's row knows it. A batch that is
- * handed over is answered by somebody else, so the link keeps a debt instead of the batch: before it
- * is usable again it fences the old backend and reads that row (boot.c: settle), and tells. Outcomes of
- * an earlier life of this process are asked for on the query link, one after the other; what was
- * asked for and is not answered when that link goes is asked for again. */
+ * handed over is answered by somebody else, so the link keeps a debt instead of the batch: before
+ * it is usable again it fences the old backend and reads that row (boot.c: settle), and tells.
+ * Outcomes of an earlier life of this process are asked for on the query link, one after the other;
+ * what was asked for and is not answered when that link goes is asked for again. */
 #include "store/postgres/internal.h"
 
 #include <string.h>
@@ -119,7 +119,10 @@ void handover_settled(struct pg_store *s, const struct journal_lane *lane, const
     s->settled_applied += o.applied;
     s->settled_not_applied += o.known && !o.applied;
     log_event(LOG_NOTICE, "batch-settled", "slot=%d lane=%d applied=%s", (int)lane->slot,
-              (int)lane->lane, !o.known ? "unknown" : o.applied ? "yes" : "no");
+              (int)lane->lane,
+              !o.known    ? "unknown"
+              : o.applied ? "yes"
+                          : "no");
     if (s->events != NULL)
         s->events->settled(s->events_arg, lane, &o);
     mem_free(accepted.list);

@@ -7,6 +7,7 @@
 #ifndef RESPGRES_STORE_POSTGRES_INTERNAL_H
 #define RESPGRES_STORE_POSTGRES_INTERNAL_H
 
+#include "metrics/histogram.h"
 #include "store/postgres/lane.h"
 #include "store/postgres/postgres.h"
 #include "store/postgres/statements.h"
@@ -22,6 +23,7 @@ struct link {
     int number;              /* within its kind, from 0 */
     bool bulk;               /* the commit link for large values: made when it is first needed */
     bool wanted;             /* ... which it has been */
+    bool waits_for_slot;     /* connected; goes on when the query link has claimed one */
     bool usable;             /* set up: batches may be sent */
     bool doubtful;           /* ... but its batch was in flight when the server went silent */
     bool read_only;          /* read: its server takes no writes; good enough while away */
@@ -52,13 +54,14 @@ struct link {
                                  the lane does anything else. slot 0 = none */
 };
 
-/* Round trips in microseconds, as a running sum and maximum. */
+/* Batches and their round trips in microseconds. */
 struct op_stats {
-    uint64_t batches;
     uint64_t items;
     uint64_t max_items;
     uint64_t us;
     uint64_t max_us;
+    struct histogram sizes;  /* items - 1, so that a power of two ends a bucket */
+    struct histogram times;
 };
 
 /* See listen.c. */
@@ -67,6 +70,9 @@ struct listening {
     bool trusted;            /* every write is told, and all has been heard up to proven_us */
     int64_t proven_us;       /* when the last ping that came back was sent; 0 = none yet */
     int64_t ping_sent_us;
+    bool ping_heard;         /* it has come back, and everything before it */
+    bool ping_checked;       /* it found the registry's mark and the table as they were */
+    char table[16];          /* the oid of the table of keys when the mark was made */
     uint64_t ping_number;
     struct buf text;         /* of the last ping */
     char *older;             /* text[] of transactions to be waited for */
@@ -186,6 +192,7 @@ struct pg_store {
     uint64_t swept;
     int64_t oldest_xmin_age;
     uint64_t lost_connections;
+    char last_loss[160];     /* why a connection was last lost or not made */
     struct buf fleet;        /* INFO's lines about the instances, as of the last heartbeat */
 };
 
@@ -202,6 +209,12 @@ bool store_takes_read_only(const struct pg_store *s);
 void store_give_up_query(struct pg_store *s);
 /* Something has been heard of a batch that was in flight in a silence. */
 void link_heard(struct link *k);
+/* ---- collect.c ---- */
+/* Keeps the words for pg_why. */
+void pg_note_loss(struct pg_store *s, const char *why);
+void pg_collect(const struct store *base, struct metrics_page *p);
+const char *pg_why(const struct store *base);
+/* ---- postgres.c, further ---- */
 void store_open_links(struct pg_store *s);
 /* A database-url that a reload has changed is taken for new connections if it leads to the same
  * database, else it has to wait for a restart. */
@@ -230,6 +243,8 @@ extern const char lease_seconds[];
 /* Steps of the query link may wait for another instance's migration. */
 enum { BOOT_TIMEOUT_US = 10 * 1000 * 1000 };
 void boot_link(struct link *k);
+/* There is a slot now, for a link that waits for it. */
+void boot_goes_on(struct link *k);
 /* The query link goes on once the schema is there. */
 void boot_schema_ready(struct link *k);
 /* True if all results are good; else the link is lost. */

@@ -7,9 +7,12 @@
  *
  * Notices come in the order of commits. So when the link's own ping comes back, everything that had
  * been committed before the ping was sent has been heard; answers from memory are good until
- * `cached-max-lag` after that moment. The ping is only sent while the registry still has the mark. */
+ * `cached-max-lag` after that moment. The ping is only sent while the registry still has the mark, and
+ * it looks whether the table of keys is still the same one: a schema that is dropped and restored has
+ * no trigger that tells. */
 #include "store/postgres/internal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -77,6 +80,18 @@ int64_t listen_fresh_until_us(const struct pg_store *s)
 
 /* ---- pings ---- */
 
+/* Its notice and its result come in either order. */
+static void prove(struct listening *l)
+{
+    if (!l->ping_heard || !l->ping_checked)
+        return;
+    l->proven_us = l->ping_sent_us;
+    int64_t lag = clock_mono_us() - l->ping_sent_us;
+    l->lag_us = lag;
+    if (lag > l->lag_us_max)
+        l->lag_us_max = lag;
+}
+
 static void on_pinged(void *arg, struct lane *lane, PGresult **results, int n)
 {
     struct link *k = arg;
@@ -87,6 +102,12 @@ static void on_pinged(void *arg, struct lane *lane, PGresult **results, int n)
         link_lost(k, "the registry has forgotten that this instance caches");
         return;
     }
+    if (strcmp(PQgetvalue(results[0], 0, 1), of(k)->table) != 0) {
+        link_lost(k, "the table of keys has been replaced");
+        return;
+    }
+    of(k)->ping_checked = true;
+    prove(of(k));
     timer_set(of(k)->timer, max_lag_us(k->store) / PINGS_PER_LAG);
 }
 
@@ -94,6 +115,7 @@ static void ping(struct link *k)
 {
     struct listening *l = of(k);
     l->ping_sent_us = clock_mono_us();
+    l->ping_heard = l->ping_checked = false;
     notice_ping(&l->text, k->store->slot, k->store->incarnation, ++l->ping_number);
     struct params *p = &k->params;
     params_reset(p);
@@ -116,11 +138,8 @@ void listen_notified(struct link *k, const char *payload)
     }
     if (!l->trusted || strcmp(payload, buf_cstr(&l->text)) != 0)
         return;
-    l->proven_us = l->ping_sent_us;
-    int64_t lag = clock_mono_us() - l->ping_sent_us;
-    l->lag_us = lag;
-    if (lag > l->lag_us_max)
-        l->lag_us_max = lag;
+    l->ping_heard = true;
+    prove(l);
 }
 
 /* ---- coming ---- */
@@ -176,6 +195,7 @@ static void on_registered(void *arg, struct lane *lane, PGresult **results, int 
         link_lost(k, "the slot has another owner");
         return;
     }
+    snprintf(of(k)->table, sizeof(of(k)->table), "%s", first_text(results[1], 0));
     params_reset(&k->params);
     link_begin(k);
     link_add(k, STMT_OLDER_WRITERS, &k->params, false);

@@ -1,10 +1,10 @@
-/* merge: brings batches of a journal into PostgreSQL, on the bulk link, which serves large values in
- * between. What is decided stands in STMT_MERGE.
+/* merge: brings batches of a journal into PostgreSQL, on the bulk link, which serves large values
+ * in between. What is decided stands in STMT_MERGE.
  *
- * Exactly once: a batch takes its number in the journal's row in its own transaction, and a number is
- * taken once. The row has an epoch, too, which a connection raises before its first merge: whatever
- * was sent before, by a connection or a process that is lost, cannot take a number afterwards. So the
- * number that postgres_merged finds is final. */
+ * Exactly once: a batch takes its number in the journal's row in its own transaction, and a number
+ * is taken once. The row has an epoch, too, which a connection raises before its first merge:
+ * whatever was sent before, by a connection or a process that is lost, cannot take a number
+ * afterwards. So the number that postgres_merged finds is final. */
 #include "store/postgres/internal.h"
 
 #include <stdio.h>
@@ -85,8 +85,8 @@ static void on_terminated(void *arg, struct lane *l, PGresult **results, int n)
         send_open(k);
 }
 
-/* Somebody merges it still: a backend whose connection is lost, and that may wait for a lock. (Behind a
- * pooler nobody knows which; it ends by statement_timeout, and who asked tries again.) */
+/* Somebody merges it still: a backend whose connection is lost, and that may wait for a lock.
+ * (Behind a pooler nobody knows which; it ends by statement_timeout, and who asked tries again.) */
 static void end_earlier_merge(struct link *k)
 {
     params_reset(&k->params);

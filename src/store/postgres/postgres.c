@@ -35,13 +35,14 @@ const char *store_text(const struct pg_store *s, enum statement_id id)
 
 void op_stats_add(struct op_stats *st, size_t items, int64_t us)
 {
-    st->batches++;
     st->items += items;
     st->us += (uint64_t)us;
     if (items > st->max_items)
         st->max_items = items;
     if ((uint64_t)us > st->max_us)
         st->max_us = (uint64_t)us;
+    histogram_note(&st->sizes, items > 0 ? items - 1 : 0);
+    histogram_note(&st->times, (uint64_t)us);
 }
 
 /* ---- clock and stamps ---- */
@@ -233,7 +234,11 @@ static void link_connect(struct link *k)
 
 static void on_retry(void *arg)
 {
-    link_connect(arg);
+    struct link *k = arg;
+    if (k->waits_for_slot)
+        link_lost(k, "no slot yet");
+    else
+        link_connect(k);
 }
 
 /* A server that takes writes is there: what others read is older than what it has. */
@@ -288,9 +293,11 @@ void link_lost(struct link *k, const char *why)
     struct pg_store *s = k->store;
     char quoted[LOG_QUOTE_SIZE];
     bool was_usable = k->usable;
+    pg_note_loss(s, why);
     if (lane_state(k->lane) != LANE_DOWN)
         lane_close(k->lane);
     k->usable = false;
+    k->waits_for_slot = false;
     k->doubtful = false;
     breaker_note_loss(s, why);
     if (was_usable)
@@ -364,7 +371,9 @@ static void link_init(struct link *k, struct pg_store *s, enum link_kind kind, i
 void store_open_links(struct pg_store *s)
 {
     for (size_t i = 1; i < s->nlinks; i++) {
-        if (lane_state(s->links[i].lane) == LANE_DOWN)
+        if (s->links[i].waits_for_slot)
+            boot_goes_on(&s->links[i]);
+        else if (lane_state(s->links[i].lane) == LANE_DOWN)
             timer_set(s->links[i].retry, 0);
     }
 }
@@ -482,9 +491,10 @@ static void pg_query(struct store *base, struct store_query *q)
 
 static void info_ops(struct buf *out, const char *name, const struct op_stats *st)
 {
-    double n = st->batches ? (double)st->batches : 1;
-    buf_printf(out, "%s_batches:%llu\r\n%s_items:%llu\r\n", name, (unsigned long long)st->batches,
-               name, (unsigned long long)st->items);
+    uint64_t batches = histogram_count(&st->sizes);
+    double n = batches ? (double)batches : 1;
+    buf_printf(out, "%s_batches:%llu\r\n%s_items:%llu\r\n", name, (unsigned long long)batches, name,
+               (unsigned long long)st->items);
     buf_printf(out, "%s_items_per_batch:%.2f\r\n%s_items_per_batch_max:%llu\r\n", name,
                (double)st->items / n, name, (unsigned long long)st->max_items);
     buf_printf(out, "%s_round_trip_us:%.0f\r\n%s_round_trip_us_max:%llu\r\n", name,
@@ -570,7 +580,8 @@ static bool pg_stopped(const struct store *base)
 static const struct store_ops pg_ops = {
     pg_free, pg_state, pg_read_lanes, pg_commit_lanes, pg_read_lane_idle, pg_commit_lane_idle,
     pg_read, pg_commit, pg_xact_begin, pg_xact_step, pg_xact_end, pg_query, store_now_us,
-    pg_set_notices, pg_fresh_until_us, pg_info, pg_reset_stats, pg_stop, pg_stopped, NULL, NULL,
+    pg_set_notices, pg_fresh_until_us, pg_info, pg_reset_stats, pg_collect, pg_why, pg_stop, pg_stopped,
+    NULL, NULL,
 };
 
 struct store *postgres_store_new(struct loop *loop, const struct config *config,

@@ -96,5 +96,20 @@ void postgres_holds_journal(struct store *s, bool holds);
 void postgres_keep_slot(struct store *s);
 /* Why it went away last, "" = it never has. */
 const char *postgres_reason(const struct store *s);
+/* One live key of a dump; pointers are valid within the call. */
+struct dump_entry {
+    int db;
+    struct bytes key;
+    uint8_t type; /* enum value_type */
+    struct bytes value;
+    int64_t expires_ms; /* since 1970, -1 = never */
+};
+
+/* Gives every live key of every database, as of one moment, to `entry`; those of one database need not
+ * come together. Waits for PostgreSQL: for a process of its own. If `entry` returns false, which then
+ * has written `error`, or something fails, so does the dump. */
+MUST_CHECK bool postgres_dump(const struct config *config,
+                              bool (*entry)(void *arg, const struct dump_entry *e), void *arg,
+                              struct buf *error);
 
 #endif

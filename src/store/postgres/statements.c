@@ -190,7 +190,7 @@
     "SELECT d.space, d.key, d.type, CASE WHEN NOT d.expired THEN d.value END, d.kept, "            \
     "CASE WHEN d.removal OR d.expired OR d.value_version = 0 THEN d.kept ELSE d.value_version END, " \
     "CASE WHEN NOT d.expired OR d.verdict = 'T' THEN d.expires_at END, "                           \
-    "greatest(@.slot_of(CASE WHEN d.removal OR d.expired "                                         \
+    "greatest(@.slot_of(CASE WHEN d.removal OR (d.expired AND d.verdict <> 'T') "                  \
     "THEN d.now + make_interval(secs => $5::float8) ELSE d.expires_at END) - 1, 0), "              \
     "CASE d.verdict WHEN 'T' THEN 4194304 ELSE 0 END, d.now, d.now "                               \
     "FROM d WHERE left(d.verdict, 1) IN ('A', 'T') ORDER BY d.n "                                  \
@@ -390,6 +390,13 @@ static const struct statement table[STATEMENT_COUNT] = {
         "SELECT " SETTINGS("true") ", pg_advisory_xact_lock_shared(" LANE_CLASS ", "
         LANE_OBJECT("$5::int4", "$6::int8", "$7::int4") ")", 7},
 
+    /* All live keys of all databases as of the transaction's snapshot. */
+    [STMT_DUMP] = {"respgres_dump",
+        "DECLARE respgres_dump NO SCROLL CURSOR FOR "
+        "SELECT s.db, e.key, e.type, e.value, CASE WHEN isfinite(e.expires_at) "
+        "THEN floor(extract(epoch FROM e.expires_at) * 1000)::int8 END "
+        "FROM @.entries e JOIN @.spaces s USING (space) WHERE " LIVE_AT("e", "transaction_timestamp()"), 0},
+
     [STMT_SERVER] = {"respgres_server",
         "SELECT pg_is_in_recovery()::text, current_setting('server_version_num'), "
         "current_setting('transaction_read_only'), current_setting('transaction_isolation')", 0},
@@ -458,14 +465,16 @@ static const struct statement table[STATEMENT_COUNT] = {
         "WHERE f.holds_journal AND f.name <> $1) FROM claimed", 7},
 
     /* A new connection for a lane; $4 = when we claimed the slot, $5 = 1 if its batches have a backend
-     * each. Returns nothing if the slot is no longer ours. */
+     * each. Returns nothing if the slot is no longer ours. Epochs come from the clock: after a restore
+     * somebody else may be given our slot and incarnation, and must not be given our epoch, too. */
     [STMT_CLAIM_LANE] = {"respgres_claim_lane",
         "INSERT INTO @.lanes AS l (slot, incarnation, lane, epoch, pid) "
-        "SELECT $1::int4, $2::int8, $3::int4, 1, CASE $5::int4 WHEN 0 THEN pg_backend_pid() ELSE 0 END "
+        "SELECT $1::int4, $2::int8, $3::int4, (extract(epoch FROM clock_timestamp()) * 1000000)::int8, "
+        "CASE $5::int4 WHEN 0 THEN pg_backend_pid() ELSE 0 END "
         "FROM @.instances i "
         "WHERE i.slot = $1 AND i.incarnation = $2 AND " CLAIMED("i") " = $4::int8 "
         "ON CONFLICT (slot, incarnation, lane) DO UPDATE "
-        "SET epoch = l.epoch + 1, pid = excluded.pid "
+        "SET epoch = greatest(l.epoch + 1, excluded.epoch), pid = excluded.pid "
         "RETURNING epoch", 5},
 
     /* The lost connection's backend, where it holds the lane's row and will not end by itself. */
@@ -504,7 +513,7 @@ static const struct statement table[STATEMENT_COUNT] = {
 
     [STMT_START_CACHING] = {"respgres_start_caching",
         "UPDATE @.instances SET caching = true WHERE slot = $1::int4 AND incarnation = $2::int8 "
-        "AND " CLAIMED("instances") " = $3::int8", 3},
+        "AND " CLAIMED("instances") " = $3::int8 RETURNING to_regclass('@.entries')::oid::text", 3},
 
     /* Transactions that may be writing without having seen that mark: they hold a lock on one of the
      * tables since before their statement's snapshot. */
@@ -521,9 +530,10 @@ static const struct statement table[STATEMENT_COUNT] = {
         "WHERE l.locktype = 'relation' AND l.relation IN ('@.entries'::regclass, '@.spaces'::regclass) "
         "AND l.virtualtransaction = ANY ($1::text[])", 1},
 
-    /* No row if this instance is not marked any more. */
+    /* No row if this instance is not marked any more. Column 1: which table it is, for a restore may put
+     * another one in its place, which no trigger tells. */
     [STMT_PING] = {"respgres_ping",
-        "SELECT pg_notify('@#', $1) FROM @.instances i "
+        "SELECT pg_notify('@#', $1), to_regclass('@.entries')::oid::text FROM @.instances i "
         "WHERE i.slot = $2::int4 AND i.incarnation = $3::int8 AND " CLAIMED("i") " = $4::int8 "
         "AND i.caching", 4},
 

@@ -26,6 +26,7 @@ enum statement_id {
     STMT_SESSION,
     STMT_SETTINGS,
     STMT_SETTINGS_COMMIT,
+    STMT_DUMP,
     STMT_SERVER,
     STMT_PROBE,
     STMT_SCHEMA_STATE,

@@ -33,7 +33,8 @@ struct dirty *dirty_note(struct router *r, struct entry *e, const struct journal
         d->entry = e;
         list_init(&d->set_node);
         list_push_back(&r->dirty, &d->node);
-        r->ndirty++;
+        if (r->ndirty++ == 0)
+            r->oldest_us = STAMP_US(it->version);
         entry_set_dirty(r->keyspace, e, d);
     }
     d->base = it->base;

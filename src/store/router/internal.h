@@ -98,7 +98,6 @@ struct router_stats {
     uint64_t merged;
     uint64_t merge_lost;
     uint64_t merge_replaced;
-    uint64_t merge_batches;
     uint64_t merged_before;  /* ... this recovery */
     uint64_t lost_before;
     uint64_t replaced_before;
@@ -158,6 +157,7 @@ struct router {
     /* what PostgreSQL does not have */
     struct list dirty;
     size_t ndirty;
+    int64_t oldest_us;       /* when the first of them became so, since there were none */
     struct list flushes;
     bool *flushed;           /* per database: everything older is gone, unknown keys are absent */
     struct list unsettled;
@@ -210,6 +210,7 @@ void router_answer_soon(struct router *r);
 /* Follows PostgreSQL's state. */
 void router_pump(struct router *r);
 /* What was held for a merge goes on: to PostgreSQL if its keys are clean, or locally. */
+void router_feed_metrics(struct router *r);
 void router_release_held(struct router *r);
 bool router_has_held(const struct router *r);
 

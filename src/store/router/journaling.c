@@ -82,6 +82,7 @@ static void replay_item(struct router *r, const struct journal_item *it)
         v = value_ref(e->value);
     else if (it->live && !it->touch)
         v = value_decode(it->type, it->value);
+    CHECK(v != NULL || !it->live || it->touch); /* no memory, or a newer version's: better no start */
     if (v != NULL)
         entry_set_live(r->keyspace, e, v, it->version, it->value_version, it->expires_us);
     else

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "metrics/metrics.h"
 #include "store/router/internal.h"
 
 enum {
@@ -406,6 +407,14 @@ void merger_end_batch(struct router *r, bool applied)
     merger_batch_ended(r, applied);
 }
 
+static void count_outcome(enum merge_outcome outcome)
+{
+    metrics.merge_applied += outcome == MERGE_APPLIED;
+    metrics.merge_same += outcome == MERGE_SAME;
+    metrics.merge_lost += outcome == MERGE_LOST;
+    metrics.merge_dropped += outcome == MERGE_DROPPED;
+}
+
 /* The entries say what is stored now, as far as that is known. */
 static void take_outcomes(struct router *r)
 {
@@ -416,6 +425,7 @@ static void take_outcomes(struct router *r)
             continue;
         r->stats.merged++;
         r->stats.merge_lost += m->outcome == MERGE_LOST;
+        count_outcome(m->outcome);
         struct entry *e = d->entry;
         bool as_here = (m->outcome == MERGE_APPLIED || m->outcome == MERGE_SAME) &&
                        m->row_version == e->version;
@@ -423,7 +433,7 @@ static void take_outcomes(struct router *r)
             entry_set_unknown(r->keyspace, e);
     }
     r->stats.merge_replaced += (uint64_t)r->batch.replaced;
-    r->stats.merge_batches++;
+    metrics.merge_replaced += r->batch.replaced;
 }
 
 static void drop_flush(struct router *r)

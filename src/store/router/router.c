@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "config/policy.h"
+#include "metrics/metrics.h"
 #include "store/journal/warm.h"
 #include "store/router/internal.h"
 
@@ -453,37 +454,58 @@ static int64_t op_fresh_until_us(const struct store *s)
 
 static void info_journal(struct router *r, struct buf *out)
 {
-    struct journal_stats st = {0};
     char why[200];
     const char *error = journaling_error(r, why, sizeof(why));
-    if (r->journal != NULL)
-        journal_get_stats(r->journal, &st);
     buf_printf(out, "journal_state:%s\r\n", r->journal == NULL && r->journal_trouble == NULL ? "off"
                                             : error != NULL ? "failed" : "ok");
     buf_printf(out, "journal_dir_is:%s\r\n",
                r->config->dir_is == DIR_PERSISTENT ? "persistent" : "ephemeral");
-    buf_printf(out, "journal_bytes:%" PRIu64 "\r\njournal_keys:%zu\r\n", st.bytes, r->ndirty);
-    buf_printf(out, "journal_fsyncs:%" PRIu64 "\r\njournal_failures:%" PRIu64 "\r\n", st.fsyncs,
-               st.failures);
+    buf_printf(out, "journal_keys:%zu\r\njournal_dir:%s\r\n", r->ndirty, r->journal_dir != NULL ? r->journal_dir : "");
+}
+
+void router_feed_metrics(struct router *r)
+{
+    struct journal_stats st = {0};
+    if (r->journal != NULL)
+        journal_get_stats(r->journal, &st);
+    metrics.journal_bytes = (int64_t)st.bytes;
+    metrics.journal_pending_keys = (int64_t)r->ndirty;
+    metrics.journal_oldest_time = r->ndirty > 0 ? r->oldest_us / 1000000 : 0;
+    metrics.journal_records = (int64_t)st.records;
+    metrics.journal_fsyncs = (int64_t)st.fsyncs;
+    metrics.journal_fsync_us = (int64_t)st.fsync_us;
+    metrics.journal_failures = (int64_t)st.failures;
+    metrics.journal_compactions = (int64_t)st.compactions;
+    metrics.away_misses = (int64_t)r->stats.unknown_reads;
 }
 
 static void op_info(struct store *s, struct buf *out)
 {
     struct router *r = self(s);
     const struct router_stats *st = &r->stats;
-    buf_printf(out, "store_state:%s\r\nstore_state_seconds:%" PRId64 "\r\n", state_names[r->state],
-               (clock_mono_us() - r->since_us) / 1000000);
-    buf_printf(out, "store_outages:%" PRIu64 "\r\naway_unknown_reads:%" PRIu64 "\r\n", st->outages,
-               st->unknown_reads);
-    buf_printf(out, "away_commits:%" PRIu64 "\r\n", st->local_commits);
+    buf_printf(out, "store_state:%s\r\nstore_outages:%" PRIu64 "\r\n", state_names[r->state],
+               st->outages);
+    buf_printf(out, "away_unknown_reads:%" PRIu64 "\r\naway_commits:%" PRIu64 "\r\n",
+               st->unknown_reads, st->local_commits);
     info_journal(r, out);
-    buf_printf(out, "merge_keys_left:%zu\r\nmerge_keys_done:%" PRIu64 "\r\n",
-               r->state == STORE_RECOVERING ? r->ndirty : 0, st->merged);
-    buf_printf(out, "merge_conflicts_lost:%" PRIu64 "\r\nmerge_conflicts_won:%" PRIu64 "\r\n",
-               st->merge_lost, st->merge_replaced);
-    buf_printf(out, "merge_last_ms:%" PRId64 "\r\n", st->merge_us / 1000);
+    buf_printf(out, "merge_keys_left:%zu\r\nmerge_last_ms:%" PRId64 "\r\n",
+               r->state == STORE_RECOVERING ? r->ndirty : 0, st->merge_us / 1000);
+    router_feed_metrics(r);
     if (r->pg != NULL)
         r->pg->ops->info(r->pg, out);
+}
+
+static void op_collect(const struct store *s, struct metrics_page *p)
+{
+    router_feed_metrics(self(s));
+    if (self(s)->pg != NULL)
+        self(s)->pg->ops->collect(self(s)->pg, p);
+}
+
+static const char *op_why(const struct store *s)
+{
+    const struct router *r = self(s);
+    return r->state == STORE_STARTING && r->pg != NULL ? r->pg->ops->why(r->pg) : r->reason;
 }
 
 static void op_reset_stats(struct store *s)
@@ -628,6 +650,8 @@ static const struct store_ops router_ops = {
     .fresh_until_us = op_fresh_until_us,
     .info = op_info,
     .reset_stats = op_reset_stats,
+    .collect = op_collect,
+    .why = op_why,
     .stop = op_stop,
     .stopped = op_stopped,
     .save = op_save,

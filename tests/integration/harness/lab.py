@@ -23,6 +23,9 @@ class Lab:
         self._processes = []
         self._poolers = []
         self.servers = []
+        # Options of every respgres, unless a test says otherwise. What preload reads in the background
+        # would be in the way of tests that count what is read.
+        self.defaults = {"preload": "no"}
         self.expects_deadlocks = False  # people's own transactions may be in one
 
     # --- making ------------------------------------------------------------------------------
@@ -57,7 +60,7 @@ class Lab:
         """respgres on a Database, on a URL, or on none. `start` is for Server.start(), False
         leaves it unstarted. Options are written with _ for -."""
         url = database.url if hasattr(database, "url") else database
-        return self._add(Respgres(url, _dashed(options), env, config), start)
+        return self._add(Respgres(url, _dashed({**self.defaults, **options}), env, config), start)
 
     def postgres_port(self, database):
         """Where a proxy between respgres and a database has to lead."""
