@@ -263,6 +263,12 @@ def test_an_expire_of_what_lost_does_not_count(story):
     story.lost("own:1", b"x").passes()
 
 
+def test_the_same_bytes_written_without_knowing_them_may_have_lost(story):
+    restarted_in_the_outage(story)
+    story.op(SET, "own:1", 1, b"real", ttl=100).op(SET, "own:1", 14, b"real", ttl=500)
+    story.op(SET, "own:1", 15, b"x").row("own:1", b"real", 101.0).lost("own:1", b"x").passes()
+
+
 def test_the_same_bytes_with_a_new_expiry_are_lost(story):
     story.op(SET, "own:1", 1, b"a", ttl=100).op(SET, "own:1", 12, b"a", ttl=100)
     story.row("own:1", b"a", 101.0).fails("expires at")
