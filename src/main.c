@@ -10,6 +10,10 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "cli/action.h"
+#include "cli/exec.h"
+#include "cli/healthcheck.h"
+#include "command/rename.h"
 #include "config/config.h"
 #include "engine/engine.h"
 #include "event/loop.h"
@@ -22,19 +26,7 @@
 
 extern char **environ;
 
-/* What is asked for besides serving. */
-struct action {
-    bool migrate;
-    bool dump;
-    const char *dump_path; /* NULL = standard output */
-    bool backup;
-    bool print_schema;
-    int from; /* the version whose upgrade is printed, 0 = none yet */
-    bool (*journal)(const char *dir, struct buf *out); /* --check-journal, --repair-journal */
-    const char *journal_dir;
-};
-
-enum { FLUSH_PATIENCE_US = 2 * 1000 * 1000 };
+enum { FLUSH_PATIENCE_US = 2 * 1000 * 1000, HEALTHCHECK_WORDS = 256 };
 
 struct server {
     struct loop *loop;
@@ -45,7 +37,9 @@ struct server {
     struct net *net;
     struct http *http;
     struct backup *backup;
+    struct exec *exec; /* NULL without --exec */
     int exit_code;
+    bool shutdown_seen; /* the command SHUTDOWN */
     bool draining;
     bool store_stopping;
     int64_t drain_until_us;
@@ -72,7 +66,10 @@ static void on_fatal(void *arg, const char *why)
     char quoted[LOG_QUOTE_SIZE];
     log_event(LOG_WARNING, "fatal", "why=%s", log_quote(why, quoted));
     s->exit_code = 1;
-    loop_stop(s->loop);
+    if (exec_running(s->exec))
+        exec_end(s->exec, s->loop, config_values(s->config)->shutdown_timeout_s * 1000000);
+    else
+        loop_stop(s->loop);
 }
 
 /* No new connections, finish what is in flight. */
@@ -86,13 +83,34 @@ static void begin_drain(struct server *s)
     http_begin_drain(s->http);
 }
 
-/* The first asks, the second does not. */
+/* The first asks, the second does not. A child ends first, whatever it makes of the signal. */
 static void on_terminate(void *arg, int signo)
 {
     struct server *s = arg;
+    if (exec_running(s->exec)) {
+        exec_signal(s->exec, signo);
+        return;
+    }
     if (s->draining)
         _exit(1);
     log_event(LOG_NOTICE, "shutdown", "signal=%d", signo);
+    begin_drain(s);
+}
+
+static void on_passed_signal(void *arg, int signo)
+{
+    struct server *s = arg;
+    exec_signal(s->exec, signo);
+}
+
+static void on_child_ended(void *arg, int code)
+{
+    struct server *s = arg;
+    if (s->exit_code != 0) { /* on_fatal waited for it */
+        loop_stop(s->loop);
+        return;
+    }
+    s->exit_code = code;
     begin_drain(s);
 }
 
@@ -101,7 +119,7 @@ static void on_hangup(void *arg, int signo)
     struct server *s = arg;
     struct buf error;
     char quoted[LOG_QUOTE_SIZE];
-    (void)signo;
+    exec_signal(s->exec, signo);
     buf_init(&error);
     bool ok = config_reload(s->config, &error);
     log_event(ok ? LOG_NOTICE : LOG_WARNING, ok ? "config-reloaded" : "config-not-reloaded",
@@ -141,32 +159,35 @@ static bool on_turn_end(void *arg)
     bool more = engine_turn_end(s->engine);
     more |= router_turn_end(s->store);
     more |= net_turn_end(s->net);
-    if (!s->draining && engine_shutdown_requested(s->engine)) {
+    if (!s->draining && engine_shutdown_requested(s->engine) && !s->shutdown_seen) {
+        s->shutdown_seen = true;
         log_event(LOG_NOTICE, "shutdown", "command=shutdown");
-        begin_drain(s);
+        if (exec_running(s->exec))
+            exec_signal(s->exec, SIGTERM);
+        else
+            begin_drain(s);
     }
     if (s->draining)
         drain(s);
     return more;
 }
 
-static bool has_database(const struct config *c, struct buf *error)
+static bool start_child(struct server *s, struct buf *error)
 {
-    if (c->standalone && c->database_url[0] != '\0') {
-        buf_append_cstr(error, "standalone yes and a database-url exclude each other: take one away");
-        return false;
-    }
-    if (c->standalone || c->database_url[0] != '\0')
+    if (s->exec == NULL) {
+        if (getpid() == 1)
+            exec_reap_orphans();
         return true;
-    buf_append_cstr(error, "no database: set DATABASE_URL, or database-url in the configuration "
-                           "file, or pass --database-url postgresql://user:password@host/name");
-    return false;
+    }
+    for (const int *signo = exec_passed_signals; *signo != 0; signo++)
+        loop_on_signal(s->loop, *signo, on_passed_signal, s);
+    return exec_start(s->exec, s->loop, config_values(s->config), on_child_ended, s, error);
 }
 
 static bool start(struct server *s, struct buf *error)
 {
     const struct config *c = config_values(s->config);
-    if (!has_database(c, error))
+    if (!action_has_database(c, error))
         return false;
     s->loop = loop_new();
     s->keyspace = keyspace_new(config_maxmemory(c));
@@ -186,7 +207,7 @@ static bool start(struct server *s, struct buf *error)
     loop_on_signal(s->loop, SIGTERM, on_terminate, s);
     loop_on_signal(s->loop, SIGINT, on_terminate, s);
     loop_on_signal(s->loop, SIGHUP, on_hangup, s);
-    return true;
+    return start_child(s, error);
 }
 
 static void stop(struct server *s)
@@ -198,138 +219,9 @@ static void stop(struct server *s)
     if (s->store != NULL)
         s->store->ops->free(s->store);
     keyspace_free(s->keyspace);
+    exec_free(s->exec);
     loop_free(s->loop);
     config_free(s->config);
-}
-
-/* --help and --version; true if there was one. */
-static bool answer_and_exit(int argc, char **argv)
-{
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-v") == 0) {
-            printf("respgres %s\n", RESPGRES_VERSION);
-            return true;
-        }
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            struct buf text;
-            buf_init(&text);
-            config_usage(&text);
-            fputs(buf_cstr(&text), stdout);
-            buf_release(&text);
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Takes the actions out of argv; what is left is configuration. */
-static struct action take_action(int *argc, char **argv)
-{
-    struct action a = {0};
-    int kept = 0;
-    for (int i = 0; i < *argc; i++) {
-        if (strcmp(argv[i], "--migrate") == 0) {
-            a.migrate = true;
-        } else if (strcmp(argv[i], "--dump") == 0) {
-            a.dump = true;
-            if (i + 1 < *argc && strncmp(argv[i + 1], "--", 2) != 0)
-                a.dump_path = argv[++i];
-            if (a.dump_path != NULL && strcmp(a.dump_path, "-") == 0)
-                a.dump_path = NULL;
-        } else if (strcmp(argv[i], "--backup") == 0) {
-            a.backup = true;
-        } else if (strcmp(argv[i], "--print-schema") == 0) {
-            a.print_schema = true;
-            if (i + 1 < *argc && argv[i + 1][0] >= '0' && argv[i + 1][0] <= '9')
-                a.from = (int)strtol(argv[++i], NULL, 10);
-        } else if (strcmp(argv[i], "--check-journal") == 0 ||
-                   strcmp(argv[i], "--repair-journal") == 0) {
-            a.journal = argv[i][2] == 'c' ? journal_check : journal_repair;
-            if (i + 1 < *argc)
-                a.journal_dir = argv[++i];
-        } else {
-            argv[kept++] = argv[i];
-        }
-    }
-    *argc = kept;
-    argv[kept] = NULL;
-    return a;
-}
-
-static int print_schema(const struct config *c, int from)
-{
-    struct buf text;
-    buf_init(&text);
-    postgres_print_schema(c->pg_schema, from, &text);
-    bool written = fputs(buf_cstr(&text), stdout) >= 0 && fflush(stdout) == 0;
-    buf_release(&text);
-    return written ? 0 : 1;
-}
-
-static int migrate(const struct config *c, struct buf *error)
-{
-    int before;
-    int after;
-    if (!has_database(c, error) || !postgres_migrate(c, &before, &after, error)) {
-        fprintf(stderr, "respgres: %s\n", buf_cstr(error));
-        return 1;
-    }
-    if (before == after)
-        printf("schema %s is at version %d, nothing to do\n", c->pg_schema, after);
-    else
-        printf("schema %s was at version %d and is at version %d now\n", c->pg_schema, before, after);
-    return 0;
-}
-
-/* Needs no configuration: what it says is for people, on stdout. */
-static int work_on_journal(const struct action *a)
-{
-    struct buf text;
-    if (a->journal_dir == NULL) {
-        fprintf(stderr, "respgres: --check-journal and --repair-journal need the journal's folder\n");
-        return 1;
-    }
-    buf_init(&text);
-    bool ok = a->journal(a->journal_dir, &text);
-    bool written = fputs(buf_cstr(&text), stdout) >= 0 && fflush(stdout) == 0;
-    buf_release(&text);
-    return ok && written ? 0 : 1;
-}
-
-/* Nothing is said on standard output but the keys. */
-static int dump(const struct config *c, const char *path, struct buf *error)
-{
-    struct dump_totals totals;
-    if (!has_database(c, error) || !dump_write(c, path, &totals, error)) {
-        fprintf(stderr, "respgres: no dump: %s\n", buf_cstr(error));
-        return 1;
-    }
-    if (path != NULL)
-        fprintf(stderr, "%llu keys, %llu bytes\n", (unsigned long long)totals.keys,
-                (unsigned long long)totals.bytes);
-    return 0;
-}
-
-static int back_up(const struct config *c, struct buf *error)
-{
-    struct buf said;
-    buf_init(&said);
-    bool ok = has_database(c, error) && backup_run(c, &said, error);
-    if (ok)
-        puts(buf_cstr(&said));
-    else
-        fprintf(stderr, "respgres: no backup: %s\n", buf_cstr(error));
-    buf_release(&said);
-    return ok ? 0 : 1;
-}
-
-static int act(const struct action *a, const struct config *c, struct buf *error)
-{
-    if (a->print_schema)
-        return print_schema(c, a->from);
-    if (a->migrate)
-        return migrate(c, error);
-    return a->dump ? dump(c, a->dump_path, error) : back_up(c, error);
 }
 
 static int serve(struct server *s, struct buf *error)
@@ -352,30 +244,102 @@ static int serve(struct server *s, struct buf *error)
     return s->exit_code;
 }
 
+/* The journal that another instance has left is merged: nobody is served. */
+static bool on_merge_turn(void *arg)
+{
+    struct server *s = arg;
+    bool more = router_turn_end(s->store);
+    bool merged = store_state(s->store) == STORE_ONLINE && router_unmerged(s->store) == 0;
+    if ((merged || s->draining) && !s->store_stopping) {
+        s->store_stopping = true;
+        s->store->ops->stop(s->store);
+    }
+    if (s->store_stopping && s->store->ops->stopped(s->store))
+        loop_stop(s->loop);
+    return more;
+}
+
+static void on_merge_terminated(void *arg, int signo)
+{
+    struct server *s = arg;
+    (void)signo;
+    loop_stop(s->loop);
+}
+
+static int merge_journal(struct server *s, struct buf *error)
+{
+    const struct config *c = config_values(s->config);
+    s->loop = loop_new();
+    s->keyspace = keyspace_new(SIZE_MAX);
+    if (action_has_database(c, error))
+        s->store = router_new(s->loop, c, s->keyspace, postgres_store_new(s->loop, c, on_fatal, s), error);
+    if (s->store == NULL) {
+        fprintf(stderr, "respgres: %s\n", buf_cstr(error));
+        return 1;
+    }
+    size_t keys = router_unmerged(s->store);
+    loop_on_signal(s->loop, SIGTERM, on_merge_terminated, s);
+    loop_on_signal(s->loop, SIGINT, on_merge_terminated, s);
+    loop_run(s->loop, on_merge_turn, s);
+    printf("%zu keys were in %s, %zu are left\n", keys, router_journal_dir(s->store),
+           router_unmerged(s->store));
+    return s->exit_code != 0 || router_unmerged(s->store) > 0;
+}
+
+static bool rename_command(void *arg, struct bytes from, struct bytes to)
+{
+    struct buf *error = arg;
+    const char *why = command_rename(from, to);
+    if (why != NULL)
+        buf_printf(error, "rename-command %.*s: %s", (int)(from.len < 64 ? from.len : 64), from.data,
+                   why);
+    return why == NULL;
+}
+
+/* Reads the command line and all that it leads to. */
+static bool prepare(struct server *s, int argc, char **argv, struct action *a, struct buf *error)
+{
+    char *words[HEALTHCHECK_WORDS];
+    struct buf keep;
+    buf_init(&keep);
+    bool ok = exec_take(&argc, &argv, environ, &s->exec, error);
+    if (ok) {
+        *a = action_take(&argc, argv);
+        ok = !a->merge_journal || action_prepare_merge(a, error);
+    }
+    if (ok && a->journal == NULL) {
+        if (a->healthcheck) {
+            argc = healthcheck_argv(argc, argv, "/proc/1/cmdline", &keep, words, HEALTHCHECK_WORDS);
+            argv = words;
+        }
+        s->config = config_load(argc, argv, environ, error);
+        ok = s->config != NULL &&
+             config_each_rename(config_values(s->config), rename_command, error);
+    }
+    buf_release(&keep);
+    return ok;
+}
+
 int main(int argc, char **argv)
 {
     struct server s = {0};
+    struct action action = {0};
     struct buf error;
-    int exit_code;
-    if (answer_and_exit(argc, argv))
+    if (action_answered(argc, argv))
         return 0;
-    struct action action = take_action(&argc, argv);
     signal(SIGPIPE, SIG_IGN);
     hash_seed();
-    if (action.journal != NULL)
-        return work_on_journal(&action);
     buf_init(&error);
-    s.config = config_load(argc, argv, environ, &error);
-    if (s.config == NULL) {
+    int exit_code = 1;
+    if (!prepare(&s, argc, argv, &action, &error)) {
         fprintf(stderr, "respgres: %s\n", buf_cstr(&error));
-        buf_release(&error);
-        return 1;
+    } else if (!action_run_early(&action, &exit_code)) {
+        apply_config(&s);
+        if (action.merge_journal)
+            exit_code = merge_journal(&s, &error);
+        else if (!action_run(&action, s.config, &exit_code))
+            exit_code = serve(&s, &error);
     }
-    apply_config(&s);
-    if (action.print_schema || action.migrate || action.dump || action.backup)
-        exit_code = act(&action, config_values(s.config), &error);
-    else
-        exit_code = serve(&s, &error);
     buf_release(&error);
     stop(&s);
     return exit_code;

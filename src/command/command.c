@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/num.h"
 #include "command/handler.h"
+#include "command/rename.h"
 
 static const struct command commands[] = {
 #define DATA_COMMAND(id_, name_, arity_, flags_, first_, last_, step_, group_, handler_, blind_, \
@@ -91,8 +92,20 @@ static other_db other_db_of(const struct command *c)
 
 /* A few dozen rows, the frequent ones first, told apart by length: going through them costs less
  * than a hash of the name would. */
+static const struct command *find_renamed(struct bytes name)
+{
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        struct bytes current = command_current_name(&commands[i]);
+        if (current.len == name.len && name.len > 0 && bytes_ieq(name, current.data))
+            return &commands[i];
+    }
+    return NULL;
+}
+
 const struct command *command_find(struct bytes name)
 {
+    if (command_names_changed())
+        return find_renamed(name);
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         if (commands[i].name_len == name.len && bytes_ieq(name, commands[i].name))
             return &commands[i];
@@ -154,8 +167,8 @@ const struct command *command_lookup_or_reply(int argc, const struct bytes *argv
     if ((c->flags & CF_CONTAINER) != 0 && argc > 1) {
         const struct command *sub = command_find_sub(c, argv[1]);
         if (sub == NULL) {
-            char container[32];
-            upper_case(c->name, container, sizeof(container));
+            char container[64];
+            upper_case(command_called(c), container, sizeof(container));
             command_reply_unknown_subcommand(r, container, argv[1]);
             return NULL;
         }
@@ -297,8 +310,8 @@ void command_reply_help(struct reply *r, const struct command *container)
         rows += subcommands[i].id == container->id;
     reply_array(r, 1 + 2 * rows);
 
-    char name[32];
-    upper_case(container->name, name, sizeof(name));
+    char name[64];
+    upper_case(command_called(container), name, sizeof(name));
     struct buf line;
     buf_init(&line);
     buf_printf(&line, "%s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", name);

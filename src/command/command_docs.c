@@ -3,9 +3,10 @@
 #include "command/command_docs.h"
 
 #include "command/command.h"
+#include "command/rename.h"
 #include "command/syntax.h"
 
-static const char *group_name(enum command_group group)
+const char *command_group_name(enum command_group group)
 {
     switch (group) {
     case GROUP_STRING:
@@ -178,7 +179,7 @@ static void reply_docs(struct reply *r, const struct command *c)
     reply_map(r, 4 + (size_t)has_args + container);
     reply_field(r, "summary", c->summary);
     reply_field(r, "since", c->since);
-    reply_field(r, "group", group_name(c->group));
+    reply_field(r, "group", command_group_name(c->group));
     reply_field(r, "complexity", c->complexity);
     if (has_args) {
         struct syntax s;
@@ -193,9 +194,12 @@ static void reply_docs(struct reply *r, const struct command *c)
 void command_docs(int n, const struct bytes *names, struct reply *r)
 {
     if (n == 0) {
-        reply_map(r, COMMAND_COUNT);
-        for (int i = 0; i < COMMAND_COUNT; i++)
-            reply_docs(r, command_by_id((enum command_id)i));
+        reply_map(r, (size_t)command_count());
+        for (int i = 0; i < COMMAND_COUNT; i++) {
+            const struct command *c = command_by_id((enum command_id)i);
+            if (command_is_on(c))
+                reply_docs(r, c);
+        }
         return;
     }
     size_t found = 0;

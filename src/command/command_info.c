@@ -3,6 +3,7 @@
 
 #include "base/glob.h"
 #include "command/command.h"
+#include "command/rename.h"
 #include "command/command_docs.h"
 
 struct flag_name {
@@ -275,10 +276,12 @@ static void reply_info(struct reply *r, const struct command *c)
 static void command_info(int argc, const struct bytes *argv, struct reply *r)
 {
     int n = argc > 2 ? argc - 2 : COMMAND_COUNT;
-    reply_array(r, (size_t)n);
+    reply_array(r, (size_t)(argc > 2 ? n : command_count()));
     for (int i = 0; i < n; i++) {
         const struct command *c =
             argc > 2 ? command_find_full(argv[2 + i]) : command_by_id((enum command_id)i);
+        if (c != NULL && !command_is_on(c))
+            continue;
         if (c == NULL)
             reply_null(r);
         else
@@ -342,7 +345,7 @@ static void command_list(int argc, const struct bytes *argv, struct reply *r)
         for (size_t i = 0; i < COMMAND_COUNT + nsubs; i++) {
             const struct command *c =
                 i < COMMAND_COUNT ? command_by_id((enum command_id)i) : &subs[i - COMMAND_COUNT];
-            if (!filter_passes(&f, c))
+            if (!command_is_on(c) || !filter_passes(&f, c))
                 continue;
             count++;
             if (pass == 1)
@@ -424,7 +427,7 @@ void command_command(int argc, const struct bytes *argv, struct reply *r)
     CHECK(c->id == CMD_COMMAND);
     switch (c->sub) {
     case SUB_COMMAND_COUNT:
-        reply_int(r, COMMAND_COUNT);
+        reply_int(r, command_count());
         return;
     case SUB_COMMAND_DOCS:
         command_docs(argc - 2, argv + 2, r);

@@ -11,16 +11,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "config/check.h"
-#include "config/values.h"
-
-struct config_store {
-    struct values live;
-    struct values flags;
-    char **env; /* of main(), borrowed */
-    char *path; /* NULL = no file */
-    void (*on_change)(void *arg);
-    void *on_change_arg;
-};
+#include "config/store.h"
+#include "config/words.h"
 
 static void set_instance_name(struct config *c)
 {
@@ -264,9 +256,55 @@ void config_each_matching(const struct config_store *s, int n, const struct byte
     buf_release(&value);
 }
 
+static const char *const source_names[] = {"default", "file", "environment", "flag", "config-set"};
+
+void config_report(const struct config_store *s, struct buf *out)
+{
+    if (s->path != NULL)
+        buf_printf(out, "# file: %s\n", s->path);
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        struct buf value;
+        buf_init(&value);
+        option_format(&options[i], &s->live.config, &value);
+        buf_printf(out, "%s %s  # %s\n", options[i].name, value.len > 0 ? buf_cstr(&value) : "\"\"",
+                   source_names[s->live.source[i]]);
+        buf_release(&value);
+    }
+}
+
+bool config_each_rename(const struct config *c,
+                        bool (*f)(void *arg, struct bytes from, struct bytes to), void *arg)
+{
+    struct bytes text = bytes_cstr(c->rename_command);
+    struct buf words[2];
+    size_t at = 0;
+    bool found = true;
+    bool go_on = true;
+    buf_init(&words[0]);
+    buf_init(&words[1]);
+    while (go_on && found) {
+        for (int i = 0; i < 2; i++) {
+            words[i].len = 0;
+            bool read = words_next(text, &at, &words[i], &found);
+            CHECK(read); /* it is as values.c has written it */
+        }
+        go_on = !found || f(arg, buf_bytes(&words[0]), buf_bytes(&words[1]));
+    }
+    buf_release(&words[0]);
+    buf_release(&words[1]);
+    return go_on;
+}
+
+bool config_option_text(const struct config_store *s, const char *name, struct buf *out)
+{
+    const struct option *o = option_find(bytes_cstr(name));
+    if (o != NULL)
+        option_format(o, &s->live.config, out);
+    return o != NULL;
+}
+
 void config_log(const struct config_store *s)
 {
-    static const char *const sources[] = {"default", "file", "environment", "flag", "config-set"};
     struct config defaults;
     struct buf value;
     config_init(&defaults);
@@ -279,7 +317,7 @@ void config_log(const struct config_store *s)
         value.len = 0;
         option_format(&options[i], &s->live.config, &value);
         log_event(LOG_NOTICE, "option", "name=%s value=%s source=%s", options[i].name,
-                  log_quote(buf_cstr(&value), quoted), sources[source]);
+                  log_quote(buf_cstr(&value), quoted), source_names[source]);
     }
     buf_release(&value);
     config_release(&defaults);

@@ -35,6 +35,7 @@ struct config {
     int64_t http_port; /* 0 = off */
     char *http_bind;
     char *requirepass;
+    char *rename_command; /* pairs of words: config_each_rename */
     /* server */
     int64_t databases;
     int loglevel;        /* enum log_level */
@@ -101,6 +102,16 @@ MUST_CHECK bool config_reload(struct config_store *s, struct buf *error);
 MUST_CHECK bool config_set(struct config_store *s, int n, const struct bytes *names,
                            const struct bytes *values, struct buf *error);
 
+/* CONFIG REWRITE: writes what was changed into the file that was read, as Redis does: comments and
+ * lines that still hold stay, changed values are changed, others are appended. Atomic. Secrets are
+ * written only if CONFIG SET gave them, database-url never. Blocks for an fsync. On failure `error`
+ * holds the reply text. */
+MUST_CHECK bool config_rewrite(struct config_store *s, struct buf *error);
+
+/* The pairs of rename-command, until f returns false. */
+bool config_each_rename(const struct config *c,
+                        bool (*f)(void *arg, struct bytes from, struct bytes to), void *arg);
+
 /* CONFIG GET: calls f for each option whose name matches one of the patterns (nocase), each once.
  * Secrets come redacted. Includes the redis.conf names that clients ask for and that have a fixed
  * answer here ("save" → "", "appendonly" → "yes", "maxmemory-policy" → "noeviction", ...). */
@@ -113,6 +124,12 @@ void config_on_change(struct config_store *s, void (*f)(void *arg), void *arg);
 /* Logs each option that is not at its default with its source, never a secret's value. */
 void config_log(const struct config_store *s);
 
+/* For --check-config: every option as a line "name value  # source", secrets redacted. */
+void config_report(const struct config_store *s, struct buf *out);
+
+/* Appends an option's value as CONFIG GET shows it; false if there is no such option. */
+MUST_CHECK bool config_option_text(const struct config_store *s, const char *name, struct buf *out);
+
 /* The file that was read, "" if none. */
 const char *config_path(const struct config_store *s);
 
@@ -121,6 +138,9 @@ size_t config_maxmemory(const struct config *c);
 
 /* Writes the usage text of --help from the table. */
 void config_usage(struct buf *out);
+
+/* Writes the manual page respgres(1), as man(7) has it. */
+void config_manual(struct buf *out);
 
 /* Writes conf/respgres.conf: each option with its prose, commented out at its default. */
 void config_sample(struct buf *out);

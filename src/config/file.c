@@ -1,6 +1,5 @@
-/* file: the redis.conf syntax. One option a line, words separated by blanks, '#' as the first
- * character makes a comment. "..." knows \n \r \t \b \a \xHH and \ before any other character;
- * '...' only \'. A closing quote ends its word.
+/* file: the redis.conf syntax. One option a line, words separated by blanks (see words.h), '#' as the
+ * first character makes a comment.
  * Source: https://redis.io/docs/latest/operate/oss_and_stack/management/config/ */
 #include <errno.h>
 #include <stdio.h>
@@ -8,6 +7,7 @@
 
 #include "base/mem.h"
 #include "config/values.h"
+#include "config/words.h"
 
 enum { MAX_WORDS = 64, MAX_INCLUDES = 8 };
 
@@ -18,93 +18,25 @@ struct words {
     int n;
 };
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\v' || c == '\f';
-}
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-static char escaped(char c)
-{
-    switch (c) {
-    case 'n':
-        return '\n';
-    case 'r':
-        return '\r';
-    case 't':
-        return '\t';
-    case 'b':
-        return '\b';
-    case 'a':
-        return '\a';
-    default:
-        return c;
-    }
-}
-
-/* Reads behind the opening quote at `at` up to and with the closing one; 0 if it is missing. */
-static size_t read_quoted(struct bytes line, size_t at, char quote, struct buf *out)
-{
-    while (at < line.len && line.data[at] != quote) {
-        char c = line.data[at++];
-        if (c == '\\' && at < line.len && (quote == '"' || line.data[at] == '\'')) {
-            char next = line.data[at++];
-            int high = at + 1 < line.len ? hex_digit(line.data[at]) : -1;
-            int low = at + 1 < line.len ? hex_digit(line.data[at + 1]) : -1;
-            if (quote == '"' && next == 'x' && high >= 0 && low >= 0) {
-                c = (char)(high * 16 + low);
-                at += 2;
-            } else {
-                c = quote == '"' ? escaped(next) : next;
-            }
-        }
-        buf_append_u8(out, (uint8_t)c);
-    }
-    return at < line.len ? at + 1 : 0;
-}
-
-static bool read_word(struct bytes line, size_t *at, struct buf *out)
-{
-    while (*at < line.len && !is_blank(line.data[*at])) {
-        char c = line.data[*at];
-        if (c == '"' || c == '\'') {
-            *at = read_quoted(line, *at + 1, c, out);
-            return *at != 0 && (*at == line.len || is_blank(line.data[*at]));
-        }
-        buf_append_u8(out, (uint8_t)c);
-        (*at)++;
-    }
-    return true;
-}
-
 static bool split_line(struct bytes line, struct words *w, struct buf *reason)
 {
     size_t at = 0;
+    bool found;
     w->n = 0;
     w->text.len = 0;
-    for (;;) {
-        while (at < line.len && is_blank(line.data[at]))
-            at++;
-        if (at == line.len || (w->n == 0 && line.data[at] == '#'))
+    if (words_comment(line, 0))
+        return true;
+    while (words_next(line, &at, &w->text, &found)) {
+        if (!found)
             return true;
         if (w->n == MAX_WORDS) {
             buf_append_cstr(reason, "too many values");
             return false;
         }
-        if (!read_word(line, &at, &w->text)) {
-            buf_append_cstr(reason, "unbalanced quotes");
-            return false;
-        }
         w->end[w->n++] = w->text.len;
     }
+    buf_append_cstr(reason, "unbalanced quotes");
+    return false;
 }
 
 static bool read_file(struct values *v, const char *path, int depth, struct buf *error);

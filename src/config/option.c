@@ -12,7 +12,7 @@
 #include "config/quantity.h"
 
 enum { MUTABLE = OPTION_MUTABLE, SECRET = OPTION_SECRET, LIST = OPTION_LIST,
-       RELOADABLE = OPTION_RELOADABLE };
+       RELOADABLE = OPTION_RELOADABLE, MULTI = OPTION_MULTI };
 
 const struct option options[OPTION_COUNT] = {
 #define SECTION(title, first)
@@ -180,7 +180,7 @@ static bool parse_number(const struct option *o, struct bytes text, int64_t *out
 /* A list is stored with single blanks between its words. */
 static char *copy_text(const struct option *o, struct bytes text)
 {
-    if (!(o->flags & OPTION_LIST))
+    if (!(o->flags & OPTION_LIST) || (o->flags & OPTION_MULTI))
         return mem_strndup(text.data ? text.data : "", text.len);
     char *out = mem_alloc(text.len + 1);
     size_t n = 0;

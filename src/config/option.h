@@ -22,7 +22,8 @@ enum option_flag {
     OPTION_MUTABLE = 1, /* CONFIG SET and a reload may change it */
     OPTION_SECRET = 2,  /* never shown; has a _FILE variable; scrubbed from argv */
     OPTION_LIST = 4,    /* takes several words */
-    OPTION_RELOADABLE = 8 /* a reload may change it, CONFIG SET not */
+    OPTION_RELOADABLE = 8, /* a reload may change it, CONFIG SET not */
+    OPTION_MULTI = 16      /* pairs of words, each time some more */
 };
 
 enum option_id {

@@ -1,7 +1,7 @@
 /* text: what people read of the table: --help and conf/respgres.conf. */
 #include <string.h>
 
-#include "config/option.h"
+#include "config/text.h"
 
 enum { WIDTH = 90 };
 
@@ -26,7 +26,7 @@ static void append_wrapped(struct buf *out, const char *prefix, const char *text
     }
 }
 
-static const char *section_at(enum option_id id)
+const char *text_section_at(enum option_id id)
 {
     for (size_t i = 0; i < option_section_count; i++) {
         if (option_sections[i].first == id)
@@ -41,7 +41,7 @@ static void append_default(struct buf *out, const struct option *o)
     buf_append_cstr(out, o->fallback[0] != '\0' ? o->fallback : "\"\"");
 }
 
-static void append_placeholder(struct buf *out, const struct option *o)
+void text_placeholder(struct buf *out, const struct option *o)
 {
     static const char *const by_kind[] = {
         [OPTION_INT] = "<number>",    [OPTION_BOOL] = "yes|no",
@@ -57,6 +57,33 @@ static void append_placeholder(struct buf *out, const struct option *o)
         buf_append_u8(out, *p == ' ' ? '|' : (uint8_t)*p);
 }
 
+/* What is asked for besides serving. */
+const struct action_text action_texts[] = {
+    {"--check-config", "Checks all options, prints each with its value and where that came from, and "
+                       "exits: 0 if they are good."},
+    {"--doctor", "Looks at the options, PostgreSQL and this host, says in plain words what is wrong or "
+                 "will be, with a remedy for each, and exits: 1 if respgres could not serve."},
+    {"--healthcheck", "Asks the respgres of this host or container whether it lives, and exits: for "
+                      "images without curl. Says nothing about PostgreSQL."},
+    {"--dump [FILE]", "Writes all keys as commands for redis-cli --pipe, to FILE or standard output, and "
+                      "exits."},
+    {"--backup", "Does the same into a new file in backup-dir, removes old ones, and exits."},
+    {"--check-journal DIR", "Says what the journal in DIR (dir/instance-name) holds, and exits: 0 if it is "
+                            "whole."},
+    {"--repair-journal DIR", "Keeps what can be read of a damaged one, and exits."},
+    {"--merge-journal DIR", "Merges the journal that another instance has left in DIR into PostgreSQL, "
+                            "and exits: 0 when nothing is left in it."},
+    {"--migrate", "Makes or upgrades the schema, and exits."},
+    {"--print-schema", "Prints the SQL of that, and exits. With the schema's version behind it: of an "
+                       "upgrade."},
+    {"--exec -- COMMAND ...", "Serves, and runs COMMAND beside: it finds respgres in its REDIS_URL, a "
+                              "Unix socket that only it can enter. Signals go to COMMAND; respgres "
+                              "ends after it, with its exit code. TCP is off unless --port is given."},
+    {"--exec-url unix|tcp", "With tcp, COMMAND is given a port of 127.0.0.1 and a password, in "
+                            "REDIS_URL and in REDIS_HOST, REDIS_PORT and REDIS_PASSWORD."},
+};
+const size_t action_text_count = sizeof(action_texts) / sizeof(action_texts[0]);
+
 void config_usage(struct buf *out)
 {
     buf_append_cstr(out, "Usage: respgres [FILE] [--option value ...]\n\n");
@@ -66,25 +93,18 @@ void config_usage(struct buf *out)
                    "RESPGRES_CONF_ and its name in capitals with _ for -; passwords also from a "
                    "file, whose name is given in the same variable with _FILE behind it. Flags "
                    "come before the environment, the environment before the file.");
-    buf_append_cstr(out, "\n  --help\n  --version\n"
-                         "  --migrate\n      Makes or upgrades the schema, and exits.\n"
-                         "  --dump\n      Writes all keys as commands for redis-cli --pipe, and "
-                         "exits. With a file's name\n      behind it: into that file.\n"
-                         "  --backup\n      Does the same into a new file in backup-dir, and removes "
-                         "old ones.\n"
-                         "  --print-schema\n      Prints the SQL of that, and exits. With the "
-                         "schema's version behind it: of an upgrade.\n"
-                         "  --check-journal\n      Says what the journal in the folder named behind "
-                         "it holds, and exits: 0 = whole.\n"
-                         "  --repair-journal\n      Keeps what can be read of a damaged one, and "
-                         "exits.\n");
+    buf_append_cstr(out, "\n  --help\n  --version\n");
+    for (size_t i = 0; i < action_text_count; i++) {
+        buf_printf(out, "  %s\n", action_texts[i].flag);
+        append_wrapped(out, "      ", action_texts[i].prose);
+    }
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         const struct option *o = &options[i];
-        const char *title = section_at((enum option_id)i);
+        const char *title = text_section_at((enum option_id)i);
         if (title != NULL)
             buf_printf(out, "\n%s\n", title);
         buf_printf(out, "  --%s ", o->name);
-        append_placeholder(out, o);
+        text_placeholder(out, o);
         buf_append_cstr(out, "  (default: ");
         append_default(out, o);
         buf_append_cstr(out, ")\n");
@@ -103,14 +123,14 @@ void config_sample(struct buf *out)
                    "before this file. \"include <path>\" reads another file at that point.");
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         const struct option *o = &options[i];
-        const char *title = section_at((enum option_id)i);
+        const char *title = text_section_at((enum option_id)i);
         if (title != NULL)
             buf_printf(out, "\n# ---- %s ----\n", title);
         buf_append_u8(out, '\n');
         append_wrapped(out, "# ", o->prose);
         if (o->kind == OPTION_ENUM) {
             buf_append_cstr(out, "# One of ");
-            append_placeholder(out, o);
+            text_placeholder(out, o);
             buf_append_cstr(out, ".\n");
         }
         if (o->flags & OPTION_MUTABLE)

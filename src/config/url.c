@@ -112,6 +112,67 @@ static bool next_parameter(struct bytes url, size_t *at, struct bytes *name, str
     return true;
 }
 
+static bool is_hex(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+static bool escapes_good(struct bytes url)
+{
+    for (size_t i = 0; i < url.len; i++) {
+        if (url.data[i] != '%')
+            continue;
+        if (i + 2 >= url.len || !is_hex(url.data[i + 1]) || !is_hex(url.data[i + 2]) ||
+            memcmp(url.data + i, "%00", 3) == 0)
+            return false;
+    }
+    return true;
+}
+
+/* "name", "name:5432", "[::1]:5432", "" */
+static bool host_good(struct bytes host)
+{
+    size_t at = 0;
+    if (host.len > 0 && host.data[0] == '[') {
+        const char *end = memchr(host.data, ']', host.len);
+        if (end == NULL || end == host.data + 1)
+            return false;
+        at = (size_t)(end - host.data) + 1;
+        if (at < host.len && host.data[at] != ':')
+            return false;
+    }
+    while (at < host.len && host.data[at] != ':')
+        at++;
+    for (at++; at < host.len; at++) {
+        if (host.data[at] < '0' || host.data[at] > '9')
+            return false;
+    }
+    return true;
+}
+
+/* What is between user and parameters. An '@', or a port that is no number, is the rest of a password
+ * that was not escaped: libpq's error would show it. */
+static bool place_good(struct bytes url, size_t authority, size_t query)
+{
+    size_t at = authority;
+    while (at < query && url.data[at] != '@' && url.data[at] != '/')
+        at++;
+    size_t start = at < query && url.data[at] == '@' ? at + 1 : authority;
+    if (start < query && memchr(url.data + start, '@', query - start) != NULL)
+        return false;
+    size_t end = start;
+    while (end < query && url.data[end] != '/')
+        end++;
+    while (start <= end) {
+        const char *comma = start < end ? memchr(url.data + start, ',', end - start) : NULL;
+        size_t len = comma != NULL ? (size_t)(comma - (url.data + start)) : end - start;
+        if (!host_good(bytes_of(url.data + start, len)))
+            return false;
+        start += len + 1;
+    }
+    return true;
+}
+
 enum url_class url_classify(struct bytes url)
 {
     size_t scheme = scheme_length(url);
@@ -119,14 +180,17 @@ enum url_class url_classify(struct bytes url)
         return memchr(url.data, '=', url.len) != NULL ? URL_KEYWORDS : URL_NOT;
     if (!scheme_known(bytes_of(url.data, scheme)))
         return URL_FOREIGN;
-    size_t at = query_start(url, scheme + 3) + 1;
+    size_t query = query_start(url, scheme + 3);
+    size_t at = query + 1;
     struct bytes name;
     struct bytes value;
     while (next_parameter(url, &at, &name, &value)) {
         if (value.data == NULL)
             return URL_BAD_PARAMETER;
     }
-    return URL_POSTGRESQL;
+    if (!escapes_good(url))
+        return URL_BAD_ESCAPE;
+    return place_good(url, scheme + 3, query) ? URL_POSTGRESQL : URL_BAD_PLACE;
 }
 
 static bool known_keyword(struct bytes name)

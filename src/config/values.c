@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "config/words.h"
+
 void values_init(struct values *v)
 {
     config_init(&v->config);
@@ -61,6 +63,58 @@ static bool set_option(struct values *v, const struct option *o, int n, struct b
     return true;
 }
 
+/* Adds the words of one text: a variable has all pairs in it. */
+static bool add_words(struct bytes text, struct buf *out, int *count)
+{
+    struct buf word;
+    size_t at = 0;
+    bool found = true;
+    bool ok = true;
+    buf_init(&word);
+    while (ok && found) {
+        word.len = 0;
+        ok = words_next(text, &at, &word, &found);
+        if (ok && found) {
+            buf_append_cstr(out, out->len > 0 ? " " : "");
+            words_append(out, buf_bytes(&word));
+            (*count)++;
+        }
+    }
+    buf_release(&word);
+    return ok;
+}
+
+/* What the same source has said before stays; what others have said goes. */
+static bool add_pairs(struct values *v, const struct option *o, int n, const struct bytes *words,
+                      enum config_source source, struct buf *reason)
+{
+    struct buf all;
+    int count = 0;
+    bool ok = true;
+    buf_init(&all);
+    if (v->source[o - options] == source)
+        buf_append_cstr(&all, *option_string(o, &v->config));
+    if (n == 1) {
+        ok = add_words(words[0], &all, &count);
+    } else {
+        for (int i = 0; i < n; i++, count++) {
+            buf_append_cstr(&all, all.len > 0 ? " " : "");
+            words_append(&all, words[i]);
+        }
+    }
+    bool none = n == 1 && count == 0; /* "" takes away what a lower source has said */
+    if (!ok || (count == 0 && !none) || count % 2 != 0) {
+        buf_printf(reason, "%s: %s", o->name,
+                   ok ? "needs a command and its new name" : "unbalanced quotes");
+        ok = false;
+    } else {
+        ok = option_parse(o, buf_bytes(&all), &v->config, reason);
+        v->source[o - options] = source;
+    }
+    buf_release(&all);
+    return ok;
+}
+
 /* What the file, a variable or a flag called an option may be anything; show what is harmless. */
 static void append_name(struct buf *out, struct bytes name)
 {
@@ -81,6 +135,8 @@ bool values_set(struct values *v, struct bytes name, int n, const struct bytes *
         buf_append_u8(reason, '\'');
         return false;
     }
+    if (o != NULL && (o->flags & OPTION_MULTI))
+        return add_pairs(v, o, n, words, source, reason);
     struct buf text;
     struct buf why;
     buf_init(&text);

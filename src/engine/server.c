@@ -61,6 +61,17 @@ static void config_set_many(struct client *c, const struct txn_command *tc, stru
     mem_free(values);
 }
 
+static void config_rewrite_file(struct client *c, struct reply *r)
+{
+    struct buf error;
+    buf_init(&error);
+    if (config_rewrite(c->engine->config_store, &error))
+        reply_ok(r);
+    else
+        reply_error(r, buf_cstr(&error));
+    buf_release(&error);
+}
+
 static void reset_stats(struct engine *e)
 {
     e->total_connections = 0;
@@ -95,7 +106,7 @@ void session_config(struct client *c, const struct txn_command *tc, struct reply
         command_reply_help(r, command_by_id(CMD_CONFIG));
         break;
     default:
-        reply_error(r, "ERR CONFIG REWRITE is not supported");
+        config_rewrite_file(c, r);
         break;
     }
 }

@@ -2,12 +2,15 @@
 
 import re
 import signal
+import subprocess
 import threading
 
 import pytest
 import redis
 
 from harness import encode, free_port, wait_until
+from harness.servers import SANITIZERS, Respgres
+from harness.util import TOP, clean_environ
 
 pytestmark = pytest.mark.rows  # redis-server has other options and no database
 
@@ -399,3 +402,64 @@ def test_a_unix_socket(lab, database):
     server.kill9()
     server.start()
     assert redis.Redis(unix_socket_path=str(server.dir / "socket")).get("k") == b"v"
+
+
+# --- asking instead of serving -------------------------------------------------------------------
+
+def run(*arguments, **env):
+    return subprocess.run([Respgres.binary(), *arguments], capture_output=True, text=True, timeout=20,
+                          env=clean_environ(**SANITIZERS, **env), check=False)
+
+
+def test_check_config_shows_every_option_with_its_source(tmp_path):
+    path = tmp_path / "respgres.conf"
+    path.write_text("timeout 12\nmaxclients 7\n")
+    done = run(path, "--maxclients", "8", "--requirepass", "geheim", "--check-config",
+               RESPGRES_CONF_LOGLEVEL="warning", DATABASE_URL="postgres://u:secret@h/d")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    for line in ("timeout 12  # file", "maxclients 8  # flag", "loglevel warning  # environment",
+                 "requirepass (redacted)  # flag", "database-url (redacted)  # environment",
+                 "pg-schema respgres  # default", 'unixsocket ""  # default', f"# file: {path}"):
+        assert line in lines
+    assert "geheim" not in done.stdout + done.stderr and "secret" not in done.stdout + done.stderr
+    names = [line.split()[0] for line in lines if not line.startswith("#")]
+    assert names == re.findall(r"^#([a-z-]+) ", (TOP / "conf/respgres.conf").read_text(), re.MULTILINE)
+
+
+def test_check_config_refuses_as_the_start_does(tmp_path):
+    path = tmp_path / "respgres.conf"
+    path.write_text("timeout 12\nnonsense 7\n")
+    done = run(path, "--check-config")
+    assert done.returncode == 1
+    assert f"{path}:2: unknown option 'nonsense'" in done.stderr
+    assert done.stdout == ""
+    done = run("--check-config", "--pg-pooler", "transaction", "--consistency", "cached")
+    assert done.returncode == 1 and "pg-pooler" in done.stderr
+
+
+def test_healthcheck(lab, database):
+    """Says whether the process lives, by HTTP or, without that, by a PING; not how PostgreSQL is."""
+    port = free_port()
+    server = lab.respgres("postgresql://nobody@127.0.0.1:1/none", start="answering", http_port=port)
+    assert run("--healthcheck", "--http-port", str(port)).returncode == 0
+    assert run("--healthcheck", RESPGRES_CONF_HTTP_PORT=str(port),
+               RESPGRES_CONF_HTTP_BIND="* -::*").returncode == 0
+    assert run("--healthcheck", "--port", str(server.port), "--bind", "*").returncode == 0
+    server.signal(signal.SIGSTOP)
+    done = run("--healthcheck", "--http-port", str(port))
+    server.signal(signal.SIGCONT)
+    assert done.returncode == 1 and "no answer" in done.stderr
+    server.sigterm()
+    done = run("--healthcheck", "--http-port", str(port))
+    assert done.returncode == 1 and "Connection refused" in done.stderr
+
+
+def test_healthcheck_by_a_unix_socket(lab, database):
+    server = lab.respgres(database, start=False, requirepass="geheim")
+    path = server.dir / "socket"
+    server.options["unixsocket"] = path
+    server.start()
+    assert run("--healthcheck", "--port", "0", "--unixsocket", str(path)).returncode == 0
+    server.sigterm()
+    assert run("--healthcheck", "--port", "0", "--unixsocket", str(path)).returncode == 1

@@ -723,6 +723,37 @@ static void url_refused(void)
     expect_refused("--database-url|postgres://u:a/hu?sh@h/d", no_env,
                    "command line: database-url: a parameter behind '?' has no '=' (in a user name "
                    "or password, write / as %2F, ? as %3F and @ as %40)");
+    static const char *const places[] = {
+        "postgres://u:hu@sh@h/d", "postgres://u:hu/sh@h/d", "postgres://u:12/sh@h/d",
+        "postgres://u:p@h:12x/d", "postgres://u:p@[::1/d",  "postgres://u:p@[]/d",
+        "postgres://u:p@a,b:x/d", "postgres://u:p@[::1]x/d"};
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        char args[100];
+        snprintf(args, sizeof(args), "--database-url|%s", places[i]);
+        expect_refused(args, no_env,
+                       "command line: database-url: host, port and database cannot be told apart (in "
+                       "a user name or password, write / as %2F, ? as %3F and @ as %40; a port is a "
+                       "number)");
+    }
+    expect_refused("--database-url|postgres://u:hu%zzsh@h/d", no_env,
+                   "command line: database-url: a % is not followed by two hexadecimal digits, or by "
+                   "00 (write % itself as %25)");
+    expect_refused("--database-url|postgres://u:hush@h/d%00", no_env,
+                   "command line: database-url: a % is not followed by two hexadecimal digits, or by "
+                   "00 (write % itself as %25)");
+    static const char *const good[] = {
+        "postgresql://",         "postgresql://h",         "postgresql://h:5432",
+        "postgresql:///d",       "postgresql://@/d",       "postgresql://u@a:1,b:2,c/d",
+        "postgresql://[::1]/d",  "postgresql://[::1]:5/d", "postgresql://%2Frun%2Fpg/d",
+        "postgresql://a,[fe80::1],b:7/d?host=x",
+    };
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        char args[100];
+        snprintf(args, sizeof(args), "--database-url|%s", good[i]);
+        struct config_store *s = load_ok(args, no_env);
+        EXPECT_CSTR(config_values(s)->database_url, good[i]);
+        config_free(s);
+    }
     struct config_store *s = load_ok("--database-url|postgresql+psycopg2://u:p?x@h/d", no_env);
     EXPECT_CSTR(config_values(s)->database_url, "postgresql://u:p?x@h/d");
     config_free(s);

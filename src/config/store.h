@@ -1,0 +1,16 @@
+/* store: what config.c keeps, for those of this folder that work on it. */
+#ifndef RESPGRES_CONFIG_STORE_H
+#define RESPGRES_CONFIG_STORE_H
+
+#include "config/values.h"
+
+struct config_store {
+    struct values live;
+    struct values flags;
+    char **env; /* of main(), borrowed */
+    char *path; /* NULL = no file */
+    void (*on_change)(void *arg);
+    void *on_change_arg;
+};
+
+#endif

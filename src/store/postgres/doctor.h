@@ -1,0 +1,26 @@
+/* doctor: what --doctor finds out about PostgreSQL. Blocking libpq on connections of its own:
+ * nothing else happens in that process. */
+#ifndef RESPGRES_STORE_POSTGRES_DOCTOR_H
+#define RESPGRES_STORE_POSTGRES_DOCTOR_H
+
+#include "config/config.h"
+
+enum finding_level {
+    FINDING_GOOD,
+    FINDING_NOTE,    /* worth knowing */
+    FINDING_WARNING, /* will be trouble */
+    FINDING_BLOCKER  /* respgres cannot serve */
+};
+
+/* `what` in plain words; `remedy` is NULL where nothing is to be done. */
+typedef void (*finding_cb)(void *arg, enum finding_level level, const char *what,
+                           const char *remedy);
+
+/* Asks the server that the configuration names. Reports at least one finding. */
+void postgres_doctor(const struct config *config, finding_cb found, void *arg);
+
+/* Whether libpq can make sense of a URL or keyword=value string. Its own complaint shows a part of
+ * the string, which may be one of a password; so it is asked before it connects. */
+bool postgres_reads_url(const char *url);
+
+#endif
