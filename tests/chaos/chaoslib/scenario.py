@@ -361,13 +361,22 @@ def ask_all(server, keys):
     found = {}
     with server.raw(timeout=20) as raw:
         for key in keys:
-            value = raw.command("GET", key)
-            ttl = raw.command("TTL", key)
+            value = patiently(raw, "GET", key)
+            ttl = patiently(raw, "TTL", key)
             if value.startswith(b"-") or ttl.startswith(b"-"):
                 found[key] = (value + ttl, None, now())
             else:
                 found[key] = (bulk(value), number(ttl), now())
     return found
+
+
+def patiently(raw, *command):
+    """Again, where PostgreSQL is slower than pg-timeout for a moment."""
+    for _ in range(20):
+        reply = raw.command(*command)
+        if not reply.startswith(b"-LOADING PostgreSQL did not answer in time"):
+            break
+    return reply
 
 
 def rows_of(database):
