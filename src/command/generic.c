@@ -10,8 +10,10 @@ void generic_del(struct command_ctx *ctx)
 {
     int64_t removed = 0;
     for (int i = 0; i < ctx->nkeys; i++) {
-        if (key_find(ctx, i) == NULL)
+        if (key_find(ctx, i) == NULL) {
+            key_remove_guessed(ctx->keys[i]);
             continue;
+        }
         key_remove(ctx->keys[i]);
         removed++;
     }

@@ -34,6 +34,13 @@ void key_remove(struct key *k)
     k->change = KEY_WRITTEN;
 }
 
+void key_remove_guessed(struct key *k)
+{
+    CHECK(k->value == NULL);
+    if (k->guessed)
+        k->change = KEY_WRITTEN;
+}
+
 int64_t key_expires_ms(const struct key *k, int64_t now_ms)
 {
     switch (k->expiry.kind) {

@@ -28,6 +28,7 @@ struct key {
     struct expiry expiry; /* meaningless while absent */
     enum key_change change;
     bool blind;           /* this run did not know the value: it only ever overwrites */
+    bool guessed;         /* absent as far as is known while PostgreSQL is away: it may be there */
 };
 
 /* Sets new bytes and clears the expiry: what SET does. Takes `v`. */
@@ -41,6 +42,9 @@ void key_set_expiry(struct key *k, struct expiry e);
 
 /* Removes a key that is there. */
 void key_remove(struct key *k);
+
+/* Of a key that is not there, as far as is known: if that is a guess, it is removed all the same. */
+void key_remove_guessed(struct key *k);
 
 /* Remaining time in milliseconds at `now_ms` (milliseconds since 1970); -1 = no expiry. */
 int64_t key_ttl_ms(const struct key *k, int64_t now_ms);

@@ -165,6 +165,8 @@ void string_getdel(struct command_ctx *ctx)
     if (old != NULL) {
         value_ref(old);
         key_remove(ctx->keys[0]);
+    } else {
+        key_remove_guessed(ctx->keys[0]);
     }
     reply_value(ctx->reply, old);
     value_unref(old);

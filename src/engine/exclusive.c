@@ -148,6 +148,7 @@ static void load_values(struct exclusive *ex)
         it->value = NULL;
         k->change = KEY_UNCHANGED;
         k->blind = false;
+        k->guessed = false;
         k->expiry = it->version > 0 && it->expires_us != STORE_NEVER
                         ? (struct expiry){EXPIRY_AT, it->expires_us}
                         : (struct expiry){EXPIRY_NONE, 0};

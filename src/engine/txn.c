@@ -360,6 +360,7 @@ static void fill_key(struct txn_key *k)
     k->key.value = NULL;
     k->key.change = KEY_UNCHANGED;
     k->key.blind = !k->observed;
+    k->key.guessed = false;
     k->key.expiry = (struct expiry){EXPIRY_NONE, 0};
     if (k->key.blind)
         return;
@@ -370,6 +371,9 @@ static void fill_key(struct txn_key *k)
         k->key.value = value_ref(entry->value);
         if (entry->expires_us != STORE_NEVER)
             k->key.expiry = (struct expiry){EXPIRY_AT, entry->expires_us};
+    } else {
+        k->key.guessed = (entry->knowledge == ENTRY_UNKNOWN || entry->guessed) &&
+                         store_memory_is_truth(k->txn->engine->store);
     }
 }
 

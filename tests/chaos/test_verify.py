@@ -256,6 +256,19 @@ def test_an_expire_is_lost(story):
     story.row("own:1", b"a", 101.0).fails("expires at")
 
 
+def test_an_expire_of_what_lost_does_not_count(story):
+    restarted_in_the_outage(story)
+    story.op(SET, "own:1", 1, b"real", ttl=100).op(SET, "own:1", 14, b"x", ttl=50)
+    story.op(EXPIRE, "own:1", 15, ttl=500, reply=1).row("own:1", b"real", 101.0)
+    story.lost("own:1", b"x").passes()
+
+
+def test_the_same_bytes_written_without_knowing_them_may_have_lost(story):
+    restarted_in_the_outage(story)
+    story.op(SET, "own:1", 1, b"real", ttl=100).op(SET, "own:1", 14, b"real", ttl=500)
+    story.op(SET, "own:1", 15, b"x").row("own:1", b"real", 101.0).lost("own:1", b"x").passes()
+
+
 def test_the_same_bytes_with_a_new_expiry_are_lost(story):
     story.op(SET, "own:1", 1, b"a", ttl=100).op(SET, "own:1", 12, b"a", ttl=100)
     story.row("own:1", b"a", 101.0).fails("expires at")
@@ -446,13 +459,22 @@ def test_errors(story):
     expecting.fails("undocumented")
 
 
+def test_errors_about_time_are_rare(story):
+    late = b"-LOADING PostgreSQL did not answer in time\r\n"
+    for n in range(16):
+        story.passes()
+        story.history.add_failure(Failure(0, "GET", 12 + n, late))
+    story.fails("an error: GET")
+
+
 def test_an_instance_that_was_stopped_has_missed_its_deadlines(story):
     doubt = b"-ERR PostgreSQL did not confirm in time, the write may or may not have been applied\r\n"
     story.facts.silent[0] = [(11.0, 12.0)]
     story.history.add_failure(Failure(0, "SET", 11.9, doubt))
     story.history.add_failure(Failure(0, "EXEC", 15.0, b"-EXECABORT Transaction discarded\r\n"))
     story.passes()
-    story.history.add_failure(Failure(0, "SET", 12.1, doubt))
+    for _ in range(16):
+        story.history.add_failure(Failure(0, "SET", 12.1, doubt))
     story.fails("an error: SET")
 
 

@@ -87,7 +87,7 @@ def test_commands_are_documented(client):
 
 def test_the_tests_named_in_consistency_exist():
     found = set()
-    for path in TOP.glob("tests/integration/test_*.py"):
+    for path in [*TOP.glob("tests/integration/test_*.py"), *TOP.glob("tests/chaos/test_*.py")]:
         found |= set(re.findall(r"^def (test_\w+)", path.read_text(encoding="utf8"), re.MULTILINE))
     for path in TOP.glob("tests/unit/*.c"):
         found |= set(re.findall(r"TEST\((\w+)\)", path.read_text(encoding="utf8")))

@@ -10,6 +10,10 @@ void dirty_base_of(const struct router *r, const struct entry *e, struct journal
         it->base = d->base;
         it->base_version = d->base_version;
         it->maybe_version = d->maybe_version;
+        if (d->base == BASE_UNKNOWN && !d->live) { /* a DEL applies to whatever there was: it is known */
+            it->base = BASE_ABSENT;
+            it->base_version = d->version;
+        }
         return;
     }
     it->base_version = 0;

@@ -201,11 +201,22 @@ static void end_commit(struct router *r, struct local_lane *lane, enum store_res
     b->done(b);
 }
 
+/* What was in flight to PostgreSQL may have been applied there. */
+static void say_why_it_failed(struct router *r, struct local_lane *lane)
+{
+    struct commit_batch *b = lane->batch;
+    if (lane->taken)
+        snprintf(b->error, sizeof(b->error),
+                 "ERR PostgreSQL did not confirm, the write may or may not have been applied");
+    else if (journaling_error(r, b->error, sizeof(b->error)) == NULL)
+        snprintf(b->error, sizeof(b->error),
+                 "MISCONF the journal could not be written, nothing was done");
+}
+
 static void fail_commit(struct router *r, struct local_lane *lane)
 {
     struct commit_batch *b = lane->batch;
-    if (journaling_error(r, b->error, sizeof(b->error)) == NULL)
-        snprintf(b->error, sizeof(b->error), "MISCONF the journal could not be written");
+    say_why_it_failed(r, lane);
     mark(b->items, b->n, false);
     end_commit(r, lane, STORE_FAILED);
 }
@@ -245,9 +256,7 @@ static void finish_commit(struct router *r, struct local_lane *lane)
         return;
     }
     note_batch(r, lane->batch, lane->taken);
-    if (journaling_error(r, lane->batch->error, sizeof(lane->batch->error)) == NULL)
-        snprintf(lane->batch->error, sizeof(lane->batch->error),
-                 "MISCONF the journal could not be written");
+    say_why_it_failed(r, lane);
     end_commit(r, lane, STORE_FAILED);
 }
 

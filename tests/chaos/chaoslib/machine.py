@@ -87,9 +87,9 @@ class Machine:
 def run_delay(pid):
     """Seconds that the threads of a process have been ready to run and not running."""
     total = 0
-    for path in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat"):
-        try:
-            total += int(path.read_text().split()[1])
-        except (OSError, IndexError):
-            pass  # it has ended
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            total += int(pathlib.Path(f"/proc/{pid}/task/{task}/schedstat").read_text().split()[1])
+    except (OSError, IndexError):
+        pass  # it has ended, or a thread of it
     return total / 1e9

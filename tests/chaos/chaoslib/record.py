@@ -125,6 +125,10 @@ class Facts:
     def was_within(self, windows, begun, ended):
         return any(start <= begun and ended <= end for start, end in windows)
 
+    def is_cut_off(self, op):
+        """Nothing of this operation came from PostgreSQL, nothing of it reached it before its end."""
+        return self.was_within(self.cut_off.get(op.instance, ()), op.begun, op.ended)
+
     def window_of(self, windows, op):
         """The window of the operation's instance in which it was begun, or None."""
         return next((w for w in windows.get(op.instance, ()) if w[0] <= op.begun <= w[1]), None)

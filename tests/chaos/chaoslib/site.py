@@ -40,6 +40,7 @@ class Site:
         """Killed and started again: it knows nothing but its journal."""
         self.servers[number].kill9()
         self.servers[number].start("answering")
+        wait_for_state(self.servers[number], "away")
 
     def clients(self):
         return [server.client() for server in self.servers]

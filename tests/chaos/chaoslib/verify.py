@@ -12,6 +12,7 @@ from .record import CAS, DEL, EXPIRE, INCR, PERSIST, READ, SET, WRITES
 
 TTL_SLACK_S = 1.0      # expiries are compared to the second
 SHOWN = 3              # complaints of one kind that are worth reading
+RARE = 15              # errors about time that a busy machine may cause, or a hundredth of all
 STARTING = b"-LOADING respgres is waiting for its first contact"
 EXCESS_S = 0.1         # promised on top of pg-timeout
 
@@ -56,25 +57,32 @@ class Key:
         self.lost = final.lost_values(key)
         self.instances = {op.instance for op in self.writes}
 
-    def _first_in_journal(self, op):
-        """The first write that may stand in the journal in which `op` stands, if it does: what was
-        known of the key then is what counts at the merge."""
+    def _in_journal(self, op):
+        """The writes up to `op` that may stand in the journal in which it stands, if it does."""
         trouble = self.facts.window_of(self.facts.trouble, op)
         if trouble is None:
-            return op
-        return next((w for w in self.writes if w.instance == op.instance and w.ended >= trouble[0]
-                     and w.begun <= op.begun), op)
+            return [op]
+        return [w for w in self.writes if w.instance == op.instance and w.ended >= trouble[0]
+                and w.begun <= op.begun] or [op]
+
+    def _may_begin_journal(self, op):
+        """Those of them that may be the first: what was known then is what counts at the merge."""
+        found = []
+        for write in self._in_journal(op):
+            found.append(write)
+            if write.done and self.facts.is_cut_off(write):
+                break
+        return found
 
     def knew(self, op):
         """Whether the instance certainly knew what the key held when it carried out `op`, or the
         first of the writes of that outage."""
-        first = self._first_in_journal(op)
-        started = self.facts.last_start(op.instance, first.begun)
-        return any(earlier.instance == op.instance and earlier.done and earlier.begun >= started
-                   and earlier.ended <= first.begun
-                   # While away, a key that is not there may only seem so.
-                   and not (earlier.kind == READ and earlier.reply is None)
-                   for earlier in self.ops)
+        return all(map(self._knew_before, self._may_begin_journal(op)))
+
+    def _knew_before(self, op):
+        started = self.facts.last_start(op.instance, op.begun)
+        return any(earlier.instance == op.instance and earlier.begun >= started
+                   and earlier.ended <= op.begun and _tells(earlier) for earlier in self.ops)
 
     def may_have_forgotten(self, op):
         """Whether the instance was started again after it had written the key, and PostgreSQL may
@@ -92,7 +100,7 @@ class Key:
         outage = self.facts.window_of(self.facts.cut_off, op)
         if outage is None or op.ended > outage[1]:
             return False
-        first = self._first_in_journal(op)
+        first = self._in_journal(op)[0]
         return (first.begun >= outage[0]
                 and self.facts.last_start(op.instance, first.begun) > outage[0])
 
@@ -136,7 +144,15 @@ class Key:
     def conflicts_without_cause(self):
         """One instance alone wrote it, and never without knowing it."""
         if self.lost and len(self.instances) == 1 and not self.forgot():
-            yield f"a conflict, and only one instance wrote it: lost {_short(self.lost)}"
+            yield f"a conflict, and only one instance wrote it: lost {short(self.lost)}"
+
+
+def _tells(op):
+    """Whether the instance knew the key afterwards. While away, a key that is not there may only seem
+    so."""
+    if op.kind == READ:
+        return op.done and op.reply is not None
+    return op.done and (op.kind in WRITES or op.reply != 0)
 
 
 # --- registers: SET, DEL, EXPIRE -----------------------------------------------------------------
@@ -154,7 +170,7 @@ def written_by_somebody(key):
     values = {op.value for op in key.writes if op.kind in (SET, CAS)}
     for value in [key.value, *key.lost]:
         if value is not None and value not in values:
-            yield f"holds or lost {_short(value)}, which nobody wrote"
+            yield f"holds or lost {short(value)}, which nobody wrote"
 
 
 def nothing_missing(key):
@@ -172,10 +188,10 @@ def nothing_missing(key):
         if not op.done:
             continue
         if op.kind == DEL:
-            yield f"resurrected: DEL {_when(op)} was acknowledged, the row is {_short(key.value)}"
+            yield f"resurrected: DEL {_when(op)} was acknowledged, the row is {short(key.value)}"
         else:
-            yield f"missing: {_short(op.value)} of {_when(op)} was acknowledged; the row is " \
-                  f"{_short(key.value)}, conflicts has {_short(key.lost)}"
+            yield f"missing: {short(op.value)} of {_when(op)} was acknowledged; the row is " \
+                  f"{short(key.value)}, conflicts has {short(key.lost)}"
 
 
 def _is_there(key, op):
@@ -203,9 +219,9 @@ def nothing_stale(key):
         if not all(op.begun > maker.ended + _skew(key, op, maker) for maker in makers):
             continue
         if op.kind == DEL:
-            yield f"resurrected: {_short(key.value)} was written before the DEL of {_when(op)}"
+            yield f"resurrected: {short(key.value)} was written before the DEL of {_when(op)}"
         elif not _lost_unknowing(key, op):
-            yield f"stale: the row is {_short(key.value)}, {_short(op.value)} of {_when(op)} " \
+            yield f"stale: the row is {short(key.value)}, {short(op.value)} of {_when(op)} " \
                   "was acknowledged later"
 
 
@@ -229,12 +245,21 @@ def expiry(key):
     makers = [op for op in key.ops
               if (op.kind in (SET, CAS) and op.value == key.value)
               or op.kind == PERSIST or (op.kind == EXPIRE and op.reply != 0)]
-    possible = [op for op in makers
-                if not any(x.done and x.begun > op.ended and key.may_have_seen(x, op)
-                           for x in makers)]
+    possible = [op for op in makers if not any(_sets_expiry_after(key, x, op) for x in makers)]
     if possible and not any(_expiry_fits(key.row.expires_at, op) for op in possible):
         asked = [(op.ttl, _when(op)) for op in possible]
         yield f"expires at {key.row.expires_at}; asked for were (TTL, when) {asked}"
+
+
+def _sets_expiry_after(key, later, op):
+    """Whether it is certain that the later one's expiry replaced this one's: an EXPIRE of what has
+    another value meanwhile, there, does not."""
+    if not key.knew(later) and not key.same_journal(later, op):
+        return False  # it may have lost, as a write that did not know the row
+    return later.done and later.begun > op.ended and key.may_have_seen(later, op) and not (
+        later.kind == EXPIRE and any(
+            w.instance == later.instance and w.value != key.value and w.ended >= op.begun
+            and w.begun <= later.ended for w in key.writes))
 
 
 def _expiry_fits(expires_at, op):
@@ -251,10 +276,10 @@ def reads(key):
         if op.kind != READ or not op.done:
             continue
         if op.reply is not None and op.reply not in values:
-            yield f"GET {_when(op)} says {_short(op.reply)}, which nobody wrote"
+            yield f"GET {_when(op)} says {short(op.reply)}, which nobody wrote"
         elif alone and op.instance in key.instances and not key.forgot() \
                 and not key.may_have_forgotten(op) and not _readable(key, op):
-            yield f"GET {_when(op)} says {_short(op.reply)}, which is not what was written last"
+            yield f"GET {_when(op)} says {short(op.reply)}, which is not what was written last"
 
 
 def _readable(key, read):
@@ -282,7 +307,7 @@ def counter(key):
     yield from key.conflicts_without_cause()
     if final is None:
         if key.value is not None:
-            yield f"is {_short(key.value)}, not a number"
+            yield f"is {short(key.value)}, not a number"
         elif numbers:
             yield f"missing: was {numbers[-1]}"
         return
@@ -306,7 +331,7 @@ def _counted_or_kept(key, numbers, doubts):
         span = range(number, number + doubts + 1)
         if not kept & set(span) and not followed & {n + 1 for n in span}:
             yield f"missing: {number} was given out, neither counted on from nor kept; the row is " \
-                  f"{_short(key.value)}, conflicts has {_short(key.lost)}"
+                  f"{short(key.value)}, conflicts has {short(key.lost)}"
 
 
 def _number(op):
@@ -339,10 +364,10 @@ def appended_by_many(key):
         yield "a piece was appended twice"
     strange = (set(row) | lost) - written
     if strange:
-        yield f"holds or lost {_short(sorted(strange))}, which nobody appended"
+        yield f"holds or lost {short(sorted(strange))}, which nobody appended"
     missing = [op for op in key.acknowledged if op.value not in row and op.value not in lost]
     if missing:
-        yield f"missing: {len(missing)} pieces that were acknowledged, the first {_short(missing[0].value)}" \
+        yield f"missing: {len(missing)} pieces that were acknowledged, the first {short(missing[0].value)}" \
               f" of {_when(missing[0])}"
 
 
@@ -380,8 +405,8 @@ def whole_pairs(history, final):
         b = a.replace(b":a:", b":b:")
         values = [final.rows[key].value if key in final.rows else None for key in (a, b)]
         if values[0] != values[1] and not met & {a, b}:
-            yield f"a MULTI was carried out by half: {a.decode()} {_short(values[0])}," \
-                  f" {b.decode()} {_short(values[1])}"
+            yield f"a MULTI was carried out by half: {a.decode()} {short(values[0])}," \
+                  f" {b.decode()} {short(values[1])}"
 
 
 def agreement(facts, final):
@@ -393,8 +418,8 @@ def agreement(facts, final):
             if _just_expiring(row, ttl, at, until):
                 continue
             if value != (row.value if row else None):
-                found.append(f"{key.decode()}: instance {instance} says {_short(value)}, the row "
-                             f"{_short(row and row.value)}")
+                found.append(f"{key.decode()}: instance {instance} says {short(value)}, the row "
+                             f"{short(row and row.value)}")
             elif not _ttl_fits(row, ttl, at):
                 found.append(f"{key.decode()}: instance {instance} says TTL {ttl}, the row "
                              f"{row and row.expires_at and row.expires_at - at}")
@@ -444,6 +469,12 @@ def _slow(what, found):
             for t in found[:SHOWN]]
 
 
+def in_time(failure):
+    """PostgreSQL was there and too slow, or a backend that has been left behind holds a row for a
+    moment: on a busy machine that is no fault, as long as it is rare."""
+    return b" in time" in failure.text or b"the row is locked" in failure.text
+
+
 def failures(history, facts):
     """Errors that are not documented; where the scenario is none that has errors, all."""
     strange = {f.text: f for f in reversed(history.failures) if errors.outcome_of(f.text) is None}
@@ -452,6 +483,9 @@ def failures(history, facts):
     if not facts.errors_expected:
         unexpected = [f for f in history.failures if f.text not in strange
                       and not _has_a_reason(f, facts)]
+        late = sum(map(in_time, unexpected))
+        if late <= max(RARE, len(history.ops) // 100):
+            unexpected = [f for f in unexpected if not in_time(f)]
         first = {f.text: f for f in reversed(unexpected)}
         found += [f"an error: {f.what} at {f.at:.3f} on instance {f.instance}: {f.text!r} "
                   f"({sum(other.text == f.text for other in unexpected)} such)"
@@ -471,6 +505,6 @@ def _when(op):
     return f"{op.client} on instance {op.instance} at {op.begun:.3f}-{op.ended:.3f}"
 
 
-def _short(value):
+def short(value):
     text = repr(value)
     return text if len(text) <= 90 else f"{text[:40]}…{text[-40:]}"
