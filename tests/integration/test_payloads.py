@@ -1,8 +1,9 @@
 """The column doc: what session clients store, as JSON that people can query."""
 
 import json
-import pickle
 import pathlib
+import pickle
+import random
 import zlib
 
 import msgpack
@@ -57,6 +58,37 @@ def test_jsonb_takes_what_we_make_of_every_payload(lab, database):
                                          json.dumps(stored), want.read_text())[0]
                 assert same, path
     assert client.get("corpus:json:one:session") == (CORPUS / "json/session.in").read_bytes()
+
+
+def mutated(data, chance):
+    """A few bytes changed, cut out, doubled or swapped with another payload's."""
+    data = bytearray(data)
+    for _ in range(chance.randrange(1, 6)):
+        at = chance.randrange(len(data) + 1)
+        end = min(len(data), at + chance.choice([1, 1, 2, 5, 20]))
+        data[at:end] = chance.choice([
+            b"", data[at:end] * 2, bytes([chance.randrange(256)]), b"\\u0000", b"\\ud800", b"1e999",
+            b"\x00", b"\xff", bytes(reversed(data[at:end])), b'"', b"\xed\xa0\x80", b"-"])
+    return bytes(data)
+
+
+def test_jsonb_takes_what_we_make_of_anything(lab, database, seed):
+    """Payloads of all formats with mistakes in them: what is decoded at all, jsonb accepts."""
+    chance = random.Random(seed)
+    payloads = [p for p in sorted(CORPUS.glob("*/*.in")) if p.stat().st_size < 4096]
+    server = lab.respgres(database, payload="wild:auto:* auto " + " ".join(
+        f"wild:{p}:* {p}" for p in {p.parent.name for p in payloads}))
+    client = server.client()
+    database.execute("DELETE FROM respgres.entries")
+    for _ in range(20):
+        pipeline = client.pipeline(transaction=False)
+        for n in range(200):
+            path = chance.choice(payloads)
+            hint = chance.choice(["auto", path.parent.name])
+            pipeline.set(f"wild:{hint}:{n}", mutated(path.read_bytes(), chance))
+        assert all(pipeline.execute())
+    assert stat(server, "postgres_docs_refused") == 0
+    assert stat(server, "postgres_docs") > 200
 
 
 def test_known_prefixes_are_decoded_by_content(lab, database):

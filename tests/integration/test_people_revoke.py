@@ -2,10 +2,13 @@
 others read a session when a request begins and write it, with SETEX, when it ends."""
 
 import json
+import random
+import threading
 import time
 
 import pytest
 
+from rules import Threads, stat
 from test_people_views import flask_client, only, usernames
 
 pytestmark = [pytest.mark.rows, pytest.mark.timeout(180)]
@@ -47,6 +50,7 @@ def test_a_thousand_kicks_between_get_and_setex(lab, database, ending, consisten
         for i in range(n):
             pipeline.setex(f"session:{i}", 600, payload(i) if i % 2 else payload(i, page=2))
         assert pipeline.execute() == [True] * n
+    assert sum(stat(s, "postgres_inactive_writes") for s in servers) == 2 * n
     for app in apps:
         assert app.mget([f"session:{i}" for i in range(n)]) == [None] * n
         pipeline = app.pipeline(transaction=False)
@@ -62,6 +66,45 @@ def test_a_thousand_kicks_between_get_and_setex(lab, database, ending, consisten
         assert json.loads(login.get(f"session:{i}"))["new"]
         assert servers[0].client().get(f"session:{i}")
     assert len(usernames(database)) == 10
+
+
+@pytest.mark.parametrize("consistency", ["strict", "cached"])
+def test_requests_and_kicks_at_the_same_time(lab, database, consistency, seed):
+    """Requests of many sessions, on two instances, each of which reads its session and writes it a moment
+    later, and a person who ends one after the other. Who finds itself logged out stays out; at the end
+    everybody is."""
+    servers = [lab.respgres(database, consistency=consistency) for _ in range(2)]
+    n = 160
+    chance = random.Random(seed)
+    ended = threading.Event()
+
+    def requests(server, numbers):
+        def run(_):
+            clients = {i: server.client() for i in numbers}
+            alive = set(numbers)
+            while alive:
+                for i in sorted(alive):
+                    if clients[i].get(f"session:{i}") is None:
+                        alive.discard(i)
+                        continue
+                    assert clients[i].setex(f"session:{i}", 600, payload(i, at=time.monotonic()))
+                if ended.is_set() and time.monotonic() > deadline[0]:
+                    break
+            assert not alive, alive
+        return run
+
+    deadline = [0]
+    login = servers[0].client()
+    for i in range(n):
+        login.setex(f"session:{i}", 600, payload(i))
+    with Threads(*(requests(servers[k % 2], range(k, n, 8)) for k in range(8))):
+        for i in chance.sample(range(n), n):
+            database.execute(f"UPDATE respgres.sessions SET session_active = false WHERE username = 'u{i}'"
+                             if i % 2 else f"DELETE FROM respgres.sessions WHERE username = 'u{i}'")
+        deadline[0] = time.monotonic() + 30
+        ended.set()
+    assert login.mget([f"session:{i}" for i in range(n)]) == [None] * n
+    assert usernames(database) == []
 
 
 @pytest.mark.parametrize("ending", ENDINGS, ids=["inactive", "deleted"])

@@ -585,6 +585,7 @@ static void take_versions(struct link *k, const PGresult *r)
     pg_each_int(PQgetvalue(r, 0, 3), take_raised, &raised);
     for (size_t i = 0; i < k->committing->n; i++) {
         int64_t version = k->committing->items[i].version;
+        k->store->inactive_writes += version < 0;
         version = version < 0 ? -version : version;
         if (version > k->store->last_stamp)
             k->store->last_stamp = version;

@@ -191,6 +191,7 @@ struct pg_store {
     struct op_stats reads;
     struct op_stats commits;
     uint64_t rejected_items;
+    uint64_t inactive_writes;
     uint64_t settled_applied;
     uint64_t settled_not_applied;
     uint64_t swept;

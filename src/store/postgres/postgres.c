@@ -520,6 +520,7 @@ static void pg_info(struct store *base, struct buf *out)
     info_ops(out, "postgres_read", &s->reads);
     info_ops(out, "postgres_commit", &s->commits);
     buf_printf(out, "postgres_rejected_items:%llu\r\n", (unsigned long long)s->rejected_items);
+    buf_printf(out, "postgres_inactive_writes:%llu\r\n", (unsigned long long)s->inactive_writes);
     buf_printf(out, "postgres_docs:%llu\r\npostgres_docs_refused:%llu\r\n",
                (unsigned long long)s->docs.decoded, (unsigned long long)s->docs.refused);
     buf_printf(out, "postgres_lost_connections:%llu\r\n",
@@ -555,6 +556,7 @@ static void pg_reset_stats(struct store *base)
     s->reads = (struct op_stats){0};
     s->commits = (struct op_stats){0};
     s->rejected_items = 0;
+    s->inactive_writes = 0;
     s->docs.decoded = 0;
     s->docs.refused = 0;
     s->settled_applied = 0;

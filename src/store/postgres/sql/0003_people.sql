@@ -1,10 +1,5 @@
 -- Rows for people: sessions, whatever client wrote them, with columns; what SQL has ended stays ended.
 
--- The version of the SQL write that ended this session: made the row inactive, or left its tombstone.
--- A client's write that comes soon after it is not let in (docs/sql.md). NULL = nobody did. Other keys
--- than those of sessions have none.
-ALTER TABLE @.entries ADD COLUMN revoked bigint;
-
 CREATE OR REPLACE FUNCTION @.entry_updated() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     NEW.version := greatest(@.stamp(), ((OLD.version >> 10) + 1) << 10);
@@ -158,7 +153,6 @@ BEGIN
 END $$;
 
 -- May a payload say so elsewhere than under the usual name? Kept where those statements may read it.
-ALTER TABLE @.meta ADD COLUMN other_flags boolean NOT NULL DEFAULT false;
 CREATE FUNCTION @.session_formats_changed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
@@ -295,5 +289,14 @@ BEGIN
 END $$;
 CREATE TRIGGER global_state_changed INSTEAD OF INSERT OR UPDATE OR DELETE ON @.global_state FOR EACH ROW
     EXECUTE FUNCTION @.global_state_changed();
+
+-- ---- last, what locks tables that are in use ----
+
+ALTER TABLE @.meta ADD COLUMN other_flags boolean NOT NULL DEFAULT false;
+
+-- The version of the SQL write that ended this session: made the row inactive, or left its tombstone.
+-- A client's write that comes soon after it is not let in (docs/sql.md). NULL = nobody did. Other keys
+-- than those of sessions have none.
+ALTER TABLE @.entries ADD COLUMN revoked bigint;
 
 UPDATE @.meta SET version = version + 1, migrated_at = now();
