@@ -9,6 +9,7 @@ import threading
 import time
 
 import pytest
+import redis
 
 from harness import Respgres, free_port, wait_until
 from harness.http import Http
@@ -542,3 +543,63 @@ def test_a_data_folder_put_back(lab, consistency):
     assert all(version > newest for key, version in versions(database).items()
                if key.startswith("w") or key == "counter")
     assert sorted(clients[0].scan_iter(count=7)) == sorted(clients[1].scan_iter(count=1000))
+
+
+class Busy(threading.Thread):
+    """A client that counts and writes without a pause; it remembers what it was told, and when."""
+
+    def __init__(self, server, name):
+        super().__init__()
+        self.client = server.client()
+        self.name = name
+        self.stop = threading.Event()
+        self.said = []  # (began, INCR's answer; or what was wrong)
+
+    def run(self):
+        while not self.stop.is_set():
+            began = time.monotonic()
+            try:
+                n = self.client.incr(f"count:{self.name}")
+                self.client.set(f"last:{self.name}", n)
+                read = self.client.get(f"last:{self.name}")
+                self.said.append((began, n if read == b"%d" % n else (n, read)))
+            except redis.RedisError as error:
+                self.said.append((began, error))
+
+    def finish(self):
+        self.stop.set()
+        self.join()
+
+
+@pytest.mark.rows
+@pytest.mark.parametrize("how", ["content", "schema"])
+@pytest.mark.parametrize("consistency", ["strict", "cached"])
+def test_a_database_put_back_while_clients_write(lab, database, how, consistency):
+    """From the moment on when the old content is back, every INCR counts from it, one by one, and none
+    is refused."""
+    servers = [lab.respgres(database, consistency=consistency, cached_max_lag="50ms",
+                            pg_timeout="10s") for _ in range(2)]
+    busy = [Busy(server, f"{n}{server.port}") for server in servers for n in range(3)]
+    options = ("--data-only",) if how == "content" else ("--schema=respgres", "--no-owner")
+    for thread in busy:
+        thread.client.set(f"count:{thread.name}", 0)
+    script = pg_dump(database, *options)
+    for thread in busy:
+        thread.start()
+    try:
+        wait_until(lambda: all(len(thread.said) > 20 for thread in busy), 30)
+        (replaced_in_place if how == "content" else schema_replaced)(database, script)
+        put_back = time.monotonic()
+        wait_until(lambda: all(sum(began > put_back for began, _ in thread.said) > 50
+                               for thread in busy), 60)
+    finally:
+        for thread in busy:
+            thread.finish()
+    for thread in busy:
+        later = [answer for began, answer in thread.said if began > put_back]
+        assert [answer for answer in later if not isinstance(answer, int)] == []
+        assert later == list(range(later[0], later[0] + len(later)))
+        assert later[0] < len(thread.said) - len(later)  # counted from the dump's 0
+        for server in servers:
+            wait_until(lambda s=server, t=thread, n=later[-1]:
+                       int(s.client().get(f"count:{t.name}")) == n, 5)
