@@ -23,8 +23,9 @@ enum store_state {
     STORE_AWAY,     /* lost; being sought */
     STORE_RECOVERING, /* back; what was journalled meanwhile is being merged */
     STORE_STANDALONE, /* memory and journal are the store for good */
-    STORE_STATES      /* how many there are */
 };
+
+enum { STORE_STATES = STORE_STANDALONE + 1 }; /* how many there are */
 
 enum store_result {
     STORE_OK,

@@ -289,6 +289,17 @@ def test_a_restart_does_not_begin_the_interval_anew(lab, database):
     assert server.client().info("respgres")["backup_count"] == 0
 
 
+def sockets(pid):
+    """What a process has open of them."""
+    found = set()
+    for entry in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            found.add(os.readlink(entry))
+        except OSError:
+            pass
+    return {name for name in found if name.startswith("socket:")}
+
+
 @pytest.mark.rows
 def test_the_secret_is_not_among_the_arguments(lab, database):
     """Nobody sees the URL in ps; the process goes with the server, and so does its file."""
@@ -301,6 +312,9 @@ def test_the_secret_is_not_among_the_arguments(lab, database):
         wait_until(lambda: any(".tmp." in name for name in backups(folder)))
         line = pathlib.Path(f"/proc/{child}/cmdline").read_bytes()
         assert line == b"respgres\0--backup\0"
+        with server.raw() as raw:
+            raw.command("PING")
+            assert sockets(child) & sockets(server.pid) == set()
         began = time.monotonic()
         server.client().ping()
         assert time.monotonic() - began < 1
