@@ -143,6 +143,36 @@ def test_a_dump_of_another_schema(lab, database):
 
 
 @pytest.mark.rows
+def test_a_dump_by_a_role_that_may_only_read(respgres, database):
+    respgres.client().set("a", 1)
+    reader = database.name + "_reader"
+    database.postgres.create_role(reader)
+    try:
+        database.execute(f"GRANT USAGE ON SCHEMA respgres TO {reader}")
+        url = database.postgres.url(database.name, reader)
+        refused = run("--dump", env={"DATABASE_URL": url}, check=False)
+        assert refused.returncode == 1 and b"permission denied" in refused.stderr
+        database.execute("GRANT SELECT ON respgres.meta, respgres.spaces, respgres.entries"
+                         f" TO {reader}")
+        assert run("--dump", env={"DATABASE_URL": url}).stdout == dump(database).stdout != b""
+    finally:
+        database.postgres.execute(f"DROP OWNED BY {reader}; DROP ROLE {reader}",
+                                  dbname=database.name)
+
+
+@pytest.mark.rows
+def test_a_dump_from_a_standby(lab):
+    primary = lab.own_postgres()
+    database = lab.database(primary)
+    client = lab.respgres(database).client()
+    client.mset({f"k{i}": i for i in range(2000)})
+    standby = lab.standby(primary)
+    commands = dump(database).stdout
+    wait_until(lambda: run("--dump", env={
+        "DATABASE_URL": standby.url(database.name, database.role)}).stdout == commands, 30)
+
+
+@pytest.mark.rows
 def test_a_dump_of_nothing(database, respgres):
     assert dump(database).stdout == b""
 
