@@ -519,13 +519,9 @@ static inline void stats_note_call(struct engine *e, enum command_id id, uint64_
     histogram_note(h, us);
 }
 
-/* A reply is final. True if it is an error. */
-static inline bool stats_note_reply(struct engine *e, const struct buf *reply)
+static inline bool reply_is_error(const struct buf *reply)
 {
-    if (reply->len == 0 || reply->data[0] != '-')
-        return false;
-    stats_note_error(e, buf_bytes(reply));
-    return true;
+    return reply->len > 0 && reply->data[0] == '-';
 }
 
 static inline void stats_watch_state(struct engine *e)

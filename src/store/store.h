@@ -21,10 +21,11 @@ enum store_state {
     STORE_STARTING, /* no contact with PostgreSQL yet */
     STORE_ONLINE,
     STORE_AWAY,     /* lost; being sought */
-    STORE_RECOVERING, /* it is back; what was written meanwhile is being merged */
-    STORE_STANDALONE, /* without PostgreSQL, for good */
-    STORE_STATES      /* how many there are */
+    STORE_RECOVERING, /* back; what was journalled meanwhile is being merged */
+    STORE_STANDALONE, /* memory and journal are the store for good */
 };
+
+enum { STORE_STATES = STORE_STANDALONE + 1 }; /* how many there are */
 
 enum store_result {
     STORE_OK,

@@ -214,12 +214,6 @@ bool store_takes_read_only(const struct pg_store *s);
 void store_give_up_query(struct pg_store *s);
 /* Something has been heard of a batch that was in flight in a silence. */
 void link_heard(struct link *k);
-/* ---- collect.c ---- */
-/* Keeps the words for pg_why. */
-void pg_note_loss(struct pg_store *s, const char *why);
-void pg_collect(const struct store *base, struct metrics_page *p);
-const char *pg_why(const struct store *base);
-/* ---- postgres.c, further ---- */
 void store_open_links(struct pg_store *s);
 /* A database-url that a reload has changed is taken for new connections if it leads to the same
  * database, else it has to wait for a restart. */
@@ -366,6 +360,12 @@ void housekeeping_start(struct pg_store *s);
 /* Notes what a commit has left behind for VACUUM, and starts one on the bulk lane when it is due. */
 void vacuum_note(struct pg_store *s, const struct commit_batch *b);
 void vacuum_pump(struct pg_store *s);
+
+/* ---- collect.c ---- */
+/* Keeps the words for pg_why. */
+void pg_note_loss(struct pg_store *s, const char *why);
+void pg_collect(const struct store *base, struct metrics_page *p);
+const char *pg_why(const struct store *base);
 
 /* A column of the first row, "" where there is no row. */
 static inline const char *first_text(const PGresult *r, int column)
