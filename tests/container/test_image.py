@@ -178,6 +178,14 @@ def test_exec_runs_an_application_as_well(start, database, ports):
     assert database.row("k").value == b"v"
 
 
+def test_exec_with_a_read_only_root(start, database, ports):
+    """The socket finds a place in memory."""
+    container = start("--exec", "--", "sh", "-c", "echo $REDIS_URL; test -S ${REDIS_URL#unix://}",
+                      read_only=True, env={"DATABASE_URL": url_of(database), **ports.env})
+    assert container.wait(40) == 0
+    assert "unix:///dev/shm/respgres-" in container.log
+
+
 # --- health ---------------------------------------------------------------------------------------
 
 def health_command(engine):
