@@ -60,6 +60,7 @@ def test_all_is_well(lab, respgres, database):
     report.has("ok", "A round trip takes")
     report.has("ok", "The clocks differ by 0.0")
     report.has("ok", "fsync is on, synchronous_commit is on")
+    report.has("ok", "an instance takes up to 4, and 1 run")
     assert report.text.startswith("respgres ") and report.text.endswith(" respgres can serve.\n")
     assert max(map(len, report.text.splitlines())) <= 90
 
@@ -301,6 +302,18 @@ def test_room_for_connections(database):
     database.postgres.execute(f'ALTER DATABASE "{database.name}" CONNECTION LIMIT -1')
     found = Report(database.url).has("ok", "The server has room for")
     assert re.search(r"of 197 are used", found[1]), "200 less 3 for superusers"
+
+
+def test_room_beside_instances_that_run(lab, database):
+    """Their connections are used already; while all are replaced at once as many again are needed."""
+    servers = [lab.respgres(database) for _ in range(3)]
+    limit = f'ALTER ROLE "{database.role}" CONNECTION LIMIT '
+    for n, level, words in ((2, "warning", "none can be added to the 3 that run"),
+                            (4, "warning", "3 run: they cannot all be replaced at the same time"),
+                            (11, "warning", "3 run: they cannot all be replaced at the same time"),
+                            (12, "ok", "an instance takes up to 4, and 3 run")):
+        database.postgres.execute(limit + str(3 * len(servers) + n))
+        Report(database.url).has(level, words)
 
 
 # --- what the server promises ---------------------------------------------------------------------
