@@ -88,8 +88,8 @@ bool check_database_url(struct bytes text, struct buf *reason)
     case URL_FOREIGN:
         return fail(reason, "the URL's scheme is not PostgreSQL's: use postgresql://");
     case URL_BAD_PARAMETER:
-        return fail(reason, "a parameter behind '?' has no '=' (in a user name or password, "
-                            "write / as %2F, ? as %3F and @ as %40)");
+        return fail(reason, "a parameter behind '?' has no '=', or two (in a user name or "
+                            "password, write / as %2F, ? as %3F, = as %3D and @ as %40)");
     case URL_BAD_ESCAPE:
         return fail(reason, "a % is not followed by two hexadecimal digits, or by 00 (write % itself as "
                             "%25)");

@@ -725,8 +725,11 @@ static void url_refused(void)
     expect_refused("--database-url|localhost", no_env,
                    "command line: database-url: neither a postgresql:// URL nor keyword=value");
     expect_refused("--database-url|postgres://u:a/hu?sh@h/d", no_env,
-                   "command line: database-url: a parameter behind '?' has no '=' (in a user name "
-                   "or password, write / as %2F, ? as %3F and @ as %40)");
+                   "command line: database-url: a parameter behind '?' has no '=', or two (in a user "
+                   "name or password, write / as %2F, ? as %3F, = as %3D and @ as %40)");
+    expect_refused("--database-url|postgres://h/d?password=hu=sh", no_env,
+                   "command line: database-url: a parameter behind '?' has no '=', or two (in a user "
+                   "name or password, write / as %2F, ? as %3F, = as %3D and @ as %40)");
     static const char *const places[] = {
         "postgres://u:hu@sh@h/d", "postgres://u:hu/sh@h/d", "postgres://u:12/sh@h/d",
         "postgres://u:p@h:12x/d", "postgres://u:p@[::1/d",  "postgres://u:p@[]/d",
