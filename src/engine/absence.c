@@ -1,6 +1,6 @@
-/* absence: the keys that a client has lately read as absent. A session that SQL has ended is not made
- * again by a request that was under way (docs/sql.md, "Ended stays ended"): its SETEX is told from
- * the one of a new log-in by that the new one's connection has read the key as absent before.
+/* absence: the keys that a client has lately read as absent. A session that SQL has ended is not
+ * made again by a request that was under way (docs/sql.md, "Ended stays ended"): its SETEX is told
+ * from the one of a new log-in by that the new one's connection has read the key as absent before.
  *
  * A handful of keys per client, the oldest forgotten first: a key's hash stands for it. To forget
  * one too early makes a log-in within `revoke-grace` fail, nothing worse. */

@@ -6,10 +6,8 @@
 #define ZLIB_CONST
 #include <zlib.h>
 
-const struct payload_limits payload_default_limits = {.max_input = 256 * 1024,
-                                                      .max_output = 1024 * 1024,
-                                                      .max_steps = 500 * 1000,
-                                                      .max_depth = 64};
+const struct payload_limits payload_default_limits = {
+    .max_input = 256 * 1024, .max_output = 1024 * 1024, .max_steps = 500 * 1000, .max_depth = 64};
 
 static const struct {
     const char *name;

@@ -6,8 +6,9 @@
 
 struct payload_rules;
 
-/* What session clients call their keys: Flask-Session and Rails' redis-session-store, connect-redis,
- * phpredis, Django, Beaker, Rack, starsessions, aiohttp-session, gorilla, Symfony, Laravel, Spring. */
+/* What session clients call their keys: Flask-Session and Rails' redis-session-store,
+ * connect-redis, phpredis, Django, Beaker, Rack, starsessions, aiohttp-session, gorilla, Symfony,
+ * Laravel, Spring. */
 extern const char payload_session_patterns[];
 
 /* `decode`: blank-separated patterns, "sessions" among them = payload_session_patterns, "no" =

@@ -16,7 +16,7 @@ struct docs {
     struct buf json;             /* of the item being encoded */
     bool off;                    /* the database's encoding cannot hold every text */
     uint64_t decoded;
-    uint64_t refused;            /* writes sent again without: PostgreSQL did not take them with */
+    uint64_t refused; /* writes sent again without: PostgreSQL did not take them with */
 };
 
 void docs_init(struct docs *d, const struct config *config);
