@@ -100,6 +100,8 @@ static void encode_one(struct params *p, const struct options *o, const struct s
     params_interval(p, 0);
     params_null(p);
     params_text(p, "k3ffAAA"); /* nobody is told */
+    params_null(p);            /* no document */
+    params_int8(p, INT64_MAX); /* nothing was ended by SQL */
     params_finish(p);
 }
 
@@ -132,6 +134,8 @@ static void encode(struct params *p, const struct options *o, const struct sampl
         params_add_null(p, slot);
     }
     params_text(p, "k3ffAAA");
+    (void)params_array(p, OID_TEXT);
+    params_int8(p, INT64_MAX);
     params_finish(p);
     mem_free(keys);
 }

@@ -149,7 +149,7 @@ static int spawn(const struct config *c, int fd, pid_t *pid)
 static void schedule(struct backup *b)
 {
     int64_t interval_s = b->interval_s = b->config->backup_interval_s;
-    if (interval_s == 0) {
+    if (interval_s == 0 || b->config->database_url[0] == '\0') { /* or there is nothing to back up */
         timer_clear(b->timer);
         return;
     }

@@ -218,6 +218,11 @@ static void on_child_signal(void *arg, int signo)
 bool exec_start(struct exec *x, struct loop *loop, const struct config *c,
                 void (*ended)(void *arg, int code), void *arg, struct buf *error)
 {
+    if (x->place.tcp ? c->port == 0 : c->unixsocket[0] == '\0') {
+        buf_printf(error, "--exec: %s is turned off, so there is nothing to tell the command",
+                   x->place.tcp ? "port" : "unixsocket");
+        return false;
+    }
     char **env = exec_place_environment(&x->place, c, environ);
     pid_t self = getpid();
     sigset_t all, before;

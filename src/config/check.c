@@ -88,8 +88,8 @@ bool check_database_url(struct bytes text, struct buf *reason)
     case URL_FOREIGN:
         return fail(reason, "the URL's scheme is not PostgreSQL's: use postgresql://");
     case URL_BAD_PARAMETER:
-        return fail(reason, "a parameter behind '?' has no '=' (in a user name or password, "
-                            "write / as %2F, ? as %3F and @ as %40)");
+        return fail(reason, "a parameter behind '?' has no '=', or two (in a user name or "
+                            "password, write / as %2F, ? as %3F, = as %3D and @ as %40)");
     case URL_BAD_ESCAPE:
         return fail(reason, "a % is not followed by two hexadecimal digits, or by 00 (write % itself as "
                             "%25)");
@@ -100,6 +100,33 @@ bool check_database_url(struct bytes text, struct buf *reason)
         break;
     }
     return fail(reason, "neither a postgresql:// URL nor keyword=value");
+}
+
+/* The formats of src/payload, which this folder knows nothing of. */
+static bool is_format(struct bytes word)
+{
+    static const char *const names[] = {"auto", "json", "msgpack", "pickle", "django",
+                                        "php", "php-serialize", "text", "none"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (bytes_ieq(word, names[i]))
+            return true;
+    }
+    return false;
+}
+
+bool check_payload(struct bytes text, struct buf *reason)
+{
+    int words = 0;
+    for (size_t i = 0; i < text.len;) {
+        size_t n = 0;
+        while (i + n < text.len && text.data[i + n] != ' ' && text.data[i + n] != '\t')
+            n++;
+        if (n > 0 && words++ % 2 == 1 && !is_format(bytes_of(text.data + i, n)))
+            return fail(reason, "argument must be pairs of a pattern and one of auto, json, msgpack, "
+                                "pickle, django, php, php-serialize, text, none");
+        i += n + 1;
+    }
+    return words % 2 == 0 || fail(reason, "a pattern has no format behind it");
 }
 
 bool check_together(const struct config *c, struct buf *reason)

@@ -15,6 +15,8 @@ MUST_CHECK bool check_instance_name(struct bytes text, struct buf *reason);
 MUST_CHECK bool check_pg_schema(struct bytes text, struct buf *reason);
 /* Found here rather than by libpq, whose messages would show part of a mistyped URL. */
 MUST_CHECK bool check_database_url(struct bytes text, struct buf *reason);
+/* Pairs of a pattern and a format. */
+MUST_CHECK bool check_payload(struct bytes text, struct buf *reason);
 
 /* What options must not be at the same time. */
 struct config;

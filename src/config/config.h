@@ -73,6 +73,10 @@ struct config {
     bool preload;
     int64_t preload_refresh_s;
     int64_t warm_file_interval_s; /* 0 = never */
+    /* for people */
+    char *decode;
+    char *payload;
+    int64_t revoke_grace_s; /* 0 = off */
 };
 
 enum config_source { CONFIG_DEFAULT, CONFIG_FILE, CONFIG_ENV, CONFIG_FLAG, CONFIG_SET };

@@ -69,6 +69,7 @@ static const struct {
     {OPT_database_url, check_database_url},
     {OPT_fallback, check_fallback},
     {OPT_away_miss, check_away_miss},
+    {OPT_payload, check_payload},
 };
 
 const struct option *option_find(struct bytes name)

@@ -112,6 +112,15 @@ static bool next_parameter(struct bytes url, size_t *at, struct bytes *name, str
     return true;
 }
 
+static bool known_keyword(struct bytes name)
+{
+    for (size_t i = 0; i < COUNT(keywords); i++) {
+        if (bytes_eq(name, bytes_cstr(keywords[i])))
+            return true;
+    }
+    return false;
+}
+
 static bool is_hex(char c)
 {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
@@ -185,21 +194,14 @@ enum url_class url_classify(struct bytes url)
     struct bytes name;
     struct bytes value;
     while (next_parameter(url, &at, &name, &value)) {
-        if (value.data == NULL)
+        /* What is not known is dropped, however it looks. */
+        if (value.data == NULL ||
+            (known_keyword(name) && value.len > 0 && memchr(value.data, '=', value.len) != NULL))
             return URL_BAD_PARAMETER;
     }
     if (!escapes_good(url))
         return URL_BAD_ESCAPE;
     return place_good(url, scheme + 3, query) ? URL_POSTGRESQL : URL_BAD_PLACE;
-}
-
-static bool known_keyword(struct bytes name)
-{
-    for (size_t i = 0; i < COUNT(keywords); i++) {
-        if (bytes_eq(name, bytes_cstr(keywords[i])))
-            return true;
-    }
-    return false;
 }
 
 static const char *ssl_mode(struct bytes name, struct bytes value)

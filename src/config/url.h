@@ -9,7 +9,7 @@ enum url_class {
     URL_POSTGRESQL,    /* a URL with one of the schemes we know */
     URL_KEYWORDS,      /* keyword=value */
     URL_FOREIGN,       /* another scheme */
-    URL_BAD_PARAMETER, /* PostgreSQL's, but a parameter has no '=' */
+    URL_BAD_PARAMETER, /* PostgreSQL's, but a parameter has no '=', or two */
     URL_BAD_ESCAPE,    /* a '%' without two hexadecimal digits, or %00 */
     URL_BAD_PLACE,     /* hosts, ports and database cannot be told apart */
     URL_NOT

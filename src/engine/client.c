@@ -298,7 +298,8 @@ void engine_pump_clients(struct engine *e)
 static void done_now(struct txn *t)
 {
     struct client *c = t->client;
-    (void)stats_note_reply(t->engine, &t->reply);
+    if (reply_is_error(&t->reply))
+        stats_note_error(t->engine, buf_bytes(&t->reply));
     list_remove(&t->age_node);
     txn_set_state(t, TXN_DONE);
     client_flush(c);

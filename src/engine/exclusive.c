@@ -181,6 +181,8 @@ static void collect_writes(struct exclusive *ex)
             continue;
         ex->writes[n++] = (struct commit_item){
             .db = k->db, .key = k->name, .expect = EXPECT_ANY, .value = k->value,
+            .saw_absent = t->keys[i].observed ||
+                          (t->client != NULL && client_saw_absent(t->client, t->keys[i].entry)),
             .op = k->change == KEY_TOUCHED ? COMMIT_TOUCH : COMMIT_WRITE,
             .expiry = k->value != NULL ? k->expiry : (struct expiry){EXPIRY_NONE, 0}};
         k->change = KEY_UNCHANGED;

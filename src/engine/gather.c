@@ -276,6 +276,7 @@ static void change_item(struct gather *g, struct item *it, struct txn_key *k, bo
     } else if (it->op == COMMIT_CHECK) {
         it->op = COMMIT_TOUCH;
     }
+    it->saw_absent = k->txn->client != NULL && client_saw_absent(k->txn->client, entry);
     it->group->nwrites += !was_write;
     value_unref(it->value);
     it->value = NULL;
@@ -501,7 +502,7 @@ static void fill_commit_item(struct commit_item *c, const struct item *it)
     const struct entry *entry = it->entry;
     *c = (struct commit_item){.db = entry->db, .key = entry_key(entry), .group = it->group->number,
                               .op = it->op, .expect = it->expect, .expected = it->expected,
-                              .expected_space = it->expected_space,
+                              .expected_space = it->expected_space, .saw_absent = it->saw_absent,
                               .value = it->value, .expiry = it->expiry};
 }
 
@@ -592,6 +593,10 @@ static void settle_item(struct engine *e, struct item *it, const struct commit_i
         return;
     }
     entry->as_of = as_of;
+    if (c->version < 0) { /* stored, but not live: ended by SQL, or by what it says itself */
+        entry_set_absent(e->keyspace, entry, -c->version);
+        return;
+    }
     if (it->value == NULL) {
         entry_set_absent(e->keyspace, entry, c->version);
         return;

@@ -150,6 +150,7 @@ struct item {
     int32_t expected_space;
     struct expiry expiry;
     bool demotable;           /* a touch that may as well be a full blind write */
+    bool saw_absent;          /* its last writer had read the key as absent: see absence.c */
 };
 
 /* Txns that share written keys, or a client: they commit together or not at all. */
@@ -298,6 +299,8 @@ struct engine {
     uint64_t ops_per_s;
 };
 
+enum { CLIENT_ABSENT_KEYS = 16 };
+
 struct client {
     struct engine *engine;
     const struct client_io *io;
@@ -355,7 +358,14 @@ struct client {
     bool reply_off;           /* CLIENT REPLY OFF */
     bool reply_skip_next;
     bool no_evict;
+    uint64_t absent[CLIENT_ABSENT_KEYS]; /* hashes of keys: see absence.c */
+    size_t nabsent;
 };
+
+/* ---- absence.c ---- */
+/* A txn of this client has ended: what has it read? */
+void absence_note(struct client *c, const struct txn *t);
+bool client_saw_absent(const struct client *c, const struct entry *entry);
 
 /* ---- txn.c: the life of a transaction ---- */
 struct txn *txn_new(struct client *c, struct request *r);
@@ -509,13 +519,9 @@ static inline void stats_note_call(struct engine *e, enum command_id id, uint64_
     histogram_note(h, us);
 }
 
-/* A reply is final. True if it is an error. */
-static inline bool stats_note_reply(struct engine *e, const struct buf *reply)
+static inline bool reply_is_error(const struct buf *reply)
 {
-    if (reply->len == 0 || reply->data[0] != '-')
-        return false;
-    stats_note_error(e, buf_bytes(reply));
-    return true;
+    return reply->len > 0 && reply->data[0] == '-';
 }
 
 static inline void stats_watch_state(struct engine *e)

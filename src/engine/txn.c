@@ -168,37 +168,42 @@ void txn_reply_init(struct txn *t, struct reply *r)
     *r = (struct reply){&t->reply, t->proto, false};
 }
 
-/* `reply` is what its client gets: an error of the whole? */
+/* `reply`, which its client gets, is an error of the whole. */
 static void note_error_reply(const struct txn *t, const struct buf *reply)
 {
-    if (!stats_note_reply(t->engine, reply))
-        return;
+    stats_note_error(t->engine, buf_bytes(reply));
     if (t->ncommands == 1 && !t->exec)
         t->engine->commands[t->commands[0].cmd->id].failed++;
 }
 
-/* Those inside the array that a block answers. */
+/* Errors inside the array that a block answers. */
 static void note_block_errors(const struct txn *t)
 {
     for (int i = 0; i < t->ncommands; i++) {
         const struct txn_command *tc = &t->commands[i];
-        if (tc->error_at == 0 || tc->error_at > t->reply.len || t->reply.data[0] == '-')
-            continue; /* the block as a whole may have got an error after it had run */
+        if (tc->error_at == 0 || tc->error_at > t->reply.len)
+            continue;
         t->engine->commands[tc->cmd->id].failed++;
         stats_note_error(t->engine, bytes_of(t->reply.data + tc->error_at - 1,
                                              t->reply.len - tc->error_at + 1));
     }
 }
 
-/* A command may run several times, and counts as one: so this looks at the reply that has come of it. */
-static void note_command_stats(struct txn *t, int64_t us)
+/* A command may run several times, and counts as one: so this looks at the reply that has come of it.
+ * Without a client, what that was told has been counted. */
+static void note_command_stats(const struct txn *t, const struct client *c, uint64_t us)
 {
-    for (int i = 0; i < t->ncommands; i++)
-        stats_note_call(t->engine, t->commands[i].cmd->id, (uint64_t)(us / t->ncommands));
-    if (t->client == NULL)
-        return; /* what its client was told has been counted */
-    note_error_reply(t, &t->reply);
-    if (t->exec)
+    if (t->ncommands == 1) {
+        stats_note_call(t->engine, t->commands[0].cmd->id, us);
+    } else {
+        for (int i = 0; i < t->ncommands; i++)
+            stats_note_call(t->engine, t->commands[i].cmd->id, us / (uint64_t)t->ncommands);
+    }
+    if (c == NULL)
+        return;
+    if (reply_is_error(&t->reply))
+        note_error_reply(t, &t->reply);
+    else if (t->exec)
         note_block_errors(t);
 }
 
@@ -209,13 +214,15 @@ void txn_done(struct txn *t)
     int64_t us = loop_now_us(e->loop) - t->arrived_us;
     if (us < 0)
         us = 0;
-    note_command_stats(t, us);
+    note_command_stats(t, c, (uint64_t)us);
     slowlog_note(t, us);
     txn_set_state(t, TXN_DONE);
     list_remove(&t->age_node);
     list_remove(&t->work_node);
     for (int i = 0; i < t->nkeys; i++)
         entry_wake_later(e, t->keys[i].entry);
+    if (c != NULL)
+        absence_note(c, t);
     release_keys(t);
     release_commands(t);
     if (c == NULL) {

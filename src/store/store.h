@@ -21,10 +21,11 @@ enum store_state {
     STORE_STARTING, /* no contact with PostgreSQL yet */
     STORE_ONLINE,
     STORE_AWAY,     /* lost; being sought */
-    STORE_RECOVERING, /* it is back; what was written meanwhile is being merged */
-    STORE_STANDALONE, /* without PostgreSQL, for good */
-    STORE_STATES      /* how many there are */
+    STORE_RECOVERING, /* back; what was journalled meanwhile is being merged */
+    STORE_STANDALONE, /* memory and journal are the store for good */
 };
+
+enum { STORE_STATES = STORE_STANDALONE + 1 }; /* how many there are */
 
 enum store_result {
     STORE_OK,
@@ -94,11 +95,13 @@ struct commit_item {
     enum commit_expect expect;
     int64_t expected;
     int32_t expected_space;
+    bool saw_absent; /* with EXPECT_ANY: whoever writes knows that the key was absent. A key that SQL has
+                        ended within `revoke-grace` is only written anew by such. */
     struct value *value; /* borrowed; COMMIT_WRITE only: NULL = remove */
     struct expiry expiry;
     /* out: */
     bool applied;
-    int64_t version; /* the row's version now */
+    int64_t version; /* the row's version now; negative: written, but it reads as absent */
 };
 
 struct commit_batch {

@@ -21,6 +21,7 @@ def main():
     mount("--bind", root, root)
     mount("-t", "proc", "proc", root + "/proc")
     mount("--bind", "/dev", root + "/dev")
+    mount("-t", "tmpfs", "-o", "mode=1777", "tmpfs", root + "/dev/shm")
     for volume in spec["volumes"]:
         mount("-t", "tmpfs", "-o", "mode=1777", "tmpfs", root + volume)
     for host, inside in spec["mounts"].items():

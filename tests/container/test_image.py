@@ -4,12 +4,61 @@ import pathlib
 import re
 import signal
 import subprocess
+import sys
 
 import pytest
 
-from harness.util import free_port, wait_until
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
+
+import engines  # noqa: E402
+from harness.postgres import Postgres  # noqa: E402
+from harness.util import free_port, wait_until  # noqa: E402
 
 pytestmark = pytest.mark.timeout(900)  # the first test builds the image
+
+
+@pytest.fixture(scope="session")
+def engine():
+    try:
+        chosen = engines.choose()
+    except engines.Unavailable as reason:
+        pytest.skip(str(reason))
+    try:
+        chosen.build()
+        yield chosen
+    finally:
+        chosen.close()
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    postgres = Postgres()
+    postgres.start()
+    yield postgres
+    postgres.remove()
+
+
+@pytest.fixture
+def database(cluster):
+    made = cluster.create_database()
+    yield made
+    made.drop()
+
+
+@pytest.fixture
+def start(engine):
+    """Starts containers; they are gone with the test, and what they said is shown if it failed."""
+    made = []
+
+    def run(*args, **options):
+        container = engine.run(*args, **options)
+        made.append(container)
+        return container
+
+    yield run
+    for container in made:
+        print(container.log)
+        container.remove()
 
 
 def cli(port, *args, host="127.0.0.1"):
@@ -176,6 +225,14 @@ def test_exec_runs_an_application_as_well(start, database, ports):
     assert container.wait(40) == 4
     assert "\nrespgres\n" in container.log, "which is process 1"
     assert database.row("k").value == b"v"
+
+
+def test_exec_with_a_read_only_root(start, database, ports):
+    """The socket finds a place in memory."""
+    container = start("--exec", "--", "sh", "-c", "echo $REDIS_URL; test -S ${REDIS_URL#unix://}",
+                      read_only=True, env={"DATABASE_URL": url_of(database), **ports.env})
+    assert container.wait(40) == 0
+    assert "unix:///dev/shm/respgres-" in container.log
 
 
 # --- health ---------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import threading
 import time
 
 import pytest
+import redis
 
 from harness import Respgres, free_port, wait_until
 from harness.http import Http
@@ -139,6 +140,36 @@ def test_a_dump_of_another_schema(lab, database):
     server.client().set("a", 1)
     assert dump(database, "--pg-schema", "other").stdout.endswith(b"a\r\n$1\r\n1\r\n")
     wait_until(lambda: server.client().info("respgres")["backup_last_bytes"] == 50, 20)
+
+
+@pytest.mark.rows
+def test_a_dump_by_a_role_that_may_only_read(respgres, database):
+    respgres.client().set("a", 1)
+    reader = database.name + "_reader"
+    database.postgres.create_role(reader)
+    try:
+        database.execute(f"GRANT USAGE ON SCHEMA respgres TO {reader}")
+        url = database.postgres.url(database.name, reader)
+        refused = run("--dump", env={"DATABASE_URL": url}, check=False)
+        assert refused.returncode == 1 and b"permission denied" in refused.stderr
+        database.execute("GRANT SELECT ON respgres.meta, respgres.spaces, respgres.entries"
+                         f" TO {reader}")
+        assert run("--dump", env={"DATABASE_URL": url}).stdout == dump(database).stdout != b""
+    finally:
+        database.postgres.execute(f"DROP OWNED BY {reader}; DROP ROLE {reader}",
+                                  dbname=database.name)
+
+
+@pytest.mark.rows
+def test_a_dump_from_a_standby(lab):
+    primary = lab.own_postgres()
+    database = lab.database(primary)
+    client = lab.respgres(database).client()
+    client.mset({f"k{i}": i for i in range(2000)})
+    standby = lab.standby(primary)
+    commands = dump(database).stdout
+    wait_until(lambda: run("--dump", env={
+        "DATABASE_URL": standby.url(database.name, database.role)}).stdout == commands, 30)
 
 
 @pytest.mark.rows
@@ -288,6 +319,17 @@ def test_a_restart_does_not_begin_the_interval_anew(lab, database):
     assert server.client().info("respgres")["backup_count"] == 0
 
 
+def sockets(pid):
+    """What a process has open of them."""
+    found = set()
+    for entry in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            found.add(os.readlink(entry))
+        except OSError:
+            pass
+    return {name for name in found if name.startswith("socket:")}
+
+
 @pytest.mark.rows
 def test_the_secret_is_not_among_the_arguments(lab, database):
     """Nobody sees the URL in ps; the process goes with the server, and so does its file."""
@@ -300,6 +342,9 @@ def test_the_secret_is_not_among_the_arguments(lab, database):
         wait_until(lambda: any(".tmp." in name for name in backups(folder)))
         line = pathlib.Path(f"/proc/{child}/cmdline").read_bytes()
         assert line == b"respgres\0--backup\0"
+        with server.raw() as raw:
+            raw.command("PING")
+            assert sockets(child) & sockets(server.pid) == set()
         began = time.monotonic()
         server.client().ping()
         assert time.monotonic() - began < 1
@@ -542,3 +587,63 @@ def test_a_data_folder_put_back(lab, consistency):
     assert all(version > newest for key, version in versions(database).items()
                if key.startswith("w") or key == "counter")
     assert sorted(clients[0].scan_iter(count=7)) == sorted(clients[1].scan_iter(count=1000))
+
+
+class Busy(threading.Thread):
+    """A client that counts and writes without a pause; it remembers what it was told, and when."""
+
+    def __init__(self, server, name):
+        super().__init__()
+        self.client = server.client()
+        self.name = name
+        self.stop = threading.Event()
+        self.said = []  # (began, INCR's answer; or what was wrong)
+
+    def run(self):
+        while not self.stop.is_set():
+            began = time.monotonic()
+            try:
+                n = self.client.incr(f"count:{self.name}")
+                self.client.set(f"last:{self.name}", n)
+                read = self.client.get(f"last:{self.name}")
+                self.said.append((began, n if read == b"%d" % n else (n, read)))
+            except redis.RedisError as error:
+                self.said.append((began, error))
+
+    def finish(self):
+        self.stop.set()
+        self.join()
+
+
+@pytest.mark.rows
+@pytest.mark.parametrize("how", ["content", "schema"])
+@pytest.mark.parametrize("consistency", ["strict", "cached"])
+def test_a_database_put_back_while_clients_write(lab, database, how, consistency):
+    """From the moment on when the old content is back, every INCR counts from it, one by one, and none
+    is refused."""
+    servers = [lab.respgres(database, consistency=consistency, cached_max_lag="50ms",
+                            pg_timeout="10s") for _ in range(2)]
+    busy = [Busy(server, f"{n}{server.port}") for server in servers for n in range(3)]
+    options = ("--data-only",) if how == "content" else ("--schema=respgres", "--no-owner")
+    for thread in busy:
+        thread.client.set(f"count:{thread.name}", 0)
+    script = pg_dump(database, *options)
+    for thread in busy:
+        thread.start()
+    try:
+        wait_until(lambda: all(len(thread.said) > 20 for thread in busy), 30)
+        (replaced_in_place if how == "content" else schema_replaced)(database, script)
+        put_back = time.monotonic()
+        wait_until(lambda: all(sum(began > put_back for began, _ in thread.said) > 50
+                               for thread in busy), 60)
+    finally:
+        for thread in busy:
+            thread.finish()
+    for thread in busy:
+        later = [answer for began, answer in thread.said if began > put_back]
+        assert [answer for answer in later if not isinstance(answer, int)] == []
+        assert later == list(range(later[0], later[0] + len(later)))
+        assert later[0] < len(thread.said) - len(later)  # counted from the dump's 0
+        for server in servers:
+            wait_until(lambda s=server, t=thread, n=later[-1]:
+                       int(s.client().get(f"count:{t.name}")) == n, 5)

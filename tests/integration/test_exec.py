@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import pty
 import signal
 import subprocess
 import sys
@@ -189,6 +190,10 @@ def test_a_port_given_as_well_is_opened(lab, database):
     (["--exec-url", "tcp"], "is for --exec"),
     (["--nonsense", "1", "--exec", "--", "touch", "started"], "nonsense"),
     (["--exec", "--", "touch", "started"], "DATABASE_URL"),
+    (["--unixsocket", "", "--port", str(free_port()), "--database-url", "postgresql://h/d", "--exec", "--",
+      "touch", "started"], "unixsocket is turned off"),
+    (["--exec-url", "tcp", "--port", "0", "--unixsocket", "s", "--database-url", "postgresql://h/d",
+      "--exec", "--", "touch", "started"], "port is turned off"),
 ])
 def test_what_cannot_start_says_why(tmp_path, arguments, words):
     done = subprocess.run([Respgres.binary(), *arguments], capture_output=True, text=True, timeout=20,
@@ -244,6 +249,35 @@ def pings(client):
 
 def child_of(pid):
     return int(pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+
+
+def test_at_a_terminal(lab, database):
+    """The command has the terminal: it reads from it, Ctrl-C is for it alone, and the terminal is
+    given back."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        env = clean_environ(**SANITIZERS, DATABASE_URL=database.url)
+        # As from a shell: the respgres is a job of a session that goes on.
+        os.execvpe("sh", ["sh", "-c", f"{Respgres.binary()} --exec -- {sys.executable} -c "
+                          "'try:\n print(\"got \" + input())\n input()\nexcept KeyboardInterrupt: "
+                          "print(\"interrupted\"); raise SystemExit(5)' 2>/dev/null; echo status $?; "
+                          "read line; echo again $line"], env)
+    seen = b""
+
+    def until(words):
+        nonlocal seen
+        while words not in seen:
+            seen += os.read(terminal, 4096)
+
+    os.write(terminal, b"hello\n")
+    until(b"got hello")
+    os.write(terminal, b"\x03")
+    until(b"interrupted")
+    until(b"status 5")
+    os.write(terminal, b"shell\n")
+    until(b"again shell")
+    assert os.waitpid(pid, 0)[1] == 0
+    os.close(terminal)
 
 
 def test_gunicorn_and_flask(lab, database):

@@ -8,12 +8,15 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
 import time
 
 import pytest
 
-from harness.postgres import Postgres
-from harness.util import TOP, clean_environ, free_port, wait_until
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
+
+from harness.postgres import Postgres  # noqa: E402
+from harness.util import TOP, clean_environ, free_port, wait_until  # noqa: E402
 
 pytestmark = pytest.mark.timeout(900)  # the first tests build the package and the system
 HERE = pathlib.Path(__file__).resolve().parent

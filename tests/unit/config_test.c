@@ -546,7 +546,11 @@ static void set(void)
     expect_set(s, "notify-keyspace-events", "Egx", NULL, NULL,
                FAILED("notify-keyspace-events") "can't set immutable config");
     expect_set(s, "save", "", "save", "", FAILED("save") "duplicate parameter");
-    EXPECT_INT(calls, 4);
+    expect_set(s, "payload", "a:*  json", NULL, NULL, "");
+    expect_set(s, "payload", "a:* json b:*", NULL, NULL,
+               FAILED("payload") "a pattern has no format behind it");
+    expect_get(s, "payload", "payload=a:* json;");
+    EXPECT_INT(calls, 5);
     config_free(s);
 }
 
@@ -721,8 +725,11 @@ static void url_refused(void)
     expect_refused("--database-url|localhost", no_env,
                    "command line: database-url: neither a postgresql:// URL nor keyword=value");
     expect_refused("--database-url|postgres://u:a/hu?sh@h/d", no_env,
-                   "command line: database-url: a parameter behind '?' has no '=' (in a user name "
-                   "or password, write / as %2F, ? as %3F and @ as %40)");
+                   "command line: database-url: a parameter behind '?' has no '=', or two (in a user "
+                   "name or password, write / as %2F, ? as %3F, = as %3D and @ as %40)");
+    expect_refused("--database-url|postgres://h/d?password=hu=sh", no_env,
+                   "command line: database-url: a parameter behind '?' has no '=', or two (in a user "
+                   "name or password, write / as %2F, ? as %3F, = as %3D and @ as %40)");
     static const char *const places[] = {
         "postgres://u:hu@sh@h/d", "postgres://u:hu/sh@h/d", "postgres://u:12/sh@h/d",
         "postgres://u:p@h:12x/d", "postgres://u:p@[::1/d",  "postgres://u:p@[]/d",

@@ -183,7 +183,72 @@ static void our_own_flush_and_swap_are_seen(void)
     end(&w);
 }
 
-TEST_MAIN(TEST(what_was_written_or_read_is_answered_from_memory),
+/* The write was answered OK, but what it wrote reads as absent. */
+static void a_write_that_sql_has_forestalled(void)
+{
+    struct world w;
+    begin(&w);
+    memory_store_end_session(w.ms, 0, "k");
+    EXPECT_CSTR(peer_ask(&w.a, "SET k two"), "+OK");
+    EXPECT_CSTR(peer_ask(&w.b, "GET k"), "$-1");
+    EXPECT_CSTR(peer_ask(&w.a, "GET k"), "$-1");
+    EXPECT_CSTR(peer_ask(&w.a, "SET k three"), "+OK");
+    EXPECT_CSTR(peer_ask(&w.b, "GET k"), "$5 three");
+    end(&w);
+}
+
+/* Each connection is told by what it has read itself. */
+static void only_who_saw_it_gone_makes_it_anew(void)
+{
+    struct world w;
+    begin_two(&w, NULL);
+    EXPECT_CSTR(peer_ask(&w.a, "SET k one"), "+OK");
+    memory_store_end_session(w.ms, 0, "k");
+    EXPECT_CSTR(peer_ask(&w.b, "GET k"), "$-1");
+    EXPECT_CSTR(peer_ask(&w.a, "SET k two"), "+OK");
+    EXPECT_CSTR(peer_ask(&w.a, "MULTI;SET k two;SET other x;EXEC"), "+OK +QUEUED +QUEUED *2 +OK +OK");
+    EXPECT_CSTR(peer_ask(&w.b, "GET k"), "$-1");
+    EXPECT_CSTR(peer_ask(&w.b, "SET k three"), "+OK");
+    EXPECT_CSTR(peer_ask(&w.a, "GET k"), "$5 three");
+    /* Once it has been there, having seen it absent is of no use any more. */
+    memory_store_end_session(w.ms, 0, "k");
+    EXPECT_CSTR(peer_ask(&w.b, "SET k four"), "+OK");
+    EXPECT_CSTR(peer_ask(&w.b, "GET k"), "$-1");
+    EXPECT_CSTR(peer_ask(&w.a, "SET k five NX"), "+OK");
+    EXPECT_CSTR(peer_ask(&w.b, "GET k"), "$4 five");
+    end(&w);
+}
+
+/* A client remembers some keys, the last ones. */
+static void absent_keys_are_forgotten(void)
+{
+    struct world w;
+    char command[64];
+    begin_two(&w, NULL);
+    EXPECT_CSTR(peer_ask(&w.a, "SET k one"), "+OK");
+    memory_store_end_session(w.ms, 0, "k");
+    EXPECT_CSTR(peer_ask(&w.b, "GET k"), "$-1");
+    for (int i = 0; i < 15; i++) {
+        snprintf(command, sizeof(command), "GET other%d", i);
+        EXPECT_CSTR(peer_ask(&w.b, command), "$-1");
+    }
+    EXPECT_CSTR(peer_ask(&w.b, "SET k two"), "+OK");
+    EXPECT_CSTR(peer_ask(&w.b, "GET k"), "$3 two");
+    memory_store_end_session(w.ms, 0, "k");
+    EXPECT_CSTR(peer_ask(&w.a, "GET k"), "$-1");
+    for (int i = 0; i < 16; i++) {
+        snprintf(command, sizeof(command), "GET another%d", i);
+        EXPECT_CSTR(peer_ask(&w.a, command), "$-1");
+    }
+    EXPECT_CSTR(peer_ask(&w.a, "SET k three"), "+OK");
+    EXPECT_CSTR(peer_ask(&w.a, "GET k"), "$-1");
+    end(&w);
+}
+
+TEST_MAIN(TEST(a_write_that_sql_has_forestalled),
+          TEST(only_who_saw_it_gone_makes_it_anew),
+          TEST(absent_keys_are_forgotten),
+          TEST(what_was_written_or_read_is_answered_from_memory),
           TEST(strict_asks_every_time),
           TEST(what_is_not_proven_is_asked_for),
           TEST(a_notice_makes_its_key_stale),

@@ -92,7 +92,8 @@ struct memory_row *memory_rows_apply(struct memory_rows *m, const struct commit_
     r->expires_us = expiry_us(it->expiry, now_us);
     if (it->op == COMMIT_WRITE) {
         value_unref(r->value);
-        r->value = it->value != NULL ? value_ref(it->value) : NULL;
+        r->revoked &= it->value != NULL && it->expect == EXPECT_ANY && !it->saw_absent;
+        r->value = it->value != NULL && !r->revoked ? value_ref(it->value) : NULL;
         r->value_version = r->version;
     }
     return r;

@@ -15,6 +15,7 @@ struct memory_row {
     int64_t value_version;
     int64_t expires_us; /* since 1970, or STORE_NEVER */
     int64_t id;
+    bool revoked;        /* SQL has ended it, and nobody has made it anew */
 };
 
 struct memory_rows {

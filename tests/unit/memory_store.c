@@ -3,6 +3,7 @@
 #include "memory_store.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/mem.h"
 
@@ -98,7 +99,7 @@ static int64_t apply_item(struct memory_store *ms, const struct commit_item *it,
 {
     const struct memory_row *r = memory_rows_apply(&ms->data, it, stamp, ms->now_us);
     note_change(ms, it->db, r, it->op == COMMIT_TOUCH);
-    return r->version;
+    return r->revoked ? -r->version : r->version;
 }
 
 /* ---- trouble ---- */
@@ -289,8 +290,8 @@ static enum store_result run_commit(struct memory_store *ms, struct commit_batch
         it->version = own;
         if (it->applied && it->op != COMMIT_CHECK)
             it->version = apply_item(ms, it, own);
-        if (it->version > ms->last_stamp)
-            ms->last_stamp = it->version;
+        if (llabs(it->version) > ms->last_stamp)
+            ms->last_stamp = llabs(it->version);
         ms->counts.rejected += !it->applied && it->op != COMMIT_CHECK;
     }
     return STORE_OK;
@@ -876,6 +877,12 @@ void memory_store_write(struct memory_store *ms, int db, const char *key, const 
     ms->change_number++;
     apply_item(ms, &it, foreign_stamp(ms));
     value_unref(v);
+}
+
+void memory_store_end_session(struct memory_store *ms, int db, const char *key)
+{
+    memory_store_write(ms, db, key, NULL);
+    memory_rows_make(&ms->data, db, bytes_cstr(key))->revoked = true;
 }
 
 void memory_store_touch(struct memory_store *ms, int db, const char *key, int64_t expires_us)

@@ -82,6 +82,9 @@ void memory_store_refuse(struct memory_store *ms, int db, const char *key, const
 
 /* Writes of another instance. `value` NULL leaves a tombstone. */
 void memory_store_write(struct memory_store *ms, int db, const char *key, const char *value);
+/* Somebody ends a session by SQL: a blind write of it counts for nothing until one by a client that has
+ * seen that it is gone. */
+void memory_store_end_session(struct memory_store *ms, int db, const char *key);
 /* Moves the expiry of a live row (STORE_NEVER = takes it away). */
 void memory_store_touch(struct memory_store *ms, int db, const char *key, int64_t expires_us);
 /* From now on the others' clocks are ahead by so much. */

@@ -301,6 +301,14 @@ static bool slot_of_item(const struct pg_store *s, const struct commit_item *it,
     return true;
 }
 
+/* What SQL has ended at a version above this is not made again by a write under way. */
+static int64_t revoke_floor(const struct link *k)
+{
+    static const int64_t epoch_us = 1735689600LL * 1000000;
+    int64_t grace_us = k->store->config->revoke_grace_s * 1000000;
+    return grace_us == 0 ? INT64_MAX : (store_now_us(&k->store->base) - epoch_us - grace_us) * 1024;
+}
+
 static void add_guard(struct link *k, struct params *p)
 {
     params_int4(p, k->slot);
@@ -316,6 +324,8 @@ static int32_t item_code(const struct commit_item *it, int position, bool checke
         code |= (int32_t)it->expect << ITEM_EXPECT_SHIFT;
     if (it->op == COMMIT_TOUCH)
         code |= ITEM_TOUCH;
+    if (it->saw_absent || it->expect != EXPECT_ANY)
+        code |= ITEM_NEW;
     return code | (int32_t)it->expiry.kind << ITEM_EXPIRY_SHIFT;
 }
 
@@ -373,7 +383,7 @@ void batch_add_lock_keys(struct link *k, const struct commit_batch *b)
     link_add(k, STMT_LOCK_KEYS, p, true);
 }
 
-/* The last parameter of each commit statement: what other instances are told. */
+/* What other instances are told. Behind it come the documents. */
 static void add_notice(struct link *k, const struct commit_batch *b)
 {
     struct buf *text = &k->store->notice;
@@ -408,6 +418,8 @@ static void add_checked(struct link *k, const struct commit_batch *b)
         params_add_int4(p, space, it->expected_space);
     }
     add_notice(k, b);
+    k->docs_sent = docs_add(&k->store->docs, p, b, k->order, k->without_docs);
+    params_int8(p, revoke_floor(k));
     link_add(k, STMT_COMMIT_CHECKED, p, true);
 }
 
@@ -462,6 +474,11 @@ void batch_add_commit(struct link *k, const struct commit_batch *b)
     else
         add_items(k, b);
     add_notice(k, b);
+    struct docs *d = &k->store->docs;
+    k->docs_sent = id == STMT_COMMIT_ONE
+                       ? docs_add_one(d, &k->params, &b->items[0], k->without_docs)
+                       : docs_add(d, &k->params, b, k->order, k->without_docs);
+    params_int8(&k->params, revoke_floor(k));
     link_add(k, id, &k->params, true);
 }
 
@@ -476,6 +493,7 @@ void batch_commit(struct link *k, struct commit_batch *b)
 {
     k->committing = b;
     k->transients = 0;
+    k->without_docs = false;
     send_batch(k);
 }
 
@@ -557,7 +575,8 @@ static void take_raised(void *arg, size_t i, int64_t version)
     r->batch->items[r->found].version = version;
 }
 
-/* Items whose rows were ahead of our stamp got a higher version; stamps go on above it. */
+/* Items whose rows were ahead of our stamp got a higher version; stamps go on above it. Those that are
+ * not live have a negative one. */
 static void take_versions(struct link *k, const PGresult *r)
 {
     if (PQgetisnull(r, 0, 2))
@@ -565,8 +584,11 @@ static void take_versions(struct link *k, const PGresult *r)
     struct raised raised = {k->committing, PQgetvalue(r, 0, 2), 0, -1};
     pg_each_int(PQgetvalue(r, 0, 3), take_raised, &raised);
     for (size_t i = 0; i < k->committing->n; i++) {
-        if (k->committing->items[i].version > k->store->last_stamp)
-            k->store->last_stamp = k->committing->items[i].version;
+        int64_t version = k->committing->items[i].version;
+        k->store->inactive_writes += version < 0;
+        version = version < 0 ? -version : version;
+        if (version > k->store->last_stamp)
+            k->store->last_stamp = version;
     }
 }
 
@@ -623,6 +645,27 @@ enum store_result batch_judge(struct link *k, const PGresult *error)
     return is_about_data(code) ? STORE_REFUSED : STORE_LOST;
 }
 
+/* One that can still be split is split first, so that only the guilty group loses its documents: one
+ * txn's, or those of one client's writes that came in one piece. */
+static bool is_one_group(const struct commit_batch *b)
+{
+    for (size_t i = 1; i < b->n; i++) {
+        if (b->items[i].group != b->items[0].group)
+            return false;
+    }
+    return true;
+}
+
+bool batch_drop_docs(struct link *k, const char *code)
+{
+    if (k->docs_sent == 0 || !is_about_data(code))
+        return false;
+    log_event(LOG_WARNING, "doc-refused", "lane=%s sqlstate=%s", k->name, code);
+    k->store->docs.refused++;
+    k->without_docs = true;
+    return true;
+}
+
 static void commit_failed(struct link *k, const PGresult *error)
 {
     struct commit_batch *b = k->committing;
@@ -639,6 +682,8 @@ static void commit_failed(struct link *k, const PGresult *error)
         send_batch(k);
     } else if (is_lock_or_time(code)) {
         end_commit(k, STORE_LOCKED);
+    } else if (!b->abandoned && is_one_group(b) && batch_drop_docs(k, code)) {
+        send_batch(k);
     } else if (is_about_data(code) || is_transient(code)) {
         end_commit(k, STORE_REFUSED);
     } else {

@@ -397,26 +397,74 @@ static long connections_needed(const struct config *c)
            (c->consistency == CONSISTENCY_CACHED);
 }
 
+/* Instances that have been seen lately; 0 where there is no schema yet. Their connections are used.
+ */
+static long instances_running(struct exam *x)
+{
+    struct buf sql;
+    buf_init(&sql);
+    buf_printf(&sql,
+               "SELECT coalesce(has_table_privilege(to_regclass('%s.fleet'), 'SELECT'), false)",
+               x->config->pg_schema);
+    PGresult *r = ask(x, "The view of instances", buf_cstr(&sql));
+    long n = 0;
+    if (r != NULL && yes(r, 0)) {
+        PQclear(r);
+        r = ask_schema(x, "The number of instances", "SELECT count(*) FROM %.fleet");
+        n = r != NULL ? number(r, 0) : 0;
+    }
+    PQclear(r);
+    buf_release(&sql);
+    return n;
+}
+
+/* The first instance needs room for itself and for the one that replaces it; those that run, for as
+ * many again. */
+static void judge_room(struct exam *x, long left, const char *room)
+{
+    static const char remedy[] =
+        "Raise the limit, end other clients, or lower pg-read-lanes and pg-commit-lanes.";
+    long needed = connections_needed(x->config);
+    long running = instances_running(x);
+    if (left < needed - 1 && running == 0)
+        say(x, FINDING_BLOCKER, remedy, "%s; an instance takes up to %ld.", room, needed);
+    else if (left < needed - 1)
+        say(x, FINDING_WARNING, remedy,
+            "%s; an instance takes up to %ld, so that none can be added to the "
+            "%ld that run, or replace one before it has ended.",
+            room, needed, running);
+    else if (left < needed * (running > 0 ? running : 2))
+        say(x, FINDING_WARNING, remedy,
+            "%s; an instance takes up to %ld, and %ld run: they cannot all be "
+            "replaced at the same time.",
+            room, needed, running);
+    else
+        say(x, FINDING_GOOD, NULL, "%s; an instance takes up to %ld, and %ld run.", room, needed,
+            running);
+}
+
 /* What of the limits leaves least. */
 static void look_at_connections(struct exam *x)
 {
     if (x->pooled)
         return; /* they are the pooler's */
-    PGresult *r = ask(
-        x, "The room for connections",
-        "SELECT current_setting('max_connections')::int"
-        "  - CASE WHEN r.rolsuper THEN 0 ELSE "
-        "current_setting('superuser_reserved_connections')::int"
-        "    + coalesce(current_setting('reserved_connections', true)::int, 0) END,"
-        " (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') - 1,"
-        " r.rolconnlimit, (SELECT count(*) FROM pg_stat_activity WHERE usename = current_user) - 1,"
-        " d.datconnlimit, (SELECT count(*) FROM pg_stat_activity WHERE datname = d.datname) - 1"
-        " FROM pg_roles r, pg_database d"
-        " WHERE r.rolname = current_user AND d.datname = current_database()");
+    PGresult *r =
+        ask(x, "The room for connections",
+            "SELECT current_setting('max_connections')::int"
+            "  - CASE WHEN r.rolsuper THEN 0 ELSE "
+            "current_setting('superuser_reserved_connections')::int"
+            "    + coalesce(current_setting('reserved_connections', true)::int, 0) END,"
+            " (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+            "   AND application_name IS DISTINCT FROM 'respgres doctor'),"
+            " r.rolconnlimit, (SELECT count(*) FROM pg_stat_activity WHERE usename = current_user"
+            "   AND application_name IS DISTINCT FROM 'respgres doctor'),"
+            " d.datconnlimit, (SELECT count(*) FROM pg_stat_activity WHERE datname = d.datname"
+            "   AND application_name IS DISTINCT FROM 'respgres doctor')"
+            " FROM pg_roles r, pg_database d"
+            " WHERE r.rolname = current_user AND d.datname = current_database()");
     if (r == NULL)
         return;
     static const char *const owners[] = {"the server", "the role", "the database"};
-    long needed = connections_needed(x->config);
     long left = INT32_MAX;
     int which = 0;
     for (int i = 0; i < 3; i++) {
@@ -426,20 +474,12 @@ static void look_at_connections(struct exam *x)
             which = i;
         }
     }
-    bool blocked = left < needed - 1;
-    bool tight = left < 2 * needed;
-    say(x,
-        blocked ? FINDING_BLOCKER
-        : tight ? FINDING_WARNING
-                : FINDING_GOOD,
-        tight ? "Raise the limit, end other clients, or lower pg-read-lanes and pg-commit-lanes."
-              : NULL,
-        "%s has room for %ld more connections (%ld of %ld are used); an instance takes up to "
-        "%ld%s.",
-        owners[which], left < 0 ? 0 : left, number(r, 2 * which + 1), number(r, 2 * which), needed,
-        blocked ? ""
-        : tight ? ", and twice that while it is replaced by a new one"
-                : "");
+    struct buf room;
+    buf_init(&room);
+    buf_printf(&room, "%s has room for %ld more connections (%ld of %ld are used)", owners[which],
+               left < 0 ? 0 : left, number(r, 2 * which + 1), number(r, 2 * which));
+    judge_room(x, left, buf_cstr(&room));
+    buf_release(&room);
     PQclear(r);
 }
 

@@ -8,6 +8,7 @@
 #define RESPGRES_STORE_POSTGRES_INTERNAL_H
 
 #include "metrics/histogram.h"
+#include "store/postgres/docs.h"
 #include "store/postgres/lane.h"
 #include "store/postgres/postgres.h"
 #include "store/postgres/statements.h"
@@ -45,6 +46,8 @@ struct link {
     struct store_xact *xact; /* the transaction that has the lane to itself, or NULL */
     int64_t stamp;           /* of that batch */
     int transients;          /* how often it has met a deadlock or a serialization failure */
+    size_t docs_sent;        /* documents in it */
+    bool without_docs;       /* it was refused with them: this time without */
     int *order;              /* its items, sorted as sent */
     size_t order_cap;
     int slot;                /* under which the lane was claimed */
@@ -167,6 +170,7 @@ struct pg_store {
     void *notices_arg;
     struct listening listening;
     struct buf notice;       /* of the batch being encoded */
+    struct docs docs;
     /* queries: the head is in flight */
     struct store_query *queries;
     struct store_query **queries_tail;
@@ -187,6 +191,7 @@ struct pg_store {
     struct op_stats reads;
     struct op_stats commits;
     uint64_t rejected_items;
+    uint64_t inactive_writes;
     uint64_t settled_applied;
     uint64_t settled_not_applied;
     uint64_t swept;
@@ -209,12 +214,6 @@ bool store_takes_read_only(const struct pg_store *s);
 void store_give_up_query(struct pg_store *s);
 /* Something has been heard of a batch that was in flight in a silence. */
 void link_heard(struct link *k);
-/* ---- collect.c ---- */
-/* Keeps the words for pg_why. */
-void pg_note_loss(struct pg_store *s, const char *why);
-void pg_collect(const struct store *base, struct metrics_page *p);
-const char *pg_why(const struct store *base);
-/* ---- postgres.c, further ---- */
 void store_open_links(struct pg_store *s);
 /* A database-url that a reload has changed is taken for new connections if it leads to the same
  * database, else it has to wait for a restart. */
@@ -297,6 +296,9 @@ void batch_add_read(struct link *k, enum statement_id id, struct read_batch *b);
 void batch_add_lock_keys(struct link *k, const struct commit_batch *b);
 void batch_add_commit(struct link *k, const struct commit_batch *b);
 void batch_reset_item(struct read_item *it);
+/* PostgreSQL has refused a batch, or a transaction's writes. Is there hope without the documents? Then
+ * the next one of this link is sent without. */
+bool batch_drop_docs(struct link *k, const char *code);
 /* One row of STMT_READ's answer; false = no memory for the value. */
 bool batch_take_row(struct read_batch *b, const PGresult *r, int row);
 /* What an error says of the transaction that had it: nothing was applied, unless it is STORE_LOST; the
@@ -358,6 +360,12 @@ void housekeeping_start(struct pg_store *s);
 /* Notes what a commit has left behind for VACUUM, and starts one on the bulk lane when it is due. */
 void vacuum_note(struct pg_store *s, const struct commit_batch *b);
 void vacuum_pump(struct pg_store *s);
+
+/* ---- collect.c ---- */
+/* Keeps the words for pg_why. */
+void pg_note_loss(struct pg_store *s, const char *why);
+void pg_collect(const struct store *base, struct metrics_page *p);
+const char *pg_why(const struct store *base);
 
 /* A column of the first row, "" where there is no row. */
 static inline const char *first_text(const PGresult *r, int column)

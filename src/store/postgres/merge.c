@@ -241,6 +241,19 @@ static void add_what_it_was_based_on(struct link *k, const struct merge_batch *b
     }
 }
 
+/* As for a commit: what the values say. */
+static void add_docs(struct link *k, const struct merge_batch *b)
+{
+    struct commit_batch as_commit = {.n = b->n};
+    as_commit.items = mem_zalloc((b->n + 1) * sizeof(*as_commit.items));
+    for (size_t i = 0; i < b->n; i++)
+        as_commit.items[i] = (struct commit_item){.op = COMMIT_WRITE, .db = b->items[i].db,
+                                                  .key = b->items[i].key, .value = b->items[i].value};
+    k->docs_sent = docs_add(&k->store->docs, &k->params, &as_commit, k->order, k->without_docs);
+    k->without_docs = false;
+    mem_free(as_commit.items);
+}
+
 static void add_spaces(struct link *k, enum statement_id id)
 {
     params_reset(&k->params);
@@ -262,6 +275,7 @@ static void add_items(struct link *k, const struct merge_batch *b)
     add_notice(k, b);
     add_what_was_written(k, b);
     add_what_it_was_based_on(k, b);
+    add_docs(k, b);
     link_add(k, STMT_MERGE, &k->params, true);
 }
 
@@ -350,7 +364,10 @@ static void on_merged(void *arg, struct lane *l, PGresult **results, int n)
             return;
         }
         s->merging.sent = false;
-        answer_batch(s, result);
+        if (result == STORE_REFUSED && b->n == 1 && batch_drop_docs(k, lane_sqlstate(error)))
+            merge_pump(s);
+        else
+            answer_batch(s, result);
     } else if (lane_commit_uncertain(l)) {
         link_lost(k, "merge: the standby did not confirm");
         return;

@@ -9,7 +9,7 @@
 #include "base/buf.h"
 #include "base/bytes.h"
 
-enum { PARAMS_MAX = 19 };
+enum { PARAMS_MAX = 21 };
 
 struct params {
     int n;
@@ -36,7 +36,7 @@ void params_null(struct params *p);
 void params_text(struct params *p, const char *v);
 
 /* Types of array elements. */
-enum { OID_BYTEA = 17, OID_INT8 = 20, OID_INT2 = 21, OID_INT4 = 23, OID_INTERVAL = 1186 };
+enum { OID_BYTEA = 17, OID_INT8 = 20, OID_INT2 = 21, OID_INT4 = 23, OID_TEXT = 25, OID_INTERVAL = 1186 };
 
 /* Appends an array parameter without elements and returns its number for the calls below. */
 int params_array(struct params *p, uint32_t element_oid);

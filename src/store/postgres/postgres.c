@@ -400,6 +400,7 @@ static void pg_free(struct store *base)
     mem_free(s->links);
     listen_free(s);
     buf_release(&s->notice);
+    docs_release(&s->docs);
     buf_release(&s->fleet);
     timer_free(s->housekeeping);
     handover_release(s);
@@ -519,6 +520,9 @@ static void pg_info(struct store *base, struct buf *out)
     info_ops(out, "postgres_read", &s->reads);
     info_ops(out, "postgres_commit", &s->commits);
     buf_printf(out, "postgres_rejected_items:%llu\r\n", (unsigned long long)s->rejected_items);
+    buf_printf(out, "postgres_inactive_writes:%llu\r\n", (unsigned long long)s->inactive_writes);
+    buf_printf(out, "postgres_docs:%llu\r\npostgres_docs_refused:%llu\r\n",
+               (unsigned long long)s->docs.decoded, (unsigned long long)s->docs.refused);
     buf_printf(out, "postgres_lost_connections:%llu\r\n",
                (unsigned long long)s->lost_connections);
     breaker_info(s, out);
@@ -552,6 +556,9 @@ static void pg_reset_stats(struct store *base)
     s->reads = (struct op_stats){0};
     s->commits = (struct op_stats){0};
     s->rejected_items = 0;
+    s->inactive_writes = 0;
+    s->docs.decoded = 0;
+    s->docs.refused = 0;
     s->settled_applied = 0;
     s->settled_not_applied = 0;
     s->swept = 0;
@@ -595,6 +602,7 @@ struct store *postgres_store_new(struct loop *loop, const struct config *config,
     s->fatal_arg = arg;
     s->conninfo = mem_strdup(config->database_url);
     s->hosts = hosts_new(loop);
+    docs_init(&s->docs, config);
     s->queries_tail = &s->queries;
     if (gethostname(s->host, sizeof(s->host) - 1) != 0)
         snprintf(s->host, sizeof(s->host), "unknown");

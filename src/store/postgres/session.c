@@ -107,7 +107,7 @@ void session_begin(struct link *k)
 
 bool session_begun(struct link *k, PGresult *const *results)
 {
-    enum { COLUMN_RECOVERY, COLUMN_VERSION, COLUMN_READ_ONLY, COLUMN_ISOLATION };
+    enum { COLUMN_RECOVERY, COLUMN_VERSION, COLUMN_READ_ONLY, COLUMN_ISOLATION, COLUMN_ENCODING };
     const PGresult *r = results[0];
     bool read_only = strcmp(first_text(r, COLUMN_RECOVERY), "true") == 0 ||
                      strcmp(first_text(r, COLUMN_READ_ONLY), "on") == 0;
@@ -125,6 +125,8 @@ bool session_begun(struct link *k, PGresult *const *results)
     }
     snprintf(k->store->server_version, sizeof(k->store->server_version), "%s",
              first_text(r, COLUMN_VERSION));
+    /* jsonb refuses what the database's encoding does not have. */
+    k->store->docs.off = strcmp(first_text(r, COLUMN_ENCODING), "UTF8") != 0;
     return true;
 }
 

@@ -63,8 +63,8 @@
 
 #define ITEM_ROWS                                                                                  \
     "unnest($7::int4[], $8::bytea[], $9::int4[], $10::int8[], $11::int2[], $12::bytea[], "         \
-    "$13::interval[], $14::int4[]) "                                                               \
-    "AS r(db, key, item, expected, type, value, expiry, slot)"
+    "$13::interval[], $14::int4[], $16::text[]) "                                                  \
+    "AS r(db, key, item, expected, type, value, expiry, slot, doc)"
 
 /* Each item has a stamp of its own: the batch's, raised by the item's position. */
 #define ITEM_VERSION(item) "($5::int8 + ((" item " & 1048575)::int8 << 10))"
@@ -75,24 +75,41 @@
 
 #define ENTRY_COLUMNS                                                                              \
     "space, key, type, value, version, value_version, expires_at, expire_slot, batch_item, "       \
-    "created_at, updated_at"
+    "created_at, updated_at, doc, active"
+
+/* A payload may say itself that its session is over. Where that stands is looked up only for those
+ * that may say it. */
+#define ACTIVE(key, doc)                                                                           \
+    "CASE WHEN " doc " IS NULL THEN true "                                                         \
+    "WHEN strpos(" doc ", '\"session_active\"') > 0 OR (SELECT m.other_flags FROM @.meta m WHERE m.one) "              \
+    "THEN NOT @.says_inactive(" key ", " doc "::jsonb) ELSE true END"
+
+/* SQL has ended this session at a version above the floor, and whoever writes now has not seen
+ * that yet. (33554432: ITEM_NEW, 4194304: ITEM_TOUCH.) */
+#define REVOKED(floor)                                                                             \
+    "(coalesce(e.revoked, 0) > " floor " AND excluded.batch_item & 37748736 = 0 "                  \
+    "AND excluded.value IS NOT NULL AND NOT (e.value IS NOT NULL AND e.active))"
+
+/* What is not live has a negative version in what a commit statement returns. */
+#define SIGNED_VERSION(e) "CASE WHEN " e ".active THEN " e ".version ELSE -" e ".version END"
 
 /* Above what it replaces, in our slot, even where another instance's clock ran ahead. */
 #define NEXT_VERSION                                                                               \
     "greatest(excluded.version, (((e.version >> 10) + 1) << 10) | (excluded.version & 1023))"
 
 /* A touch passes the old value through unread, so that its TOAST pointer is kept. */
-#define ON_CONFLICT_SET                                                                            \
+#define ON_CONFLICT_SET(floor)                                                                     \
     "ON CONFLICT (space, key) DO UPDATE SET "                                                      \
     "type = CASE WHEN excluded.batch_item & 4194304 <> 0 THEN e.type ELSE excluded.type END, "     \
     "value = CASE WHEN excluded.batch_item & 4194304 <> 0 THEN e.value ELSE excluded.value END, "  \
-    "doc = CASE WHEN excluded.batch_item & 4194304 <> 0 THEN e.doc END, "                          \
+    "doc = CASE WHEN excluded.batch_item & 4194304 <> 0 THEN e.doc ELSE excluded.doc END, "        \
     "version = " NEXT_VERSION ", "                                                                 \
     "value_version = CASE WHEN excluded.batch_item & 4194304 <> 0 THEN e.value_version "           \
     "ELSE " NEXT_VERSION " END, "                                                                  \
     "expires_at = excluded.expires_at, "                                                           \
     "expire_slot = least(e.expire_slot, excluded.expire_slot), "                                   \
-    "batch_item = excluded.batch_item, active = true, "                                            \
+    "batch_item = excluded.batch_item, active = excluded.active AND NOT " REVOKED(floor) ", "      \
+    "revoked = CASE WHEN " REVOKED(floor) " THEN e.revoked END, "                                  \
     "created_at = CASE WHEN " LIVE("e") " THEN e.created_at ELSE excluded.created_at END, "        \
     "updated_at = excluded.updated_at "
 
@@ -159,9 +176,9 @@
     "(r.base <> 0 AND r.base_version > 0 AND y.version = r.base_version) "                         \
     "OR (r.maybe <> 0 AND y.version = r.maybe) AS as_based "                                       \
     "FROM merging g CROSS JOIN unnest($7::int4[], $8::bytea[], $9::int2[], $10::bytea[], "         \
-    "$11::int8[], $12::int8[], $13::interval[], $14::int4[], $15::int8[], $16::int8[], $17::int4[]) " \
-    "WITH ORDINALITY AS r(db, key, type, value, version, value_version, expiry, base, "            \
-    "base_version, maybe, grp, n) "                                                                \
+    "$11::int8[], $12::int8[], $13::interval[], $14::int4[], $15::int8[], $16::int8[], $17::int4[], " \
+    "$18::text[]) WITH ORDINALITY AS r(db, key, type, value, version, value_version, expiry, base, "  \
+    "base_version, maybe, grp, doc, n) "                                                                \
     "LEFT JOIN LATERAL (SELECT x.version, x.value, x.type, x.expires_at, x.active "                \
     "FROM @.entries x WHERE x.space = " SPACES "[r.db + 1] AND x.key = r.key OFFSET 0) y ON true " \
     "LEFT JOIN LATERAL (SELECT k.kind FROM @.merges k WHERE k.space = " SPACES "[r.db + 1] "       \
@@ -192,16 +209,20 @@
     "CASE WHEN NOT d.expired OR d.verdict = 'T' THEN d.expires_at END, "                           \
     "greatest(@.slot_of(CASE WHEN d.removal OR (d.expired AND d.verdict <> 'T') "                  \
     "THEN d.now + make_interval(secs => $5::float8) ELSE d.expires_at END) - 1, 0), "              \
-    "CASE d.verdict WHEN 'T' THEN 4194304 ELSE 0 END, d.now, d.now "                               \
+    "CASE d.verdict WHEN 'T' THEN 4194304 ELSE 0 END, d.now, d.now, "                              \
+    "CASE WHEN NOT d.removal AND NOT d.expired THEN d.doc::jsonb END, "                            \
+    "CASE WHEN d.removal OR d.expired THEN true ELSE " ACTIVE("d.key", "d.doc") " END "            \
     "FROM d WHERE left(d.verdict, 1) IN ('A', 'T') ORDER BY d.n "                                  \
     "ON CONFLICT (space, key) DO UPDATE SET "                                                      \
     "type = CASE WHEN excluded.batch_item <> 0 THEN e.type ELSE excluded.type END, "               \
     "value = CASE WHEN excluded.batch_item <> 0 THEN e.value ELSE excluded.value END, "            \
-    "doc = CASE WHEN excluded.batch_item <> 0 THEN e.doc END, version = excluded.version, "        \
+    "doc = CASE WHEN excluded.batch_item <> 0 THEN e.doc ELSE excluded.doc END, "                  \
+    "version = excluded.version, "                                                                 \
     "value_version = CASE WHEN excluded.batch_item <> 0 THEN e.value_version "                     \
     "ELSE excluded.value_version END, expires_at = excluded.expires_at, "                          \
     "expire_slot = least(e.expire_slot, excluded.expire_slot), batch_item = excluded.batch_item, " \
-    "active = true, "                                                                              \
+    "active = CASE WHEN excluded.batch_item <> 0 THEN e.active ELSE excluded.active END, "         \
+    "revoked = NULL, "                                                                             \
     "created_at = CASE WHEN " LIVE("e") " THEN e.created_at ELSE excluded.created_at END, "        \
     "updated_at = excluded.updated_at)"
 
@@ -244,24 +265,24 @@ static const struct statement table[STATEMENT_COUNT] = {
         "WHERE s.db = $1::int4", 3},
 
     /* A batch of single-key groups. Parameters: slot, incarnation, lane, epoch, stamp, number of
-     * items, then a column per property of the items, then the notice. An item that expects a live row is not
+     * items, then a column per property of the items, then the notice, their documents, the floor of REVOKED. An item that expects a live row is not
      * inserted where there is none at all. */
     [STMT_COMMIT] = {"respgres_commit",
         "WITH " GUARD ", w AS (INSERT INTO @.entries AS e (" ENTRY_COLUMNS ") "
         "SELECT " SPACES "[r.db + 1], r.key, r.type, r.value, " ITEM_VERSION("r.item") ", "
         "CASE WHEN r.item & 1048576 <> 0 THEN r.expected ELSE " ITEM_VERSION("r.item") " END, " ITEM_EXPIRY ", r.slot, "
-        "r.item, statement_timestamp(), statement_timestamp() "
-        "FROM " ITEM_ROWS " "
+        "r.item, statement_timestamp(), statement_timestamp(), r.doc::jsonb, "
+        ACTIVE("r.key", "r.doc") " FROM " ITEM_ROWS " "
         "WHERE (SELECT ok FROM guard) AND CASE WHEN r.item & 1048576 = 0 THEN true ELSE "
         "(SELECT true FROM @.entries y WHERE y.space = " SPACES "[r.db + 1] AND y.key = r.key "
         "OFFSET 0) END "
-        ON_CONFLICT_SET
+        ON_CONFLICT_SET("$17")
         "WHERE CASE (excluded.batch_item >> 20) & 3 WHEN 0 THEN true "
         "WHEN 1 THEN e.version = excluded.value_version AND " LIVE("e") " "
         "WHEN 2 THEN NOT " LIVE("e") " "
         "ELSE e.value_version = excluded.value_version AND " LIVE("e") " END "
-        "RETURNING e.batch_item AS item, e.version) "
-        RECORD_OUTCOME("$15"), 15},
+        "RETURNING e.batch_item AS item, " SIGNED_VERSION("e") " AS version) "
+        RECORD_OUTCOME("$15"), 17},
 
     /* A batch that expects nothing of any row (plain SET, SETEX, MSET): nothing in it can be refused,
      * so the outcome is known before the rows are written, and the lane's row is written first. */
@@ -272,18 +293,18 @@ static const struct statement table[STATEMENT_COUNT] = {
         "w AS (INSERT INTO @.entries AS e (" ENTRY_COLUMNS ") "
         "SELECT " SPACES "[r.db + 1], r.key, r.type, r.value, " ITEM_VERSION("r.item") ", "
         ITEM_VERSION("r.item") ", " ITEM_EXPIRY ", r.slot, r.item, statement_timestamp(), "
-        "statement_timestamp() FROM " ITEM_ROWS " "
+        "statement_timestamp(), r.doc::jsonb, " ACTIVE("r.key", "r.doc") " FROM " ITEM_ROWS " "
         "WHERE (SELECT true FROM lane) AND r.expected IS NOT NULL "
-        ON_CONFLICT_SET
-        "RETURNING e.batch_item AS item, e.version) "
+        ON_CONFLICT_SET("$17")
+        "RETURNING e.batch_item AS item, " SIGNED_VERSION("e") " AS version) "
         "SELECT (SELECT batch_time FROM lane), NULL::int4[], "
         "array_agg(w.item & 1048575) FILTER (WHERE w.version <> " ITEM_VERSION("w.item") "), "
         "array_agg(w.version) FILTER (WHERE w.version <> " ITEM_VERSION("w.item") "), "
-        TELL("$15") " FROM w", 15},
+        TELL("$15") " FROM w", 17},
 
     /* The same for a single row, what a client waits for that has PostgreSQL to itself: no arrays, and
      * a smaller plan, so about a fifth less time. Parameters: guard, stamp, then the properties of the item, then the
-     * notice. */
+     * notice, the document and the floor. */
     [STMT_COMMIT_ONE] = {"respgres_commit_one",
         "WITH lane AS (UPDATE @.lanes SET stamp = $5::int8, batch_time = statement_timestamp(), "
         "accepted = NULL WHERE slot = $1 AND incarnation = $2 AND lane = $3 AND epoch = $4 "
@@ -292,15 +313,16 @@ static const struct statement table[STATEMENT_COUNT] = {
         "SELECT (SELECT s.space FROM @.spaces s WHERE s.db = $6::int4), $7::bytea, $9::int2, "
         "$10::bytea, $5, $5, CASE ($8::int4 >> 23) & 3 WHEN 0 THEN NULL "
         "WHEN 1 THEN timestamptz 'epoch' + $11::interval ELSE batch_time + $11 END, $12::int4, $8, "
-        "batch_time, batch_time FROM lane "
+        "batch_time, batch_time, $14::text::jsonb, " ACTIVE("$7", "$14::text") " FROM lane "
         "ON CONFLICT (space, key) DO UPDATE SET type = excluded.type, value = excluded.value, "
-        "doc = NULL, version = " NEXT_VERSION ", value_version = " NEXT_VERSION ", "
+        "doc = excluded.doc, version = " NEXT_VERSION ", value_version = " NEXT_VERSION ", "
         "expires_at = excluded.expires_at, expire_slot = least(e.expire_slot, excluded.expire_slot), "
-        "batch_item = excluded.batch_item, active = true, "
+        "batch_item = excluded.batch_item, active = excluded.active AND NOT " REVOKED("$15::int8") ", "
+        "revoked = CASE WHEN " REVOKED("$15::int8") " THEN e.revoked END, "
         "created_at = CASE WHEN " LIVE("e") " THEN e.created_at ELSE excluded.created_at END, "
         "updated_at = excluded.updated_at "
-        "RETURNING updated_at, NULL::int4[], CASE WHEN version <> $5 THEN ARRAY[0] END, "
-        "CASE WHEN version <> $5 THEN ARRAY[version] END, " TELL("$13"), 13},
+        "RETURNING updated_at, NULL::int4[], CASE WHEN version <> $5 OR NOT active THEN ARRAY[0] END, "
+        "CASE WHEN version <> $5 OR NOT active THEN ARRAY[" SIGNED_VERSION("e") "] END, " TELL("$13"), 15},
 
     /* A batch with multi-key or check-only groups is three statements in one transaction. The
      * first keeps FLUSH and SWAPDB out, so that the other two see the same spaces. */
@@ -322,7 +344,8 @@ static const struct statement table[STATEMENT_COUNT] = {
 
     /* The third, on a fresh snapshot, checks every item and writes the groups that pass whole.
      * $15 = group of each item, $16 = 1 for items that are only checked, $17 = what is expected,
-     * $18 = the space in which a watched key was seen absent, $19 = the notice. */
+     * $18 = the space in which a watched key was seen absent, $19 = the notice, $20 = the documents, $21
+     * = the floor of REVOKED. */
     [STMT_COMMIT_CHECKED] = {"respgres_commit_checked",
         "WITH " GUARD ", c AS MATERIALIZED (SELECT r.*, " SPACES "[r.db + 1] AS space, "
         "CASE r.expect WHEN 0 THEN true "
@@ -332,20 +355,20 @@ static const struct statement table[STATEMENT_COUNT] = {
         "ELSE NOT coalesce(y.live, false) AND coalesce(y.version, 0) <= r.expected "
         "AND r.expected_space = " SPACES "[r.db + 1] END AS ok "
         "FROM unnest($7::int4[], $8::bytea[], $9::int4[], $10::int8[], $11::int2[], $12::bytea[], "
-        "$13::interval[], $14::int4[], $15::int4[], $16::int4[], $17::int4[], $18::int4[]) "
+        "$13::interval[], $14::int4[], $15::int4[], $16::int4[], $17::int4[], $18::int4[], $20::text[]) "
         "AS r(db, key, item, expected, type, value, expiry, slot, grp, only_check, expect, "
-        "expected_space) "
+        "expected_space, doc) "
         "LEFT JOIN LATERAL (SELECT x.version, x.value_version, " LIVE("x") " AS live "
         "FROM @.entries x WHERE x.space = " SPACES "[r.db + 1] AND x.key = r.key OFFSET 0) y ON true "
         "WHERE (SELECT ok FROM guard)), "
         "w AS (INSERT INTO @.entries AS e (" ENTRY_COLUMNS ") "
         "SELECT r.space, r.key, r.type, r.value, " ITEM_VERSION("r.item") ", "
         ITEM_VERSION("r.item") ", " ITEM_EXPIRY ", r.slot, r.item, "
-        "statement_timestamp(), statement_timestamp() FROM c r "
+        "statement_timestamp(), statement_timestamp(), r.doc::jsonb, " ACTIVE("r.key", "r.doc") " FROM c r "
         "WHERE r.only_check = 0 AND r.grp <> ALL (ARRAY(SELECT c.grp FROM c WHERE NOT c.ok)) "
-        ON_CONFLICT_SET
-        "RETURNING e.batch_item AS item, e.version) "
-        RECORD_OUTCOME("$19"), 19},
+        ON_CONFLICT_SET("$21")
+        "RETURNING e.batch_item AS item, " SIGNED_VERSION("e") " AS version) "
+        RECORD_OUTCOME("$19"), 21},
 
     /* Which of these keys can be locked right now? Parameters: db int4[], key bytea[]. Returns the
      * ordinals of those that somebody else holds. */
@@ -399,7 +422,8 @@ static const struct statement table[STATEMENT_COUNT] = {
 
     [STMT_SERVER] = {"respgres_server",
         "SELECT pg_is_in_recovery()::text, current_setting('server_version_num'), "
-        "current_setting('transaction_read_only'), current_setting('transaction_isolation')", 0},
+        "current_setting('transaction_read_only'), current_setting('transaction_isolation'), "
+        "current_setting('server_encoding')", 0},
 
     /* Does it answer? */
     [STMT_PROBE] = {"respgres_probe", "SELECT 1", 0},
@@ -707,7 +731,7 @@ static const struct statement table[STATEMENT_COUNT] = {
         "ON CONFLICT (key, space) DO UPDATE SET version = excluded.version, kind = excluded.kind, "
         "at = excluded.at) "
         "SELECT d.n, CASE WHEN left(d.verdict, 1) <> 'L' THEN d.verdict WHEN d.expired THEN 'D' "
-        "ELSE d.verdict END, d.kept, d.verdict LIKE 'A_%' AND d.live, " TELL("$6") " FROM d", 17},
+        "ELSE d.verdict END, d.kept, d.verdict LIKE 'A_%' AND d.live, " TELL("$6") " FROM d", 18},
 
     /* For a FLUSH: nobody writes while rows are moved. LOCK alone wants a transaction block. */
     [STMT_MERGE_LOCK_TABLE] = {"respgres_merge_lock_table",

@@ -88,6 +88,7 @@ enum {
     ITEM_EXPECT_SHIFT = 20, /* two bits: enum commit_expect; the lower one set = needs a live row */
     ITEM_TOUCH = 1 << 22,
     ITEM_EXPIRY_SHIFT = 23, /* two bits: enum expiry_kind's order: none, at, relative */
+    ITEM_NEW = 1 << 25,     /* not a write that SQL has forestalled by ending the session */
 };
 
 #endif

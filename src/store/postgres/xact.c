@@ -32,13 +32,15 @@ static void on_rolled_back(void *arg, struct lane *l, PGresult **results, int n)
     finish(k, k->xact->result);
 }
 
-static enum store_result result_of(const PGresult *error)
+static enum store_result result_of(struct link *k, const PGresult *error)
 {
     const char *code = lane_sqlstate(error);
     if (strcmp(code, "55P03") == 0 || strcmp(code, "57014") == 0)
         return STORE_LOCKED;
     if (strncmp(code, "40", 2) == 0)
         return STORE_LOCKED; /* deadlock or serialization: the caller tries again */
+    if (batch_drop_docs(k, code))
+        return STORE_LOCKED;
     return STORE_REFUSED;
 }
 
@@ -53,7 +55,7 @@ static void fail(struct link *k, const PGresult *error)
         link_lost(k, why);
         return;
     }
-    x->result = result_of(error);
+    x->result = result_of(k, error);
     params_init(&none);
     lane_begin(k->lane);
     lane_add_text(k->lane, "ROLLBACK", &none, false);
