@@ -220,6 +220,16 @@ def test_a_write_after_a_delete_is_missing(story):
     story.op(SET, "own:1", 1, b"x").op(DEL, "own:1", 2).op(SET, "own:1", 3, b"y").fails("missing")
 
 
+def test_a_delete_that_found_nothing_behind_a_doubt(story):
+    story.op(SET, "own:1", 1, b"x", ttl=5).op(EXPIRE, "own:1", 2, ttl=300, outcome=UNKNOWN)
+    story.op(DEL, "own:1", 12, reply=0).row("own:1", b"x", 302.0).passes()
+
+
+def test_a_delete_that_found_something_behind_a_doubt(story):
+    story.op(SET, "own:1", 1, b"x", ttl=5).op(EXPIRE, "own:1", 2, ttl=300, outcome=UNKNOWN)
+    story.op(DEL, "own:1", 12, reply=1).row("own:1", b"x", 302.0).fails("resurrected")
+
+
 def test_a_foreign_value(story):
     story.op(SET, "own:1", 1, b"a", outcome=UNKNOWN).row("own:1", b"b").fails("which nobody wrote")
 

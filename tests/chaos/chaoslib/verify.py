@@ -7,8 +7,10 @@ other's writes is judged by the times at which it certainly was cut off (Facts).
 Each complaint of this file is provoked by a faked history in test_verify.py.
 """
 
+import dataclasses
+
 from . import errors
-from .record import CAS, DEL, EXPIRE, INCR, PERSIST, READ, SET, WRITES
+from .record import CAS, DEL, EXPIRE, INCR, PERSIST, READ, SET, UNKNOWN, WRITES
 
 TTL_SLACK_S = 1.0      # expiries are compared to the second
 SHOWN = 3              # complaints of one kind that are worth reading
@@ -49,7 +51,7 @@ class Key:
 
     def __init__(self, key, ops, facts, final):
         self.key, self.facts, self.final = key, facts, final
-        self.ops = [op for op in ops if op.effective]
+        self.ops = [_in_doubt(op, ops) for op in ops if op.effective]
         self.writes = [op for op in self.ops if op.kind in WRITES]
         self.acknowledged = [op for op in self.writes if op.done]
         self.row = final.rows.get(key)
@@ -145,6 +147,14 @@ class Key:
         """One instance alone wrote it, and never without knowing it."""
         if self.lost and len(self.instances) == 1 and not self.forgot():
             yield f"a conflict, and only one instance wrote it: lost {short(self.lost)}"
+
+
+def _in_doubt(op, ops):
+    """A DEL that found nothing, behind a command whose outcome is unknown, may not have looked for what
+    that one has left in PostgreSQL."""
+    doubtful = op.kind == DEL and op.reply == 0 and any(
+        earlier.outcome == UNKNOWN and earlier.begun < op.begun for earlier in ops)
+    return dataclasses.replace(op, outcome=UNKNOWN) if doubtful else op
 
 
 def _tells(op):
