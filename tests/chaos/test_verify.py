@@ -471,7 +471,7 @@ def test_errors(story):
 
 def test_errors_about_time_are_rare(story):
     late = b"-LOADING PostgreSQL did not answer in time\r\n"
-    for n in range(16):
+    for n in range(31):
         story.passes()
         story.history.add_failure(Failure(0, "GET", 12 + n, late))
     story.fails("an error: GET")
@@ -483,7 +483,7 @@ def test_an_instance_that_was_stopped_has_missed_its_deadlines(story):
     story.history.add_failure(Failure(0, "SET", 11.9, doubt))
     story.history.add_failure(Failure(0, "EXEC", 15.0, b"-EXECABORT Transaction discarded\r\n"))
     story.passes()
-    for _ in range(16):
+    for _ in range(31):
         story.history.add_failure(Failure(0, "SET", 12.1, doubt))
     story.fails("an error: SET")
 

@@ -14,7 +14,7 @@ from .record import CAS, DEL, EXPIRE, INCR, PERSIST, READ, SET, UNKNOWN, WRITES
 
 TTL_SLACK_S = 1.0      # expiries are compared to the second
 SHOWN = 3              # complaints of one kind that are worth reading
-RARE = 15              # errors about time that a busy machine may cause, or a hundredth of all
+RARE = 30              # errors about time that a busy machine may cause, or two of a hundred
 STARTING = b"-LOADING respgres is waiting for its first contact"
 EXCESS_S = 0.1         # promised on top of pg-timeout
 
@@ -493,7 +493,7 @@ def failures(history, facts):
         unexpected = [f for f in history.failures if f.text not in strange
                       and not _has_a_reason(f, facts)]
         late = sum(map(in_time, unexpected))
-        if facts.slow or late <= max(RARE, len(history.ops) // 100):
+        if facts.slow or late <= max(RARE, len(history.ops) // 50):
             unexpected = [f for f in unexpected if not in_time(f)]
         first = {f.text: f for f in reversed(unexpected)}
         found += [f"an error: {f.what} at {f.at:.3f} on instance {f.instance}: {f.text!r} "
