@@ -519,8 +519,7 @@ static bool op_save(struct store *s)
     return router_compact(s);
 }
 
-/* With something to merge and PostgreSQL there, the stop waits for that (router_turn_end); while it is
- * away, only if the journal will not outlive us. */
+/* With something to merge, the stop waits for that (router_turn_end), also for PostgreSQL. */
 static void op_stop(struct store *s)
 {
     self(s)->stopping = true;
@@ -528,8 +527,7 @@ static void op_stop(struct store *s)
 
 static bool may_stop_pg(const struct router *r)
 {
-    bool waits = r->returning || (r->state == STORE_AWAY && r->config->dir_is == DIR_EPHEMERAL);
-    return r->state != STORE_RECOVERING && !(waits && has_something_to_merge(r));
+    return r->state != STORE_RECOVERING && !(r->state == STORE_AWAY && has_something_to_merge(r));
 }
 
 static bool op_stopped(const struct store *s)
