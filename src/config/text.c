@@ -59,18 +59,23 @@ void text_placeholder(struct buf *out, const struct option *o)
 
 /* What is asked for besides serving. */
 const struct action_text action_texts[] = {
-    {"--check-config", "Checks all options, prints each with its value and where that came from, and "
-                       "exits: 0 if they are good."},
-    {"--doctor", "Looks at the options, PostgreSQL and this host, says in plain words what is wrong or "
-                 "will be, with a remedy for each, and exits: 1 if respgres could not serve."},
-    {"--healthcheck", "Asks the respgres of this host or container whether it lives, and exits: for "
-                      "images without curl. Says nothing about PostgreSQL."},
+    {"--check-config",
+     "Checks all options, prints each with its value and where that came from, and "
+     "exits: 0 if they are good."},
+    {"--doctor",
+     "Looks at the options, PostgreSQL and this host, says in plain words what is wrong or "
+     "will be, with a remedy for each, and exits: 1 if respgres could not serve."},
+    {"--healthcheck",
+     "Asks the respgres of this host or container whether it lives, and exits: for "
+     "images without curl. Says nothing about PostgreSQL."},
     {"--migrate", "Makes or upgrades the schema, and exits."},
-    {"--print-schema", "Prints the SQL of that, and exits. With the schema's version behind it: of an "
-                       "upgrade."},
-    {"--exec -- COMMAND ...", "Serves, and runs COMMAND beside: it finds respgres in its REDIS_URL, a "
-                              "Unix socket that only it can enter. Signals go to COMMAND; respgres "
-                              "ends after it, with its exit code. TCP is off unless --port is given."},
+    {"--print-schema",
+     "Prints the SQL of that, and exits. With the schema's version behind it: of an "
+     "upgrade."},
+    {"--exec -- COMMAND ...",
+     "Serves, and runs COMMAND beside: it finds respgres in its REDIS_URL, a "
+     "Unix socket that only it can enter. Signals go to COMMAND; respgres "
+     "ends after it, with its exit code. TCP is off unless --port is given."},
     {"--exec-url unix|tcp", "With tcp, COMMAND is given a port of 127.0.0.1 and a password, in "
                             "REDIS_URL and in REDIS_HOST, REDIS_PORT and REDIS_PASSWORD."},
 };
