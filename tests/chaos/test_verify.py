@@ -220,6 +220,16 @@ def test_a_write_after_a_delete_is_missing(story):
     story.op(SET, "own:1", 1, b"x").op(DEL, "own:1", 2).op(SET, "own:1", 3, b"y").fails("missing")
 
 
+def test_a_delete_that_found_nothing_behind_a_doubt(story):
+    story.op(SET, "own:1", 1, b"x", ttl=5).op(EXPIRE, "own:1", 2, ttl=300, outcome=UNKNOWN)
+    story.op(DEL, "own:1", 12, reply=0).row("own:1", b"x", 302.0).passes()
+
+
+def test_a_delete_that_found_something_behind_a_doubt(story):
+    story.op(SET, "own:1", 1, b"x", ttl=5).op(EXPIRE, "own:1", 2, ttl=300, outcome=UNKNOWN)
+    story.op(DEL, "own:1", 12, reply=1).row("own:1", b"x", 302.0).fails("resurrected")
+
+
 def test_a_foreign_value(story):
     story.op(SET, "own:1", 1, b"a", outcome=UNKNOWN).row("own:1", b"b").fails("which nobody wrote")
 
@@ -461,7 +471,7 @@ def test_errors(story):
 
 def test_errors_about_time_are_rare(story):
     late = b"-LOADING PostgreSQL did not answer in time\r\n"
-    for n in range(16):
+    for n in range(31):
         story.passes()
         story.history.add_failure(Failure(0, "GET", 12 + n, late))
     story.fails("an error: GET")
@@ -473,7 +483,7 @@ def test_an_instance_that_was_stopped_has_missed_its_deadlines(story):
     story.history.add_failure(Failure(0, "SET", 11.9, doubt))
     story.history.add_failure(Failure(0, "EXEC", 15.0, b"-EXECABORT Transaction discarded\r\n"))
     story.passes()
-    for _ in range(16):
+    for _ in range(31):
         story.history.add_failure(Failure(0, "SET", 12.1, doubt))
     story.fails("an error: SET")
 

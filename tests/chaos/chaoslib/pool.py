@@ -6,7 +6,6 @@ import json
 import pathlib
 import queue
 import subprocess
-import sys
 import threading
 
 from .ground import Ground

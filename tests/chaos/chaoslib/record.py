@@ -118,6 +118,7 @@ class Facts:
     trouble: dict = dataclasses.field(default_factory=dict)
     # instance → (from, to): it said itself, before and after, that it was away.
     away: dict = dataclasses.field(default_factory=dict)
+    slow: bool = False               # PostgreSQL is there, and too slow
     errors_expected: bool = False    # the scenario has commands refused, with documented errors
     clock_skew: float = 0.05         # of stamps of two instances, in seconds
     one_snapshot: float = 0.0        # when the final look began
