@@ -116,6 +116,7 @@ struct router {
     char *journal_trouble;   /* why there is none, NULL = not wanted */
     enum store_state state;
     char reason[160];
+    char why[400];           /* the reason, and what else is wrong */
     int64_t since_us;
     int64_t outage_times[4]; /* of the last ones, for the warning */
     struct timer *start_timer;  /* until when a start waits for PostgreSQL */

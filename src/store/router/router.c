@@ -504,8 +504,14 @@ static void op_collect(const struct store *s, struct metrics_page *p)
 
 static const char *op_why(const struct store *s)
 {
-    const struct router *r = self(s);
-    return r->state == STORE_STARTING && r->pg != NULL ? r->pg->ops->why(r->pg) : r->reason;
+    struct router *r = self(s);
+    char error[200];
+    if (r->state == STORE_STARTING && r->pg != NULL)
+        return r->pg->ops->why(r->pg);
+    bool writes_fail = router_is_local(r) && journaling_error(r, error, sizeof(error)) != NULL;
+    snprintf(r->why, sizeof(r->why), "%s%s%s", r->reason, writes_fail ? "; writes are refused: " : "",
+             writes_fail ? error + strlen("MISCONF ") : "");
+    return r->why;
 }
 
 static void op_reset_stats(struct store *s)
