@@ -201,11 +201,21 @@ static void end_commit(struct router *r, struct local_lane *lane, enum store_res
     b->done(b);
 }
 
+/* What was in flight may count all the same. */
+static void explain(struct router *r, const struct local_lane *lane)
+{
+    struct commit_batch *b = lane->batch;
+    if (lane->taken)
+        snprintf(b->error, sizeof(b->error),
+                 "ERR PostgreSQL did not confirm, the write may or may not have been applied");
+    else if (journaling_error(r, b->error, sizeof(b->error)) == NULL)
+        snprintf(b->error, sizeof(b->error), "MISCONF the journal could not be written");
+}
+
 static void fail_commit(struct router *r, struct local_lane *lane)
 {
     struct commit_batch *b = lane->batch;
-    if (journaling_error(r, b->error, sizeof(b->error)) == NULL)
-        snprintf(b->error, sizeof(b->error), "MISCONF the journal could not be written");
+    explain(r, lane);
     mark(b->items, b->n, false);
     end_commit(r, lane, STORE_FAILED);
 }
@@ -228,7 +238,7 @@ void local_commit(struct router *r, size_t i, struct commit_batch *b,
         mark(&b->items[at], full ? b->n - at : n, holds && !full);
         at += n;
     }
-    if (taken != NULL && !full)
+    if (taken != NULL) /* also if the journal did not take all of it: the rest has an outcome, too */
         merger_note_lane(r, taken, b->n);
     lane->full = full;
     lane->position = r->journalled;
@@ -245,9 +255,7 @@ static void finish_commit(struct router *r, struct local_lane *lane)
         return;
     }
     note_batch(r, lane->batch, lane->taken);
-    if (journaling_error(r, lane->batch->error, sizeof(lane->batch->error)) == NULL)
-        snprintf(lane->batch->error, sizeof(lane->batch->error),
-                 "MISCONF the journal could not be written");
+    explain(r, lane);
     end_commit(r, lane, STORE_FAILED);
 }
 
