@@ -113,6 +113,7 @@ static void on_read(struct read_batch *b)
 {
     struct preload *p = LIST_ITEM(b, struct preload, batch);
     p->reading = false;
+    p->as_of = fresh_as_of(p->engine, p->as_of);
     for (size_t i = 0; i < b->n; i++) {
         if (b->result == STORE_OK)
             take_item(p, &b->items[i]);
