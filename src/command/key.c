@@ -36,9 +36,11 @@ void key_remove(struct key *k)
 
 void key_remove_guessed(struct key *k)
 {
-    CHECK(k->value == NULL);
-    if (k->guessed)
-        k->change = KEY_WRITTEN;
+    if (!k->guessed)
+        return;
+    value_unref(k->value); /* what has expired may still be here */
+    k->value = NULL;
+    k->change = KEY_WRITTEN;
 }
 
 int64_t key_expires_ms(const struct key *k, int64_t now_ms)
