@@ -291,8 +291,8 @@ static bool rename_command(void *arg, struct bytes from, struct bytes to)
     struct buf *error = arg;
     const char *why = command_rename(from, to);
     if (why != NULL)
-        buf_printf(error, "rename-command %.*s: %s", (int)(from.len < 64 ? from.len : 64), from.data,
-                   why);
+        buf_printf(error, "rename-command %.*s: %s", (int)(from.len < 64 ? from.len : 64),
+                   from.data, why);
     return why == NULL;
 }
 

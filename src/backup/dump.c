@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "store/postgres/postgres.h"
+#include "store/router/router.h"
 
 enum { CHUNK = 256 * 1024 };
 
@@ -101,7 +102,9 @@ static bool write_all(const struct config *c, int fd, struct dump_totals *totals
 {
     struct writer w = {.fd = fd, .db = -1, .error = error};
     buf_init(&w.out);
-    bool ok = postgres_dump(c, on_entry, &w, error) && flush(&w);
+    bool ok = c->standalone ? router_dump(c, on_entry, &w, error)
+                            : postgres_dump(c, on_entry, &w, error);
+    ok = ok && flush(&w);
     buf_release(&w.out);
     if (ok)
         *totals = w.totals;

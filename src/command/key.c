@@ -38,7 +38,7 @@ void key_remove_guessed(struct key *k)
 {
     if (!k->guessed)
         return;
-    value_unref(k->value); /* what has expired may still be here */
+    value_unref(k->value); /* one that has expired may still be here */
     k->value = NULL;
     k->change = KEY_WRITTEN;
 }

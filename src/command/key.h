@@ -43,7 +43,8 @@ void key_set_expiry(struct key *k, struct expiry e);
 /* Removes a key that is there. */
 void key_remove(struct key *k);
 
-/* Of a key that is not there, as far as is known: if that is a guess, it is removed all the same. */
+/* Of a key that is not there, as far as is known, or has expired: if that is a guess, it is removed all
+ * the same. */
 void key_remove_guessed(struct key *k);
 
 /* Remaining time in milliseconds at `now_ms` (milliseconds since 1970); -1 = no expiry. */

@@ -91,11 +91,13 @@ bool check_database_url(struct bytes text, struct buf *reason)
         return fail(reason, "a parameter behind '?' has no '=', or two (in a user name or "
                             "password, write / as %2F, ? as %3F, = as %3D and @ as %40)");
     case URL_BAD_ESCAPE:
-        return fail(reason, "a % is not followed by two hexadecimal digits, or by 00 (write % itself as "
-                            "%25)");
+        return fail(reason,
+                    "a % is not followed by two hexadecimal digits, or by 00 (write % itself as "
+                    "%25)");
     case URL_BAD_PLACE:
-        return fail(reason, "host, port and database cannot be told apart (in a user name or password, "
-                            "write / as %2F, ? as %3F and @ as %40; a port is a number)");
+        return fail(reason,
+                    "host, port and database cannot be told apart (in a user name or password, "
+                    "write / as %2F, ? as %3F and @ as %40; a port is a number)");
     case URL_NOT:
         break;
     }

@@ -1,6 +1,6 @@
-/* file: the redis.conf syntax. One option a line, words separated by blanks (see words.h), '#' as the
- * first character makes a comment.
- * Source: https://redis.io/docs/latest/operate/oss_and_stack/management/config/ */
+/* file: the redis.conf syntax. One option a line, words separated by blanks (see words.h), '#' as
+ * the first character makes a comment. Source:
+ * https://redis.io/docs/latest/operate/oss_and_stack/management/config/ */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

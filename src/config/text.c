@@ -74,11 +74,13 @@ const struct action_text action_texts[] = {
     {"--merge-journal DIR", "Merges the journal that another instance has left in DIR into PostgreSQL, "
                             "and exits: 0 when nothing is left in it."},
     {"--migrate", "Makes or upgrades the schema, and exits."},
-    {"--print-schema", "Prints the SQL of that, and exits. With the schema's version behind it: of an "
-                       "upgrade."},
-    {"--exec -- COMMAND ...", "Serves, and runs COMMAND beside: it finds respgres in its REDIS_URL, a "
-                              "Unix socket that only it can enter. Signals go to COMMAND; respgres "
-                              "ends after it, with its exit code. TCP is off unless --port is given."},
+    {"--print-schema",
+     "Prints the SQL of that, and exits. With the schema's version behind it: of an "
+     "upgrade."},
+    {"--exec -- COMMAND ...",
+     "Serves, and runs COMMAND beside: it finds respgres in its REDIS_URL, a "
+     "Unix socket that only it can enter. Signals go to COMMAND; respgres "
+     "ends after it, with its exit code. TCP is off unless --port is given."},
     {"--exec-url unix|tcp", "With tcp, COMMAND is given a port of 127.0.0.1 and a password, in "
                             "REDIS_URL and in REDIS_HOST, REDIS_PORT and REDIS_PASSWORD."},
 };

@@ -159,8 +159,8 @@ static bool host_good(struct bytes host)
     return true;
 }
 
-/* What is between user and parameters. An '@', or a port that is no number, is the rest of a password
- * that was not escaped: libpq's error would show it. */
+/* What is between user and parameters. An '@', or a port that is no number, is the rest of a
+ * password that was not escaped: libpq's error would show it. */
 static bool place_good(struct bytes url, size_t authority, size_t query)
 {
     size_t at = authority;

@@ -1,5 +1,5 @@
-/* preload: the keys that are live are read into memory at the start, as far as it goes, and kept up to
- * date: new rows are followed by their ids, and every entry is compared with PostgreSQL again within
+/* preload: the keys that are live are read into memory at the start, the newest rows first, as far as it
+ * goes, and kept up to date: new rows are followed by their ids, and every entry is compared with PostgreSQL again within
  * preload-refresh. So they are here when PostgreSQL is away.
  *
  * It reads as the engine does, by batches on a read lane that nobody needs at the moment, a few at a
@@ -174,16 +174,21 @@ static void on_row(struct store_query *q, int64_t id, struct bytes key, bool liv
         want(p, key, 0, 0);
 }
 
-static void next_db(struct preload *p)
+static void begin_following(struct preload *p)
 {
     p->cursor = 0;
-    if (++p->db < p->engine->config->databases)
-        return;
     p->db = 0;
     if (p->phase == PHASE_LOADING)
         log_event(LOG_NOTICE, "preloaded", "keys=%llu", (unsigned long long)p->loaded);
     p->phase = PHASE_FOLLOWING;
     p->follow_at_us = loop_now_us(p->engine->loop) + FOLLOW_US;
+}
+
+static void next_db(struct preload *p)
+{
+    p->cursor = 0;
+    if (++p->db == p->engine->config->databases)
+        begin_following(p);
 }
 
 static void on_page(struct store_query *q)
@@ -201,12 +206,16 @@ static void on_page(struct store_query *q)
 static void ask_page(struct preload *p)
 {
     int64_t from = p->cursor;
-    if (from == 0 && p->phase == PHASE_FOLLOWING && p->last_id[p->db] > LATE_ROWS)
+    bool loading = p->phase == PHASE_LOADING;
+    if (from == 0 && loading)
+        from = INT64_MAX;
+    else if (from == 0 && p->last_id[p->db] > LATE_ROWS)
         from = p->last_id[p->db] - LATE_ROWS;
     p->asking = true;
     p->batch_db = p->db;
-    p->query = (struct store_query){.kind = QUERY_SCAN, .db = p->db, .cursor = from, .limit = PAGE,
-                                    .row = on_row, .done = on_page};
+    p->query = (struct store_query){.kind = QUERY_SCAN, .db = p->db, .cursor = from,
+                                    .newest_first = loading, .limit = PAGE, .row = on_row,
+                                    .done = on_page};
     p->engine->store->ops->query(p->engine->store, &p->query);
 }
 
@@ -262,7 +271,8 @@ static void step(struct preload *p)
     if (!follow && has_room(p)) {
         ask_page(p);
     } else {
-        p->phase = PHASE_FOLLOWING;
+        if (!follow)
+            begin_following(p); /* there is no more room */
         choose_refresh(p);
         if (p->nwanted > 0)
             read_some(p);

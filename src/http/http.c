@@ -54,7 +54,7 @@ static void append_age(struct buf *out, int64_t us)
 }
 
 static void write_ready_json(const struct engine_status *st, bool ready, const char *why,
-                             struct buf *out)
+                             const char *dir_is, struct buf *out)
 {
     buf_printf(out,
                "{\"ready\": %s, \"state\": \"%s\", \"age_seconds\": ", ready ? "true" : "false",
@@ -62,15 +62,15 @@ static void write_ready_json(const struct engine_status *st, bool ready, const c
     append_age(out, st->age_us);
     buf_append_cstr(out, ", \"why\": \"");
     append_json_text(out, why);
-    buf_append_cstr(out, "\"}\n");
+    buf_printf(out, "\", \"dir_is\": \"%s\"}\n", dir_is);
 }
 
 static void write_ready_text(const struct engine_status *st, bool ready, const char *why,
-                             struct buf *out)
+                             const char *dir_is, struct buf *out)
 {
     buf_printf(out, "%s\nstate: %s\nage_seconds: ", ready ? "ready" : "not ready", st->state_name);
     append_age(out, st->age_us);
-    buf_printf(out, "\nwhy: %s\n", why);
+    buf_printf(out, "\nwhy: %s\ndir_is: %s\n", why, dir_is);
 }
 
 static void answer_readyz(struct http *h, struct http_exchange *x)
@@ -81,12 +81,14 @@ static void answer_readyz(struct http *h, struct http_exchange *x)
     bool needs_pg = http_exchange_asks(x, "pg=1");
     bool ready = !h->draining && st.ready && (!needs_pg || st.state == STORE_ONLINE);
     const char *why = h->draining ? "the server is about to end" : st.why;
+    /* As configured; what is there tells nobody whether it will be there tomorrow. */
+    const char *dir_is = h->config->dir_is == DIR_PERSISTENT ? "persistent" : "ephemeral";
     bool json = http_exchange_asks(x, "format=json");
     buf_init(&body);
     if (json)
-        write_ready_json(&st, ready, why, &body);
+        write_ready_json(&st, ready, why, dir_is, &body);
     else
-        write_ready_text(&st, ready, why, &body);
+        write_ready_text(&st, ready, why, dir_is, &body);
     http_exchange_reply(x, ready ? 200 : 503, json ? "application/json" : text_type,
                         buf_bytes(&body));
     buf_release(&body);

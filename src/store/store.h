@@ -146,6 +146,7 @@ struct store_query {
     int db;
     int db2;
     int64_t cursor;
+    bool newest_first; /* QUERY_SCAN from the highest id (below `cursor`) down; PostgreSQL's store only */
     int64_t limit;
     struct bytes prefix;
     const struct commit_item *items; /* borrowed until done */

@@ -14,13 +14,9 @@ import sys
 import tempfile
 import time
 
+BASE = "debian:bookworm-slim"  # as the Dockerfile's FROM
 HERE = pathlib.Path(__file__).resolve().parent
 TOP = HERE.parents[1]
-SOURCES = """\
-deb http://deb.debian.org/debian bookworm main
-deb http://deb.debian.org/debian bookworm-updates main
-deb http://deb.debian.org/debian-security bookworm-security main
-"""
 
 
 def call(*args, **options):
@@ -125,11 +121,10 @@ class Buildah:
 
     def _make_base(self):
         base = self.dir / "base"
-        call("debootstrap", "--variant=minbase", "bookworm", base, "http://deb.debian.org/debian")
-        (base / "etc/apt/sources.list").write_text(SOURCES)
+        call("debootstrap", "--variant=minbase", "bookworm", base)
         container = self._buildah("from", "scratch")
         self._buildah("add", "-q", container, base, "/")
-        self._buildah("commit", "-q", container, "docker.io/library/debian:bookworm-slim")
+        self._buildah("commit", "-q", container, BASE)
         self._buildah("rm", container)
         shutil.rmtree(base)
 

@@ -4,6 +4,7 @@ One cluster of the module's own is killed, frozen and restarted; each test has a
 
 import contextlib
 import signal
+import subprocess
 import threading
 import time
 
@@ -730,3 +731,23 @@ def test_standalone_needs_no_database_and_says_so(away):
     assert server.wait() == 1
     assert "standalone yes and a database-url exclude each other" in server.log
     server.expected_status = 1
+
+
+def test_a_dump_of_a_standalone_instance(away):
+    server = away.lab.respgres(None, standalone="yes", instance_name="app")
+    client = server.client()
+    client.mset({f"key:{number}": number for number in range(100)})
+    client.setex("session", 1000, b"\x00binary\r\n")
+    client.delete("key:7")
+    client.select(3)
+    client.set("there", 1)
+    dump = subprocess.run([str(server.command_line()[0]), "--standalone", "yes", "--dir", server.dir,
+                           "--instance-name", "app", "--dump"], capture_output=True, check=True).stdout
+    real = away.lab.redis()
+    pipe = real.raw()
+    pipe.send(dump)
+    wait_until(lambda: real.client().dbsize() == 100, 10, "it is all there")
+    assert real.client().get("session") == b"\x00binary\r\n"
+    assert 990 <= real.client().ttl("session") <= 1000
+    assert real.client(db=3).get("there") == b"1"
+    assert client.get("there") == b"1"

@@ -59,7 +59,7 @@ def system(tmp_path_factory, package):
 class System:
     def __init__(self, root):
         self.root = root
-        call("debootstrap", "--variant=minbase", "bookworm", root, "http://deb.debian.org/debian")
+        call("debootstrap", "--variant=minbase", "bookworm", root)
         shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
         call("mount", "-t", "proc", "proc", root / "proc")
         call("mount", "--bind", "/dev", root / "dev")

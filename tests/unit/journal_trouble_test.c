@@ -524,9 +524,8 @@ static void a_snapshot_waits_for_what_it_holds(void)
     r.snapshot_n = 1;
     fault_delay_us = 100000;
     fault_errno[CALL_SYNC] = EIO;
-    EXPECT(rig_append(&r, 3, 50) > 0);
-    journal_flush(r.j);
     journal_compact(r.j);
+    EXPECT(rig_append(&r, 3, 50) > 0);
     journal_flush(r.j);
     EXPECT_INT(r.snapshot_at, 1);
     EXPECT(journal_is_compacting(r.j));
@@ -540,6 +539,30 @@ static void a_snapshot_waits_for_what_it_holds(void)
     expect_replay(&r, &want);
     rig_release(&r);
     buf_release(&want);
+}
+
+/* A group is on its way into a file that the snapshot will replace: its owner knows of it only when it is
+ * durable, and has nothing to tell before. */
+static void a_snapshot_begins_with_what_older_files_hold(void)
+{
+    struct journal_rig r;
+    rig_init(&r);
+    EXPECT(rig_open(&r));
+    append_groups(&r, 0, 3, 50, NULL);
+    r.snapshot_n = 1;
+    fault_delay_us = 100000;
+    uint64_t position = rig_append(&r, 3, 50);
+    journal_flush(r.j);
+    journal_compact(r.j);
+    journal_flush(r.j);
+    EXPECT_INT(r.snapshot_at, 0);
+    RIG_UNTIL(&r, r.snapshot_at == 1);
+    EXPECT(r.durable >= position);
+    RIG_UNTIL(&r, !journal_is_compacting(r.j));
+    EXPECT_INT(count_files(r.dir, "snapshot."), 1);
+    fault_delay_us = 0;
+    rig_close(&r);
+    rig_release(&r);
 }
 
 static void closing_gives_a_snapshot_up(void)
@@ -930,7 +953,8 @@ TEST_MAIN(TEST(crash_anywhere_while_compacting), TEST(killed_while_appending),
           TEST(everysec_syncs_later), TEST(everysec_promises_what_was_synced),
           TEST(no_fsync_never_syncs), TEST(group_commit), TEST(size_limit),
           TEST(a_failed_snapshot_changes_nothing), TEST(a_failure_ends_compaction),
-          TEST(a_snapshot_waits_for_what_it_holds), TEST(closing_gives_a_snapshot_up),
+          TEST(a_snapshot_waits_for_what_it_holds),
+          TEST(a_snapshot_begins_with_what_older_files_hold), TEST(closing_gives_a_snapshot_up),
           TEST(clear_instead_of_compacting), TEST(clear_means_what_was_before),
           TEST(a_segment_that_was_given_up), TEST(a_later_version), TEST(read_only_changes_nothing),
           TEST(repair_keeps_the_rest), TEST(repair_a_header), TEST(repair_the_only_header),

@@ -122,7 +122,8 @@ static void begin(struct journal *j, bool clear, uint64_t number)
                                .dirfd = j->dirfd,
                                .fd = -1,
                                .number = number,
-                               .newest = number - 1};
+                               .newest = number - 1,
+                               .from = clear ? 0 : j->position};
     buf_init(&s->data);
 }
 
@@ -220,8 +221,10 @@ static void begin_owed(struct journal *j)
     begin(j, true, number);
 }
 
-/* The owner's state has what is on its way, too, and that may still fail: the end waits for it, so
- * that nothing stands in a snapshot that was reported lost. */
+/* What is on its way into a file that will be replaced must be in the owner's state, which it enters
+ * when the owner hears that it is durable: the beginning waits for that. And the owner's state may have
+ * what is on its way and can still fail: the end waits for it, so that nothing stands in a snapshot
+ * that was reported lost. */
 void compact_step(struct journal *j)
 {
     struct snapshot_job *s = &j->snapshot;
@@ -229,6 +232,8 @@ void compact_step(struct journal *j)
         loop_now_us(j->loop) >= j->clear_after_us)
         begin_owed(j);
     if (s->phase == SNAPSHOT_NONE || s->busy)
+        return;
+    if (s->phase == SNAPSHOT_FILLING && s->at == 0 && j->acknowledged < s->from)
         return;
     if (s->phase == SNAPSHOT_FILLING)
         fill_slice(j);

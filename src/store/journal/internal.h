@@ -62,6 +62,7 @@ struct snapshot_job {
     uint64_t newest; /* of the files that it replaces */
     uint64_t at;
     uint64_t records;
+    uint64_t from; /* what older files hold ends here: acknowledged before the first record is asked for */
     uint64_t wait; /* everything up to this position must be acknowledged before it may end */
     struct buf data;
     bool last;

@@ -68,7 +68,7 @@ enum statement_id query_add_params(struct pg_store *s, struct params *p,
         params_int4(p, q->db);
         params_int8(p, q->cursor);
         params_int8(p, q->limit);
-        return STMT_SCAN;
+        return q->newest_first ? STMT_SCAN_DOWN : STMT_SCAN;
     case QUERY_KEYS:
         return add_keys(p, q);
     case QUERY_RANDOM:

@@ -574,6 +574,12 @@ static const struct statement table[STATEMENT_COUNT] = {
         "WHERE e.space + 0 = (SELECT s.space FROM @.spaces s WHERE s.db = $1::int4) "
         "AND e.id > $2::int8 ORDER BY e.id LIMIT $3::int8", 3},
 
+    /* The same, the newest first. */
+    [STMT_SCAN_DOWN] = {"respgres_scan_down",
+        "SELECT e.id, CASE WHEN " LIVE("e") " THEN e.key END, e.type FROM @.entries e "
+        "WHERE e.space + 0 = (SELECT s.space FROM @.spaces s WHERE s.db = $1::int4) "
+        "AND e.id < $2::int8 ORDER BY e.id DESC LIMIT $3::int8", 3},
+
     /* Live keys of database $1 from $2 up to, not including, $3 (NULL = no bound). */
     [STMT_KEYS] = {"respgres_keys",
         "SELECT e.key FROM @.entries e "

@@ -48,6 +48,7 @@ enum statement_id {
     STMT_PING,
     STMT_RELEASE_SLOT,
     STMT_SCAN,
+    STMT_SCAN_DOWN,
     STMT_KEYS,
     STMT_RANDOM,
     STMT_DBSIZE,

@@ -211,6 +211,10 @@ void router_answer_soon(struct router *r);
 void router_pump(struct router *r);
 /* What was held for a merge goes on: to PostgreSQL if its keys are clean, or locally. */
 void router_feed_metrics(struct router *r);
+/* What dirty keys, FLUSHes and lanes have left in lists. */
+void router_free_lists(struct router *r);
+/* dir/instance-name; the caller's. */
+char *router_make_dir(const struct config *c);
 void router_release_held(struct router *r);
 bool router_has_held(const struct router *r);
 
@@ -231,6 +235,8 @@ void router_apply_flush(struct router *r, int db);
 
 /* ---- journaling.c ---- */
 bool journaling_open(struct router *r, struct buf *error);
+/* Reads it only. */
+bool journaling_read(struct router *r, struct buf *error);
 /* Position behind the record; 0 = it could not be taken. */
 uint64_t journaling_append(struct router *r, const struct journal_record *rec);
 /* The reply to writes now, or NULL. */

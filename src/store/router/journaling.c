@@ -408,6 +408,18 @@ bool journaling_open(struct router *r, struct buf *error)
     return true;
 }
 
+bool journaling_read(struct router *r, struct buf *error)
+{
+    char *dir = router_make_dir(r->config);
+    struct journal_options o = {
+        .dir = dir, .instance_name = r->config->instance_name, .read_only = true};
+    struct journal *j = journal_open(NULL, &o, &events, r, error);
+    if (j != NULL)
+        journal_close(j);
+    mem_free(dir);
+    return j != NULL;
+}
+
 void journaling_merged(struct router *r)
 {
     r->clock_written = false;

@@ -596,6 +596,12 @@ static void free_list_of(struct list *l, size_t offset)
     }
 }
 
+void router_free_lists(struct router *r)
+{
+    free_list_of(&r->flushes, offsetof(struct flushed, node));
+    free_list_of(&r->unsettled, offsetof(struct unsettled, node));
+}
+
 static void op_free(struct store *s)
 {
     struct router *r = router_of(s);
@@ -611,8 +617,7 @@ static void op_free(struct store *s)
         journal_close(r->journal);
     merger_forget_sent(r);
     dirty_drop_db(r, -1);
-    free_list_of(&r->flushes, offsetof(struct flushed, node));
-    free_list_of(&r->unsettled, offsetof(struct unsettled, node));
+    router_free_lists(r);
     local_free(r);
     timer_free(r->start_timer);
     timer_free(r->answer_timer);
@@ -678,15 +683,21 @@ static void init(struct router *r)
     upkeep_start(r);
 }
 
-static bool open_memory(struct router *r, struct buf *error)
+char *router_make_dir(const struct config *c)
 {
     struct buf dir;
+    buf_init(&dir);
+    buf_printf(&dir, "%s/%s", c->dir, c->instance_name);
+    char *made = mem_strdup(buf_cstr(&dir));
+    buf_release(&dir);
+    return made;
+}
+
+static bool open_memory(struct router *r, struct buf *error)
+{
     if (r->pg != NULL && fallback_is_off(r))
         return true;
-    buf_init(&dir);
-    buf_printf(&dir, "%s/%s", r->config->dir, r->config->instance_name);
-    r->journal_dir = mem_strdup(buf_cstr(&dir));
-    buf_release(&dir);
+    r->journal_dir = router_make_dir(r->config);
     if (!journaling_open(r, error))
         return false;
     if (r->pg != NULL || r->journal != NULL)

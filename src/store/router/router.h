@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "event/loop.h"
 #include "keyspace/keyspace.h"
+#include "store/postgres/postgres.h"
 #include "store/store.h"
 
 /* Reads journal and warm file; the keys in them are in `keyspace` then. Takes `postgres` (NULL:
@@ -28,6 +29,12 @@ const char *router_journal_dir(const struct store *s);
 
 /* For health checks: why and since when (clock_mono_us) the state is what it is. */
 const char *router_state_reason(const struct store *s, int64_t *since_us);
+
+/* --dump with `standalone yes`: every live key that the journal of the configured folder has, without
+ * touching it, beside the process that serves it or without. */
+MUST_CHECK bool router_dump(const struct config *config,
+                            bool (*entry)(void *arg, const struct dump_entry *e), void *arg,
+                            struct buf *error);
 
 /* SAVE: the journal is written anew without what is outdated. False = it cannot be. */
 bool router_compact(struct store *s);
