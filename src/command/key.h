@@ -28,7 +28,7 @@ struct key {
     struct expiry expiry; /* meaningless while absent */
     enum key_change change;
     bool blind;           /* this run did not know the value: it only ever overwrites */
-    bool guessed;         /* absent as far as is known while PostgreSQL is away: it may be there */
+    bool guessed;         /* absent as far as is known here while PostgreSQL is away: it may be there */
 };
 
 /* Sets new bytes and clears the expiry: what SET does. Takes `v`. */

@@ -377,8 +377,10 @@ static void fill_key(struct txn_key *k)
         if (entry->expires_us != STORE_NEVER)
             k->key.expiry = (struct expiry){EXPIRY_AT, entry->expires_us};
     } else {
-        k->key.guessed = (entry->knowledge == ENTRY_UNKNOWN || entry->guessed) &&
-                         store_memory_is_truth(k->txn->engine->store);
+        /* Also what was absent when it was last looked at: another instance may have made it since. */
+        const struct store *store = k->txn->engine->store;
+        k->key.guessed = entry->dirty == NULL && store_state(store) == STORE_AWAY &&
+                         store_memory_is_truth(store);
     }
 }
 

@@ -72,6 +72,20 @@ def test_deleted_here_and_written_there(site, order):
 
 
 @pytest.mark.parametrize("order", ORDERS)
+def test_deleted_where_it_was_known_to_be_absent(site, order):
+    """It was made elsewhere since; the logout counts all the same."""
+    site.reconnect(0, 1)
+    first, second = site.clients()
+    assert first.get("new") is None
+    site.cut_off(0, 1)
+    second.setex("new", 3000, b"n1")
+    assert first.delete("new") == 0
+    come_back(site, order)
+    both_say(site, {"new": None} | dict.fromkeys("abcdef", b"old"))
+    assert [(key, value) for key, value, _ in site.conflicts()] == [("new", b"n1")]
+
+
+@pytest.mark.parametrize("order", ORDERS)
 def test_same_bytes_and_other_expiries(site, order):
     """Sessions that were only read and written back."""
     first, second = site.clients()
