@@ -632,9 +632,10 @@ class Busy(threading.Thread):
 @pytest.mark.parametrize("how", ["content", "schema"])
 @pytest.mark.parametrize("consistency", ["strict", "cached"])
 def test_a_database_put_back_while_clients_write(lab, database, how, consistency):
-    """From the moment on when the old content is back, every INCR counts from it, one by one, and none
-    is refused."""
+    """When the old content is back and the instances are online, every INCR counts from it, one by one,
+    and none is refused. (With a fallback they count on while the tables are locked, and merge that.)"""
     lab.expects_deadlocks = True
+    lab.defaults["fallback"] = "off"
     servers = [lab.respgres(database, consistency=consistency, cached_max_lag="50ms",
                             pg_timeout="10s") for _ in range(2)]
     busy = [Busy(server, f"{n}{server.port}") for server in servers for n in range(3)]
@@ -647,6 +648,7 @@ def test_a_database_put_back_while_clients_write(lab, database, how, consistency
     try:
         wait_until(lambda: all(len(thread.said) > 20 for thread in busy), 30)
         (replaced_in_place if how == "content" else schema_replaced)(database, script)
+        settle(servers)
         put_back = time.monotonic()
         wait_until(lambda: all(sum(began > put_back for began, _ in thread.said) > 50
                                for thread in busy), 60)
