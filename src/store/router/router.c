@@ -300,7 +300,7 @@ static void come_back(struct router *r)
         router_set_state(r, STORE_RECOVERING, "PostgreSQL is back");
         merger_start(r);
     } else {
-        router_set_state(r, STORE_ONLINE, "PostgreSQL is there");
+        router_set_state(r, STORE_ONLINE, "PostgreSQL answers");
     }
     router_release_held(r);
 }
