@@ -257,6 +257,10 @@ def test_a_wrong_expiry(story, expires_at):
     story.op(SET, "own:1", 1, b"a", ttl=100).row("own:1", b"a", expires_at).fails("expires at")
 
 
+def test_a_write_in_doubt_may_be_carried_out_later(story):
+    story.op(SET, "own:1", 1, b"a", ttl=100, outcome=UNKNOWN).row("own:1", b"a", 110.0).passes()
+
+
 def test_an_expiry_that_nobody_asked_for(story):
     story.op(SET, "own:1", 1, b"a").row("own:1", b"a", 1000.0).fails("expires at")
 

@@ -402,7 +402,7 @@ static void tell_of_orphans(const struct router *r)
     (void)buf_cstr(&names);
     for (char *name = strtok_r(names.data, "\n", &rest); name != NULL; name = strtok_r(NULL, "\n", &rest))
         log_event(LOG_WARNING, "orphaned-journal",
-                  "dir=%s note=\"no process has it; merge it with respgres --merge-journal\"",
+                  "name=%s note=\"beside ours, and no process has it: respgres --merge-journal merges it\"",
                   log_quote(name, quoted));
     buf_release(&names);
 }

@@ -69,6 +69,7 @@ static void compact_if_due(struct router *r)
 static void on_upkeep(void *arg)
 {
     struct router *r = arg;
+    router_feed_metrics(r);
     if (router_is_local(r)) {
         sweep(r);
         compact_if_due(r);

@@ -255,7 +255,7 @@ def expiry(key):
               if (op.kind in (SET, CAS) and op.value == key.value)
               or op.kind == PERSIST or (op.kind == EXPIRE and op.reply != 0)]
     possible = [op for op in makers if not any(_sets_expiry_after(key, x, op) for x in makers)]
-    if possible and not any(_expiry_fits(key.row.expires_at, op) for op in possible):
+    if possible and not any(_expiry_fits(key, op) for op in possible):
         asked = [(op.ttl, _when(op)) for op in possible]
         yield f"expires at {key.row.expires_at}; asked for were (TTL, when) {asked}"
 
@@ -271,10 +271,13 @@ def _sets_expiry_after(key, later, op):
             and w.begun <= later.ended for w in key.writes))
 
 
-def _expiry_fits(expires_at, op):
+def _expiry_fits(key, op):
+    """A TTL counts from when the command is carried out; one without a reply may be so later."""
+    expires_at = key.row.expires_at
     if op.ttl is None or expires_at is None:
         return op.ttl is None and expires_at is None
-    return op.begun + op.ttl - TTL_SLACK_S <= expires_at <= op.ended + op.ttl + TTL_SLACK_S
+    latest = op.ended if op.done else key.facts.one_snapshot
+    return op.begun + op.ttl - TTL_SLACK_S <= expires_at <= latest + op.ttl + TTL_SLACK_S
 
 
 def reads(key):
