@@ -653,6 +653,35 @@ static void a_batch_in_flight_survives_a_restart(void)
     world_free(&w);
 }
 
+/* A batch in flight cannot be kept then: its client is told that nobody knows. */
+static void without_a_journal_nothing_is_claimed(void)
+{
+    struct world w;
+    struct write one;
+    world_new(&w);
+    close_world(&w);
+    char dir[sizeof(w.dir)];
+    memcpy(dir, w.dir, sizeof(dir));
+    snprintf(w.dir, sizeof(w.dir), "/dev/null");
+    open_world(&w, "100mb");
+    memcpy(w.dir, dir, sizeof(dir));
+    postgres_is(STORE_ONLINE);
+    until(&w, is_online);
+    write_begin(&w, &one, "k", bytes_of("one", 3));
+    pg.in_flight = &one.batch;
+    go_away(&w);
+    EXPECT_INT(write_end(&w, &one), STORE_FAILED);
+    EXPECT(strstr(one.batch.error, "may or may not") != NULL);
+    write_begin(&w, &one, "k", bytes_of("two", 3));
+    EXPECT_INT(write_end(&w, &one), STORE_FAILED);
+    EXPECT(strncmp(one.batch.error, "MISCONF", 7) == 0);
+    postgres_is(STORE_ONLINE);
+    until(&w, is_online);
+    settle(true);
+    turns(&w, 2);
+    world_free(&w);
+}
+
 /* ---- FLUSH ---- */
 
 static bool answered; /* by a query, a step, a read */
@@ -767,5 +796,6 @@ TEST_MAIN(TEST(a_later_write_survives_a_late_answer), TEST(a_full_journal_is_mer
           TEST(what_waits_for_a_lane_goes_on),
           TEST(a_lane_is_used_when_the_journal_knows_its_outcome),
           TEST(a_batch_in_flight_survives_a_restart),
+          TEST(without_a_journal_nothing_is_claimed),
           TEST(a_flush_during_the_merge_of_another_is_merged_too),
           TEST(what_was_flushed_is_known_until_that_is_merged))
