@@ -465,6 +465,37 @@ static void a_later_write_survives_a_late_answer(void)
     world_free(&w);
 }
 
+/* ... or when it is there once more: until then nothing else is asked or sent. */
+static void a_late_answer_is_waited_for(void)
+{
+    struct world w;
+    world_new(&w);
+    go_away_first(&w);
+    EXPECT_INT(write_now(&w, "k", "one"), STORE_OK);
+    postgres_is(STORE_ONLINE);
+    until(&w, has_asked);
+    go_away(&w);
+    postgres_is(STORE_ONLINE);
+    turns(&w, 5);
+    EXPECT_INT(store_state(w.router), STORE_RECOVERING);
+    answer_asked();
+    until(&w, has_merge);
+    go_away(&w);
+    EXPECT_INT(write_now(&w, "k", "two"), STORE_OK);
+    postgres_is(STORE_ONLINE);
+    turns(&w, 5);
+    EXPECT_INT(store_state(w.router), STORE_RECOVERING);
+    answer_merge(STORE_LOST);
+    until(&w, has_asked);
+    answer_asked();
+    until(&w, has_merge);
+    EXPECT_INT(pg.merge->n, 1);
+    EXPECT(pg.merge->items[0].maybe_version != 0);
+    answer_merge(STORE_OK);
+    until(&w, is_online);
+    world_free(&w);
+}
+
 static void fill_journal(struct world *w)
 {
     static char big[1 << 16];
@@ -791,7 +822,8 @@ static void what_was_flushed_is_known_until_that_is_merged(void)
     world_free(&w);
 }
 
-TEST_MAIN(TEST(a_later_write_survives_a_late_answer), TEST(a_full_journal_is_merged),
+TEST_MAIN(TEST(a_later_write_survives_a_late_answer), TEST(a_late_answer_is_waited_for),
+          TEST(a_full_journal_is_merged),
           TEST(a_journal_on_a_full_disk_is_merged), TEST(a_refused_batch_is_not_taken_for_merged),
           TEST(what_waits_for_a_lane_goes_on),
           TEST(a_lane_is_used_when_the_journal_knows_its_outcome),
