@@ -12,6 +12,12 @@ from harness import encode, wait_until
 from harness.history import History, Recorder
 from rules import NIL, OK, Threads, bulk, number, replies
 
+@pytest.fixture(autouse=True)
+def nothing_but_postgresql(lab):
+    """Instances agree while PostgreSQL is there: one that is away for a moment must not serve alone."""
+    lab.defaults["fallback"] = "off"
+
+
 pytestmark = [pytest.mark.rows, pytest.mark.timeout(120)]
 
 CLIENTS_EACH = 8

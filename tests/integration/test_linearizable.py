@@ -14,6 +14,12 @@ from harness.history import History, Recorder
 from harness.linearize import NIL, OK, Operation
 from rules import Threads, as_key, faketime
 
+@pytest.fixture(autouse=True)
+def nothing_but_postgresql(lab):
+    """Instances agree while PostgreSQL is there: one that is away for a moment must not serve alone."""
+    lab.defaults["fallback"] = "off"
+
+
 pytestmark = [pytest.mark.rows, pytest.mark.timeout(120)]
 
 CLIENTS = 8

@@ -136,7 +136,7 @@ def test_two_instances_on_two_connections(lab, database, pooler, seed):
                                                                pytest.mark.timeout(600)])])
 @pytest.mark.usefixtures("narrow")
 def test_pgbouncer_is_killed_under_load(lab, database, pooler, seed, rounds):
-    servers = [lab.respgres(database) for _ in range(2)]
+    servers = [lab.respgres(database, fallback="off") for _ in range(2)]
     chance = random.Random(seed)
     load = Load(servers, seed, clients=8)
     try:
@@ -155,7 +155,7 @@ def test_pgbouncer_is_killed_under_load(lab, database, pooler, seed, rounds):
 
 def test_pgbouncer_away(lab, database, pooler):
     """Errors within pg-timeout, service again by itself."""
-    server = lab.respgres(database, pg_timeout=1000)
+    server = lab.respgres(database, pg_timeout=1000, fallback="off")
     client = server.client()
     client.set("k", "v")
     pooler.kill9()

@@ -196,10 +196,10 @@ def test_d34_repeated_session_writes_are_hot(lab, database):
             pipe.setex(name, ttl, body.ljust(length, "x"))
         pipe.execute()
 
-    for round_ in range(3):
+    for round_ in range(10):  # until the rows have spread over so many pages that there is room
         write(round_)
     before = counters(database, server)
-    for round_ in range(3, 33):
+    for round_ in range(10, 40):
         write(round_)
     after = counters(database, server)
     updates = after["n_tup_upd"] - before["n_tup_upd"]
