@@ -1,6 +1,7 @@
 /* action: see action.h. */
 #include "cli/action.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -184,6 +185,19 @@ bool action_run_early(const struct action *a, int *exit_code)
     return true;
 }
 
+/* A folder by mistake would get an empty journal, and be called merged. */
+static bool has_journal(const char *dir)
+{
+    DIR *d = opendir(dir);
+    bool found = false;
+    const struct dirent *it;
+    while (d != NULL && !found && (it = readdir(d)) != NULL)
+        found = strncmp(it->d_name, "journal.", 8) == 0 || strncmp(it->d_name, "snapshot.", 9) == 0;
+    if (d != NULL)
+        closedir(d);
+    return found;
+}
+
 bool action_prepare_merge(const struct action *a, struct buf *error)
 {
     static const char *const settings[][2] = {
@@ -193,6 +207,11 @@ bool action_prepare_merge(const struct action *a, struct buf *error)
     if (a->journal_dir == NULL || realpath(a->journal_dir, path) == NULL) {
         buf_printf(error, "--merge-journal needs the folder of a journal%s%s",
                    a->journal_dir != NULL ? ": " : "", a->journal_dir != NULL ? strerror(errno) : "");
+        return false;
+    }
+    if (!has_journal(path)) {
+        buf_printf(error, "there is no journal in %s: --merge-journal needs the folder that holds "
+                   "journal.* or snapshot.*", path);
         return false;
     }
     char *name = strrchr(path, '/');

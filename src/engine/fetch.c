@@ -239,7 +239,7 @@ static void on_batch(struct read_batch *b)
     struct engine *e = lane->engine;
     enum store_result result = b->result;
     int64_t time_us = b->time_us;
-    uint64_t as_of = lane->sent_as_of;
+    uint64_t as_of = fresh_as_of(e, lane->sent_as_of);
     for (size_t i = 0; i < b->n; i++) {
         lane->entries[i]->work->crossed = false;
         if (result == STORE_OK)

@@ -57,6 +57,12 @@ uint64_t fresh_now(const struct engine *e)
     return e->fresh != NULL ? e->fresh->now : 0;
 }
 
+/* What memory has told about itself is not known to be as in PostgreSQL. */
+uint64_t fresh_as_of(const struct engine *e, uint64_t sent_as_of)
+{
+    return store_memory_is_truth(e->store) ? 0 : sent_as_of;
+}
+
 void fresh_forget_all(struct engine *e)
 {
     if (e->fresh != NULL)
@@ -67,7 +73,8 @@ void fresh_forget_all(struct engine *e)
 bool fresh_may_answer(struct engine *e, const struct entry *entry)
 {
     const struct fresh *f = e->fresh;
-    if (f == NULL || entry->knowledge != ENTRY_LIVE || entry->as_of < f->all || entry->as_of == 0)
+    if (f == NULL || entry->knowledge != ENTRY_LIVE || entry->as_of < f->all || entry->as_of == 0 ||
+        entry->dirty != NULL) /* it may lose when it is merged */
         return false;
     return f->of_bucket[store_bucket(entry_key(entry))] <= entry->as_of &&
            clock_mono_us() < e->store->ops->fresh_until_us(e->store);

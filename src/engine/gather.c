@@ -636,7 +636,7 @@ static void settle_batch(struct gather *g)
             CHECK(c->applied == applied);
             if (applied)
                 settle_item(e, LIST_ITEM(it, struct item, node), c, g->batch.time_us,
-                            g->sent_as_of);
+                            g->batch.local ? 0 : g->sent_as_of);
             c++;
         }
         if (applied) {

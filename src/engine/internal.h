@@ -429,6 +429,8 @@ void fresh_release(struct engine *e);
 uint64_t fresh_now(const struct engine *e);
 /* Our own FLUSH or SWAPDB: as if others had written everything. */
 void fresh_forget_all(struct engine *e);
+/* Of an answer that is here now. */
+uint64_t fresh_as_of(const struct engine *e, uint64_t sent_as_of);
 /* Live, and not changed since by anybody as far as is proven. Its expiry is the caller's to judge. */
 bool fresh_may_answer(struct engine *e, const struct entry *entry);
 void fresh_note_answer(struct engine *e);

@@ -33,6 +33,7 @@ struct preload {
     int db;               /* whose rows are being asked for */
     int64_t cursor;
     int64_t *last_id;     /* per database */
+    int guest_db;         /* looked at in this round although it has had no rows */
     int64_t follow_at_us;
     uint64_t refresh_cursor;
     double refresh_due;   /* entries */
@@ -113,6 +114,7 @@ static void on_read(struct read_batch *b)
 {
     struct preload *p = LIST_ITEM(b, struct preload, batch);
     p->reading = false;
+    p->as_of = fresh_as_of(p->engine, p->as_of);
     for (size_t i = 0; i < b->n; i++) {
         if (b->result == STORE_OK)
             take_item(p, &b->items[i]);
@@ -178,16 +180,27 @@ static void begin_following(struct preload *p)
 {
     p->cursor = 0;
     p->db = 0;
+    p->guest_db = (p->guest_db + 1) % (int)p->engine->config->databases;
     if (p->phase == PHASE_LOADING)
         log_event(LOG_NOTICE, "preloaded", "keys=%llu", (unsigned long long)p->loaded);
     p->phase = PHASE_FOLLOWING;
     p->follow_at_us = loop_now_us(p->engine->loop) + FOLLOW_US;
 }
 
+/* Of the databases that have had no rows so far, one a round. */
+static bool is_worth_following(const struct preload *p)
+{
+    return p->last_id[p->db] > 0 || p->db == p->guest_db;
+}
+
 static void next_db(struct preload *p)
 {
+    int databases = (int)p->engine->config->databases;
     p->cursor = 0;
-    if (++p->db == p->engine->config->databases)
+    do
+        p->db++;
+    while (p->db < databases && p->phase == PHASE_FOLLOWING && !is_worth_following(p));
+    if (p->db == databases)
         begin_following(p);
 }
 

@@ -907,12 +907,23 @@ static bool has_own_limit(const struct txn *t, int64_t now_us)
     return t->state == TXN_QUERYING;
 }
 
+/* Nobody will answer its read, and it has done nothing: it is told what later ones are told. */
+static bool is_in_vain(const struct txn *t)
+{
+    const struct engine *e = t->engine;
+    return t->state == TXN_FETCHING && store_state(e->store) == STORE_AWAY && fallback_is_off(e);
+}
+
 void engine_check_deadlines(struct engine *e)
 {
     int64_t limit = loop_now_us(e->loop) - e->config->pg_timeout_ms * 1000;
     LIST_EACH(it, &e->active)
     {
         struct txn *t = LIST_ITEM(it, struct txn, age_node);
+        if (is_in_vain(t)) {
+            txn_abandon(t, error_away);
+            continue;
+        }
         if (t->arrived_us > limit || has_own_limit(t, loop_now_us(e->loop)))
             continue;
         /* Behind a query of its own client, or behind replies that it does not read. */

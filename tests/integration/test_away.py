@@ -406,6 +406,7 @@ def test_a_full_journal_refuses_writes_and_goes_on_reading(away):
     assert client.get("known") == b"here"
     assert client.get("big:0") == bytes(100_000)
     assert server.info("postgres")["journal_state"] == "failed"
+    assert "writes are refused" in server.info("respgres")["store_state_why"]
     away.come_back(server)
     live = away.database.live()
     assert live.pop(b"known") == b"here"

@@ -188,8 +188,10 @@ def test_without_tls_to_another_host(lab):
 def documented_grants():
     """(kind, privilege, name) of each in docs/postgresql.md."""
     text = (TOP / "docs/postgresql.md").read_text(encoding="utf8")
-    block = text[text.index("GRANT USAGE ON SCHEMA respgres TO respgres;"):]
-    block = block[:block.index("```")]
+    _, block, rest = text[text.index("```sql\nGRANT USAGE ON SCHEMA"):].split("```", 2)
+    merging = rest.partition("```sql\n")[2].partition("```")[0]
+    assert "journals" in merging
+    block += merging
     found = []
     for privileges, kind, names in re.findall(r"GRANT ([A-Z, ]+) ON (SCHEMA |SEQUENCE |)(.*?) TO", block):
         found += [(kind, privilege, name) for privilege in privileges.split(", ")

@@ -190,10 +190,10 @@ def test_a_port_given_as_well_is_opened(lab, database):
     (["--exec-url", "tcp"], "is for --exec"),
     (["--nonsense", "1", "--exec", "--", "touch", "started"], "nonsense"),
     (["--exec", "--", "touch", "started"], "DATABASE_URL"),
-    (["--unixsocket", "", "--port", str(free_port()), "--database-url", "postgresql://h/d", "--exec", "--",
-      "touch", "started"], "unixsocket is turned off"),
+    (["--unixsocket", "", "--port", str(free_port()), "--database-url", "postgresql://h/d",
+      "--fallback", "off", "--exec", "--", "touch", "started"], "unixsocket is turned off"),
     (["--exec-url", "tcp", "--port", "0", "--unixsocket", "s", "--database-url", "postgresql://h/d",
-      "--exec", "--", "touch", "started"], "port is turned off"),
+      "--fallback", "off", "--exec", "--", "touch", "started"], "port is turned off"),
 ])
 def test_what_cannot_start_says_why(tmp_path, arguments, words):
     done = subprocess.run([Respgres.binary(), *arguments], capture_output=True, text=True, timeout=20,

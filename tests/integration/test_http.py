@@ -72,7 +72,7 @@ class Wire:
 
 def test_healthy_says_nothing_about_postgresql(lab):
     postgres = lab.own_postgres()
-    server = lab.respgres(lab.database(postgres), http_port=free_port())
+    server = lab.respgres(lab.database(postgres), http_port=free_port(), fallback="off")
     http = Http(server)
     assert http.ask("/healthz")[::2] == (200, b"ok\n")
     postgres.freeze()
@@ -85,12 +85,12 @@ def test_healthy_says_nothing_about_postgresql(lab):
 def test_ready_while_online_not_while_away(lab):
     """Without a fallback, away is not ready; the body says the state, since when and why."""
     postgres = lab.own_postgres()
-    server = lab.respgres(lab.database(postgres), http_port=free_port())
+    server = lab.respgres(lab.database(postgres), http_port=free_port(), fallback="off")
     http = Http(server)
     status, headers, body = http.ask("/readyz")
     assert (status, headers["Content-Type"]) == (200, "text/plain; charset=utf-8")
-    assert re.fullmatch(rb"ready\nstate: online\nage_seconds: \d+\.\d{3}\nwhy: PostgreSQL answers\n",
-                        body)
+    assert re.fullmatch(rb"ready\nstate: online\nage_seconds: \d+\.\d{3}\nwhy: PostgreSQL answers\n"
+                        rb"dir_is: persistent\n", body)
     assert http.status("/readyz?pg=1") == 200
     postgres.kill9()
     wait_until(lambda: http.status("/readyz") == 503)

@@ -177,7 +177,7 @@ HELD = {
 def test_somebody_holds_what_everybody_needs(lab, database, sql):
     """Whoever has to wait is told within pg-timeout; when the transaction ends, service resumes at
     once, and what was said to be undone is."""
-    server = lab.respgres(database, pg_timeout=600)
+    server = lab.respgres(database, pg_timeout=600, fallback="off")
     client = server.client()
     client.mset({"k": "5", "n": "5"})
     doubt = False

@@ -13,6 +13,12 @@ from rules import stat, stats
 pytestmark = [pytest.mark.rows, pytest.mark.timeout(120)]
 
 
+@pytest.fixture(autouse=True)
+def nothing_but_postgresql(lab):
+    """What works here is to be PostgreSQL."""
+    lab.defaults["fallback"] = "off"
+
+
 def works(server):
     try:
         return server.client().set("k", "v")

@@ -76,7 +76,7 @@ def test_a_resolver_that_hangs_holds_up_nobody(lab, names, database):
     once, what does is told within pg-timeout, and service resumes when the resolver answers."""
     port = database.postgres.port
     names.know(db_test="127.0.0.1")
-    server = named(lab, names, url(database, f"db.test:{port}"), pg_timeout=600)
+    server = named(lab, names, url(database, f"db.test:{port}"), pg_timeout=600, fallback="off")
     client = server.client()
     assert client.set("k", "v")
     names.forget("db.test")

@@ -267,6 +267,7 @@ def sleeping(database):
 def test_a02_a_reclaimed_slot_is_fenced(lab, database, lanes):
     """An instance is taken for dead and its slot given to another; then its last batch arrives and
     writes over what was acknowledged since."""
+    lab.defaults["fallback"] = "off"  # the slot of one with a journal is kept for it
     server = behind(lab, database, lanes)
     late = lanes.hold("commit-0", "respgres_commit*", "request")
     send(server, "SET", "k", "old")
@@ -285,6 +286,7 @@ def test_a02_a_reclaimed_slot_is_fenced(lab, database, lanes):
 
 def test_a02_an_instance_that_slept_takes_another_slot(lab, database, lanes):
     """A stopped process wakes after its slot was given away: two instances stamp with one slot."""
+    lab.defaults["fallback"] = "off"  # the slot of one with a journal is kept for it
     sleeper = behind(lab, database, lanes)
     late = lanes.hold("commit-0", "respgres_commit*", "request")
     raw = send(sleeper, "INCR", "n")

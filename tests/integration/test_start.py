@@ -198,7 +198,7 @@ def test_postgresql_goes_and_comes_back(lab, how):
     postgres = lab.own_postgres()
     database = lab.database(postgres)
     proxy = lab.proxy(("127.0.0.1", postgres.port))
-    server = lab.respgres(database.url_by(port=proxy.port), pg_timeout=1000)
+    server = lab.respgres(database.url_by(port=proxy.port), pg_timeout=1000, fallback="off")
     server.client().set("before", "v")
     if how == "cut":
         proxy.refuse()

@@ -270,7 +270,14 @@ static bool refuse(struct journal *j, const char *why)
     return false;
 }
 
-static bool may_append(struct journal *j, size_t size)
+/* What tells of records that are there already is small and has room beyond the limit: without it
+ * a journal that is full could not be merged. */
+static bool is_limited(enum journal_kind kind)
+{
+    return kind == JOURNAL_WRITE || kind == JOURNAL_FLUSH;
+}
+
+static bool may_append(struct journal *j, enum journal_kind kind, size_t size)
 {
     char why[ERROR_SIZE];
     if (j->failed)
@@ -278,7 +285,7 @@ static bool may_append(struct journal *j, size_t size)
     j->full = false;
     if (size > PAYLOAD_MAX)
         return refuse(j, "a record is too large for the journal");
-    if (!is_full(j, size))
+    if (!is_limited(kind) || !is_full(j, size))
         return true;
     snprintf(why, sizeof(why), "the journal is full: its limit is %" PRId64 " bytes", j->max_bytes);
     return refuse(j, why);
@@ -288,7 +295,7 @@ uint64_t journal_append(struct journal *j, const struct journal_record *r)
 {
     size_t size = record_size(r);
     CHECK(!j->read_only);
-    if (!may_append(j, size))
+    if (!may_append(j, r->kind, size))
         return 0;
     if (j->pending.len == 0) {
         buf_reserve(&j->pending, MARK_SIZE + size);

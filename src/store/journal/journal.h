@@ -95,7 +95,8 @@ struct journal_options {
     const char *dir;           /* dir/<instance-name>; made if missing (with parents), mode 0700 */
     const char *instance_name; /* stands in each file's header */
     enum journal_fsync fsync;
-    int64_t max_bytes;         /* of all segments and snapshots; 0 = no limit but the disk */
+    int64_t max_bytes;         /* of all segments and snapshots; 0 = no limit but the disk. It is a limit
+                                  for writes and flushes; what tells of them may go beyond it */
     bool read_only;            /* for --check-journal and --dump: nothing is changed, no lock taken */
 };
 

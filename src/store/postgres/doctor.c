@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "config/policy.h"
 #include "store/postgres/migrations.h"
 
 struct exam {
@@ -496,11 +497,20 @@ static const char grants_sql[] =
     "   ('r', 'entries', 'DELETE'), ('r', 'lanes', 'SELECT'), ('r', 'lanes', 'INSERT'),"
     "   ('r', 'lanes', 'UPDATE'), ('r', 'lanes', 'DELETE'), ('r', 'abandoned_spaces', 'SELECT'),"
     "   ('r', 'abandoned_spaces', 'INSERT'), ('r', 'abandoned_spaces', 'DELETE'),"
-    "   ('S', 'space_seq', 'USAGE'), ('S', 'entries_id_seq', 'UPDATE')) AS g (kind, name, "
-    "privilege)"
+    "   ('r', 'conflicts', 'SELECT'), ('r', 'conflicts', 'DELETE'), ('r', 'merges', 'SELECT'),"
+    "   ('r', 'merges', 'DELETE'), ('S', 'space_seq', 'USAGE'), ('S', 'entries_id_seq', 'UPDATE'),"
+    /* for a merge */
+    "   ('m', 'journals', 'SELECT'), ('m', 'journals', 'INSERT'), ('m', 'journals', 'UPDATE'),"
+    "   ('m', 'merges', 'INSERT'), ('m', 'merges', 'UPDATE'), ('m', 'conflicts', 'INSERT'))"
+    " AS g (kind, name, privilege)"
     " JOIN pg_class c ON c.relname = g.name AND c.relnamespace = '%'::regnamespace"
     " WHERE NOT CASE g.kind WHEN 'S' THEN has_sequence_privilege(c.oid, privilege)"
     "   ELSE has_table_privilege(c.oid, privilege) END";
+
+static bool needs_merges(const struct exam *x)
+{
+    return policy_fallback(x->config->fallback, bytes_of(NULL, 0)) != FALLBACK_OFF;
+}
 
 static void look_at_grants(struct exam *x)
 {
@@ -515,6 +525,8 @@ static void look_at_grants(struct exam *x)
             buf_append_u8(&sql, (uint8_t)*at);
         }
     }
+    if (!needs_merges(x))
+        buf_append_cstr(&sql, " AND g.kind <> 'm'");
     PGresult *r = ask(x, "The grants", buf_cstr(&sql));
     buf_release(&sql);
     if (r == NULL)

@@ -66,6 +66,7 @@ void dirty_drop(struct router *r, struct dirty *d)
     leave_set(d);
     list_remove(&d->node);
     r->ndirty--;
+    r->release_due = true;
     entry_set_dirty(r->keyspace, d->entry, NULL);
     mem_free(d);
 }
@@ -144,6 +145,19 @@ void router_note_flush(struct router *r, int db, int64_t stamp)
     f->db = db;
     f->stamp = stamp;
     list_push_back(&r->flushes, &f->node);
+}
+
+/* Of a database that is as PostgreSQL has it nothing is known but by its entries. */
+void router_know_flushed(struct router *r)
+{
+    for (int i = 0; i < r->config->databases; i++)
+        r->flushed[i] = false;
+    LIST_EACH(it, &r->flushes)
+    {
+        const struct flushed *f = LIST_ITEM(it, const struct flushed, node);
+        for (int i = 0; i < r->config->databases; i++)
+            r->flushed[i] |= f->db < 0 || f->db == i;
+    }
 }
 
 struct absence {

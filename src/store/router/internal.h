@@ -116,6 +116,7 @@ struct router {
     char *journal_trouble;   /* why there is none, NULL = not wanted */
     enum store_state state;
     char reason[160];
+    char why[400];           /* the reason, and what else is wrong */
     int64_t since_us;
     int64_t outage_times[4]; /* of the last ones, for the warning */
     struct timer *start_timer;  /* until when a start waits for PostgreSQL */
@@ -129,6 +130,7 @@ struct router {
     bool warm_at_stop;       /* the one of a clean stop has been begun */
     struct timer *retry_timer;  /* of a journal that could not be written */
     bool has_memory;         /* there is something to serve from without PostgreSQL */
+    bool release_due;        /* what is held may go on: to be looked at at the end of the turn */
     bool returning;          /* PostgreSQL is back: what is under way here ends, nothing new begins */
     bool stopping;
     bool pg_stopping;
@@ -161,6 +163,7 @@ struct router {
     struct list flushes;
     bool *flushed;           /* per database: everything older is gone, unknown keys are absent */
     struct list unsettled;
+    uint64_t settled_position; /* of the last outcome in the journal, 0 = none, or it is lost */
     uint64_t journalled;     /* position of the last append */
     uint64_t durable;
     bool clock_written;      /* in this segment */
@@ -172,6 +175,9 @@ struct router {
     uint64_t merge_number;   /* of the last batch that was sent */
     uint64_t merge_confirmed; /* of the last one whose outcome is known */
     uint64_t begin_position; /* its MERGE_BEGIN's */
+    uint64_t end_number;     /* of the last batch that has ended, 0 = none */
+    uint64_t end_position;   /* its MERGE_END's, 0 = not in the journal */
+    bool end_applied;
     size_t merge_limit;      /* keys of the next batch */
     bool merge_asked;        /* PostgreSQL has told how far it has this journal */
     bool flush_sent;         /* the batch is `flush` */
@@ -230,6 +236,8 @@ void dirty_base_of(const struct router *r, const struct entry *e, struct journal
 /* The journal's item of a dirty entry, bytes included. */
 void dirty_item(const struct dirty *d, struct journal_item *it);
 void router_note_flush(struct router *r, int db, int64_t stamp);
+/* Some of them are merged now. */
+void router_know_flushed(struct router *r);
 /* Everything of a database (all: -1) that is known here is gone. */
 void router_apply_flush(struct router *r, int db);
 

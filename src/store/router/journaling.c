@@ -189,7 +189,10 @@ static void append_clock(struct router *r)
 {
     struct journal_record rec = {.kind = JOURNAL_CLOCK};
     journaling_fill_clock(r, &rec.clock);
-    r->clock_written = journal_append(r->journal, &rec) != 0;
+    uint64_t position = journal_append(r->journal, &rec);
+    r->clock_written = position != 0;
+    if (position != 0)
+        r->journalled = position;
 }
 
 uint64_t journaling_append(struct router *r, const struct journal_record *rec)
@@ -222,6 +225,7 @@ static void on_durable(void *arg, uint64_t position)
     r->durable = position;
     local_durable(r);
     merger_durable(r);
+    r->release_due = true;
     if (r->returning)
         router_answer_soon(r); /* that may have been the last thing under way here */
 }
@@ -293,22 +297,24 @@ static void snapshot_head(struct router *r)
     }
 }
 
-/* A batch that was in flight: its keys again, as touches. */
+/* A batch that was in flight: its keys again, as touches, each on its own: together they would be one
+ * merge set. */
 static void snapshot_lane(struct router *r, const struct unsettled *u)
 {
-    struct journal_item *items = mem_alloc((u->n + 1) * sizeof(*items));
-    struct journal_record rec = {.kind = JOURNAL_WRITE, .items = items, .lane = u->lane};
+    struct journal_item item;
+    struct journal_record rec = {.kind = JOURNAL_WRITE, .items = &item, .lane = u->lane};
+    journal_snapshot_add(r->journal, &rec);
+    rec.nitems = 1;
     LIST_EACH(at, &r->dirty)
     {
         const struct dirty *d = LIST_ITEM(at, const struct dirty, node);
-        if (!merger_is_of_lane(u, d->maybe_version) || rec.nitems >= u->n)
+        if (!merger_is_of_lane(u, d->maybe_version))
             continue;
-        dirty_item(d, &items[rec.nitems]);
-        items[rec.nitems].touch = items[rec.nitems].live;
-        items[rec.nitems++].value = bytes_of(NULL, 0);
+        dirty_item(d, &item);
+        item.touch = item.live;
+        item.value = bytes_of(NULL, 0);
+        journal_snapshot_add(r->journal, &rec);
     }
-    journal_snapshot_add(r->journal, &rec);
-    mem_free(items);
 }
 
 /* What refers to keys comes at the end: they are there by then. */
@@ -343,11 +349,10 @@ static bool on_snapshot(void *arg, size_t bytes)
 bool router_compact(struct store *s)
 {
     struct router *r = router_of(s);
-    if (r->journal == NULL || journal_error(r->journal) != NULL)
+    if (r->journal == NULL)
         return false;
-    if (!journal_is_compacting(r->journal))
-        journal_compact(r->journal);
-    return true;
+    journal_compact(r->journal); /* one that is full needs it most */
+    return journal_is_compacting(r->journal);
 }
 
 /* ---- the journal's life ---- */
@@ -386,6 +391,22 @@ static void no_journal(struct router *r, const char *why)
               r->journal_dir, log_quote(why, quoted));
 }
 
+/* Of instances of another name that have ended: somebody has to say that they are to be merged. */
+static void tell_of_orphans(const struct router *r)
+{
+    struct buf names;
+    char *rest = NULL;
+    char quoted[LOG_QUOTE_SIZE];
+    buf_init(&names);
+    journal_find_orphans(r->journal_dir, &names);
+    (void)buf_cstr(&names);
+    for (char *name = strtok_r(names.data, "\n", &rest); name != NULL; name = strtok_r(NULL, "\n", &rest))
+        log_event(LOG_WARNING, "orphaned-journal",
+                  "name=%s note=\"beside ours, and no process has it: respgres --merge-journal merges it\"",
+                  log_quote(name, quoted));
+    buf_release(&names);
+}
+
 bool journaling_open(struct router *r, struct buf *error)
 {
     struct journal_options o = {.dir = r->journal_dir,
@@ -402,6 +423,7 @@ bool journaling_open(struct router *r, struct buf *error)
     r->journal = journal_open(r->loop, &o, &events, r, error);
     if (r->journal == NULL)
         return false;
+    tell_of_orphans(r);
     log_event(LOG_NOTICE, "journal", "dir=%s is=%s keys=%zu ms=%" PRId64, r->journal_dir,
               r->config->dir_is == DIR_PERSISTENT ? "persistent" : "ephemeral", r->ndirty,
               (clock_mono_us() - began_us) / 1000);

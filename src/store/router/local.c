@@ -239,7 +239,7 @@ void local_commit(struct router *r, size_t i, struct commit_batch *b,
         mark(&b->items[at], full ? b->n - at : n, holds && !full);
         at += n;
     }
-    if (taken != NULL && !full)
+    if (taken != NULL) /* also if the journal did not take all of it: the rest has an outcome, too */
         merger_note_lane(r, taken, b->n);
     lane->full = full;
     lane->position = r->journalled;

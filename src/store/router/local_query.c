@@ -513,8 +513,11 @@ void local_query_durable(struct router *r)
 {
     if (r->flushing != NULL && r->flush_position <= r->durable)
         end_flush(r);
-    if (r->xact != NULL && r->xact_ending && !r->xact_due && r->xact_position <= r->durable)
-        xact_soon(r, STORE_OK);
+    if (r->xact != NULL && r->xact_ending && !r->xact_due && r->xact_position <= r->durable) {
+        r->xact->result = STORE_OK; /* at once: a snapshot of the journal may begin in this turn */
+        r->xact_due = true;
+        local_xact_answer(r);
+    }
     if (r->queries != NULL)
         router_answer_soon(r);
 }

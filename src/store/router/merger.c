@@ -81,6 +81,7 @@ void merger_settled(struct router *r, const struct journal_lane *lane, bool know
     }
     list_remove(&u->node);
     mem_free(u);
+    r->release_due = true;
 }
 
 static bool outcome_has(void *arg, int32_t position)
@@ -88,9 +89,10 @@ static bool outcome_has(void *arg, int32_t position)
     return postgres_outcome_has(arg, position);
 }
 
-/* The journal is told as well: the lane's row will soon speak of other batches. */
-static void journal_outcome(struct router *r, const struct unsettled *u,
-                            const struct postgres_outcome *o)
+/* The journal is told as well, and nobody may use the lane before that is durable: its row will soon
+ * speak of other batches. */
+static uint64_t journal_outcome(struct router *r, const struct unsettled *u,
+                                const struct postgres_outcome *o)
 {
     struct journal_item *rejected = mem_alloc((u->n + 1) * sizeof(*rejected));
     struct journal_record rec = {.kind = JOURNAL_SETTLED, .lane = u->lane, .applied = o->applied,
@@ -104,8 +106,9 @@ static void journal_outcome(struct router *r, const struct unsettled *u,
             rejected[rec.nitems++] = (struct journal_item){
                 .db = d->entry->db, .key = entry_key(d->entry), .version = d->maybe_version};
     }
-    journaling_append(r, &rec);
+    uint64_t position = journaling_append(r, &rec);
     mem_free(rejected);
+    return position;
 }
 
 void merger_outcome(struct router *r, const struct journal_lane *lane,
@@ -117,7 +120,7 @@ void merger_outcome(struct router *r, const struct journal_lane *lane,
     log_event(LOG_NOTICE, "batch-settled", "items=%zu applied=%s", u->n,
               !o->known ? "unknown" : o->applied ? "yes" : "no");
     if (o->known)
-        journal_outcome(r, u, o);
+        r->settled_position = journal_outcome(r, u, o);
     merger_settled(r, lane, o->known, o->applied, outcome_has, (void *)o);
     merger_pump(r);
 }
@@ -247,17 +250,19 @@ void merger_want(struct router *r, struct dirty *d)
 
 /* ---- sending ---- */
 
-static void announce(struct router *r)
+static void journal_end(struct router *r)
 {
-    r->merge_number++;
-    r->begin_position = merger_describe_sent(r, false);
-    if (r->begin_position == 0) { /* the journal cannot be written: it will be, or nothing changes */
-        r->merge_number--;
-        merger_forget_sent(r);
-        timer_set(r->merge_timer, STUCK_PAUSE_US);
-        return;
-    }
-    r->merging = MERGE_JOURNALLING;
+    struct journal_record rec = {.kind = JOURNAL_MERGE_END, .number = r->end_number,
+                                 .applied = r->end_applied};
+    r->end_position = journaling_append(r, &rec);
+}
+
+/* A batch has not been applied, and the journal does not know: it would take it for applied if
+ * PostgreSQL had a higher number. */
+static bool end_is_owed(const struct router *r)
+{
+    return r->end_number != 0 && !r->end_applied &&
+           (r->end_position == 0 || r->end_position > r->durable);
 }
 
 static void send_keys(struct router *r)
@@ -273,8 +278,34 @@ static void send_keys(struct router *r)
     postgres_merge(r->pg, &r->batch);
 }
 
+/* Where the journal cannot be written, as on a full disk, the batch is sent all the same: merging it all
+ * is what makes room again. If we were killed before that, its keys would be merged once more. */
+static void announce(struct router *r)
+{
+    if (r->end_number != 0 && r->end_position == 0)
+        journal_end(r); /* it was lost when the journal failed */
+    r->merge_number++;
+    r->begin_position = merger_describe_sent(r, false);
+    if (r->begin_position != 0) {
+        r->merging = MERGE_JOURNALLING;
+    } else if (!end_is_owed(r)) {
+        send_keys(r);
+    } else {
+        r->merge_number--;
+        merger_forget_sent(r);
+        timer_set(r->merge_timer, STUCK_PAUSE_US);
+    }
+}
+
 static void next_batch(struct router *r)
 {
+    if (!list_empty(&r->flushes) && end_is_owed(r)) { /* a FLUSH takes a number without an announcement */
+        if (r->end_position == 0)
+            journal_end(r);
+        if (r->end_position == 0)
+            timer_set(r->merge_timer, STUCK_PAUSE_US);
+        return; /* goes on when it is durable */
+    }
     r->flush_sent = !list_empty(&r->flushes);
     if (r->flush_sent) {
         const struct flushed *f = LIST_ITEM(r->flushes.next, struct flushed, node);
@@ -371,6 +402,9 @@ void merger_durable(struct router *r)
 
 void merger_journal_failed(struct router *r)
 {
+    r->settled_position = 0;
+    if (r->end_position > r->durable)
+        r->end_position = 0;
     if (r->merging != MERGE_JOURNALLING)
         return;
     merger_forget_sent(r);
@@ -401,9 +435,9 @@ static void on_asked(void *arg, bool ok, uint64_t number)
 
 void merger_end_batch(struct router *r, bool applied)
 {
-    struct journal_record rec = {.kind = JOURNAL_MERGE_END, .number = r->merge_number,
-                                 .applied = applied};
-    journaling_append(r, &rec);
+    r->end_number = r->merge_number;
+    r->end_applied = applied;
+    journal_end(r);
     merger_batch_ended(r, applied);
 }
 
@@ -427,6 +461,8 @@ static void take_outcomes(struct router *r)
         r->stats.merge_lost += m->outcome == MERGE_LOST;
         count_outcome(m->outcome);
         struct entry *e = d->entry;
+        if (d->version != m->version)
+            continue; /* written since, while PostgreSQL was away again: that is in nobody's row */
         bool as_here = (m->outcome == MERGE_APPLIED || m->outcome == MERGE_SAME) &&
                        m->row_version == e->version;
         if (!as_here)
@@ -438,10 +474,17 @@ static void take_outcomes(struct router *r)
 
 static void drop_flush(struct router *r)
 {
-    struct flushed *f = LIST_ITEM(r->flushes.next, struct flushed, node);
-    list_remove(&f->node);
-    mem_free(f);
+    LIST_EACH(at, &r->flushes)
+    {
+        struct flushed *f = LIST_ITEM(at, struct flushed, node);
+        if (f->db != r->flush.db || f->stamp != r->flush.before)
+            continue; /* a later one has taken its place meanwhile */
+        list_remove(&f->node);
+        mem_free(f);
+    }
+    router_know_flushed(r);
     r->merge_confirmed = r->merge_number;
+    r->release_due = true;
 }
 
 static void batch_merged(struct router *r)

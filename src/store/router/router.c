@@ -135,10 +135,11 @@ static bool wants_items(struct router *r, const struct commit_batch *b)
     return any;
 }
 
-/* Until FLUSHes and batches in flight are settled nobody may look at PostgreSQL's rows. */
+/* Until FLUSHes and batches in flight are settled, and the journal knows it, nobody may look at
+ * PostgreSQL's rows. */
 static bool all_must_wait(const struct router *r)
 {
-    return !list_empty(&r->flushes) || !list_empty(&r->unsettled);
+    return !list_empty(&r->flushes) || !list_empty(&r->unsettled) || r->settled_position > r->durable;
 }
 
 static bool is_recovering(const struct router *r)
@@ -156,6 +157,13 @@ bool router_has_held(const struct router *r)
     return any;
 }
 
+/* Nobody tells when a lane is idle again: that is looked at each turn. */
+static void hold_read(struct router *r, size_t lane, struct read_batch *b, bool for_lane)
+{
+    r->held_reads[lane].read = b;
+    r->release_due |= for_lane;
+}
+
 static void route_read(struct router *r, size_t lane, struct read_batch *b)
 {
     bool hold = is_recovering(r) && (wants_reads(r, b) || all_must_wait(r));
@@ -164,7 +172,7 @@ static void route_read(struct router *r, size_t lane, struct read_batch *b)
     else if (router_is_local(r))
         local_read(r, lane, b);
     else if (hold || !r->pg->ops->read_lane_idle(r->pg, lane))
-        r->held_reads[lane].read = b;
+        hold_read(r, lane, b, !hold);
     else
         r->pg->ops->read(r->pg, lane, b);
 }
@@ -176,6 +184,7 @@ static void route_commit(struct router *r, size_t lane, struct commit_batch *b)
         local_commit(r, lane, b, NULL);
     } else if (hold || !r->pg->ops->commit_lane_idle(r->pg, lane)) {
         r->held_commits[lane].commit = b;
+        r->release_due |= !hold;
     } else {
         b->local = false;
         r->pg->ops->commit(r->pg, lane, b);
@@ -188,6 +197,7 @@ static void route_xact(struct router *r, size_t lane, struct store_xact *x)
         local_xact_begin(r, x);
     } else if (is_recovering(r) || !r->pg->ops->commit_lane_idle(r->pg, lane)) {
         r->held_commits[lane].xact = x;
+        r->release_due |= !is_recovering(r);
     } else {
         r->pg->ops->xact_begin(r->pg, lane, x);
     }
@@ -228,6 +238,7 @@ static void release_queries(struct router *r)
 
 void router_release_held(struct router *r)
 {
+    r->release_due = false;
     for (size_t i = 0; i < r->nreads; i++) {
         struct read_batch *b = r->held_reads[i].read;
         r->held_reads[i].read = NULL;
@@ -250,9 +261,10 @@ void router_release_held(struct router *r)
 
 /* ---- PostgreSQL goes and comes ---- */
 
+/* Without a journal a batch is not taken: its connection finds out whether it counts. */
 static void take_over(struct router *r)
 {
-    for (size_t i = 0; i < r->ncommits; i++) {
+    for (size_t i = 0; r->journal != NULL && i < r->ncommits; i++) {
         struct journal_lane lane;
         struct commit_batch *b = postgres_take_batch(r->pg, i, &lane);
         if (b == NULL)
@@ -277,7 +289,7 @@ static void go_away(struct router *r, const char *why)
 
 static bool has_something_to_merge(const struct router *r)
 {
-    return r->ndirty > 0 || !list_empty(&r->flushes) || !list_empty(&r->unsettled);
+    return r->ndirty > 0 || all_must_wait(r);
 }
 
 static void come_back(struct router *r)
@@ -288,7 +300,7 @@ static void come_back(struct router *r)
         router_set_state(r, STORE_RECOVERING, "PostgreSQL is back");
         merger_start(r);
     } else {
-        router_set_state(r, STORE_ONLINE, "PostgreSQL is there");
+        router_set_state(r, STORE_ONLINE, "PostgreSQL answers");
     }
     router_release_held(r);
 }
@@ -504,8 +516,14 @@ static void op_collect(const struct store *s, struct metrics_page *p)
 
 static const char *op_why(const struct store *s)
 {
-    const struct router *r = self(s);
-    return r->state == STORE_STARTING && r->pg != NULL ? r->pg->ops->why(r->pg) : r->reason;
+    struct router *r = self(s);
+    char error[200];
+    if (r->state == STORE_STARTING && r->pg != NULL)
+        return r->pg->ops->why(r->pg);
+    bool writes_fail = router_is_local(r) && journaling_error(r, error, sizeof(error)) != NULL;
+    snprintf(r->why, sizeof(r->why), "%s%s%s", r->reason, writes_fail ? "; writes are refused: " : "",
+             writes_fail ? error + strlen("MISCONF ") : "");
+    return r->why;
 }
 
 static void op_reset_stats(struct store *s)
@@ -538,9 +556,19 @@ static bool op_stopped(const struct store *s)
     return r->pg_stopping && r->pg->ops->stopped(r->pg);
 }
 
+static void release_if_due(struct router *r)
+{
+    if (!r->release_due || r->pg == NULL || router_is_local(r))
+        return;
+    r->release_due = false;
+    if (router_has_held(r))
+        router_release_held(r);
+}
+
 bool router_turn_end(struct store *s)
 {
     struct router *r = router_of(s);
+    release_if_due(r);
     bool more = r->journal != NULL && journal_flush(r->journal);
     if (r->stopping && !r->warm_at_stop && r->pg != NULL && may_stop_pg(r)) {
         r->warm_at_stop = true;

@@ -48,25 +48,28 @@ static void sweep(struct router *r)
     }
 }
 
-/* Twice what it was when it was last written anew is worth doing it again. */
+/* Twice what it was when it was last written anew is worth doing it again; where it is full, an eighth
+ * more. (One that cannot be written at all is not compacted either: journal_compact.) */
 static void compact_if_due(struct router *r)
 {
     struct journal_stats st;
-    if (r->journal == NULL || journal_error(r->journal) != NULL ||
-        journal_is_compacting(r->journal) || r->merging != MERGE_IDLE)
+    if (r->journal == NULL || journal_is_compacting(r->journal) || r->merging != MERGE_IDLE)
         return;
     journal_get_stats(r->journal, &st);
     if (st.compactions != r->compactions) {
         r->compactions = st.compactions;
         r->compacted_bytes = st.bytes;
     }
-    if (st.bytes > SMALL_JOURNAL && st.bytes > 2 * r->compacted_bytes)
+    bool full = journal_error(r->journal) != NULL;
+    if ((st.bytes > SMALL_JOURNAL && st.bytes > 2 * r->compacted_bytes) ||
+        (full && st.bytes > r->compacted_bytes + r->compacted_bytes / 8))
         journal_compact(r->journal);
 }
 
 static void on_upkeep(void *arg)
 {
     struct router *r = arg;
+    router_feed_metrics(r);
     if (router_is_local(r)) {
         sweep(r);
         compact_if_due(r);
