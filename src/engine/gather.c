@@ -500,7 +500,7 @@ static void settle_group(struct group *grp, int number)
 static void fill_commit_item(struct commit_item *c, const struct item *it)
 {
     const struct entry *entry = it->entry;
-    *c = (struct commit_item){.db = entry->db, .key = entry_key(entry), .group = it->group->number,
+    *c = (struct commit_item){.entry = it->entry, .db = entry->db, .key = entry_key(entry), .group = it->group->number,
                               .op = it->op, .expect = it->expect, .expected = it->expected,
                               .expected_space = it->expected_space, .saw_absent = it->saw_absent,
                               .value = it->value, .expiry = it->expiry};

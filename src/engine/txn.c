@@ -806,6 +806,29 @@ bool engine_is_loading(const struct engine *e)
     return state == STORE_STARTING || (state == STORE_AWAY && fallback_is_off(e));
 }
 
+/* Is the key an argument of a command that may write? A block may write others and only read this one. */
+static bool may_write(const struct txn *t, const struct txn_key *k)
+{
+    for (int i = 0; i < t->ncommands; i++) {
+        const struct txn_command *tc = &t->commands[i];
+        for (int j = 0; (tc->cmd->flags & CF_WRITE) != 0 && j < tc->nkeys; j++) {
+            if (tc->keys[j] == &k->key)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* A command over whole databases, anywhere in a block. */
+static bool may_write_all(const struct txn *t)
+{
+    for (int i = 0; i < t->ncommands; i++) {
+        if ((t->commands[i].cmd->flags & CF_WRITE) != 0 && t->commands[i].nkeys == 0)
+            return true;
+    }
+    return false;
+}
+
 /* While PostgreSQL is away, each key may have its own rule. */
 static const char *key_unavailable(const struct txn *t, const struct txn_key *k)
 {
@@ -813,7 +836,7 @@ static const char *key_unavailable(const struct txn *t, const struct txn_key *k)
     enum fallback rule = policy_fallback(c->fallback, entry_key(k->entry));
     if (rule == FALLBACK_OFF)
         return error_away;
-    if (rule == FALLBACK_READONLY && !t->readonly)
+    if (rule == FALLBACK_READONLY && may_write(t, k))
         return error_readonly;
     bool unknown = k->entry->knowledge == ENTRY_UNKNOWN || k->entry->guessed;
     if (k->observed && unknown && policy_away_miss(c->away_miss, entry_key(k->entry)) == AWAY_MISS_ERROR)
@@ -834,8 +857,7 @@ static const char *away_unavailable(const struct txn *t)
 {
     const struct config *c = t->engine->config;
     enum fallback rule = policy_fallback(c->fallback, bytes_of(NULL, 0));
-    bool writes = t->ncommands > 0 && (t->commands[0].cmd->flags & CF_WRITE) != 0;
-    if (t->nkeys == 0 && rule == FALLBACK_READONLY && writes)
+    if (rule == FALLBACK_READONLY && may_write_all(t))
         return error_readonly;
     for (int i = 0; i < t->nkeys; i++) {
         const char *error = key_unavailable(t, &t->keys[i]);

@@ -41,6 +41,8 @@ enum store_result {
 
 #define STORE_NEVER INT64_MAX /* an expiry that never comes */
 
+struct entry; /* keyspace/keyspace.h */
+
 /* ---- reads ---- */
 
 /* One key to be read or revalidated. `known`: v = the caller holds the bytes of version v,
@@ -97,6 +99,7 @@ struct commit_item {
     int32_t expected_space;
     bool saw_absent; /* with EXPECT_ANY: whoever writes knows that the key was absent. A key that SQL has
                         ended within `revoke-grace` is only written anew by such. */
+    struct entry *entry; /* of the key, where the caller has it at hand; a store may pass it by */
     struct value *value; /* borrowed; COMMIT_WRITE only: NULL = remove */
     struct expiry expiry;
     /* out: */

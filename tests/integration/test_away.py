@@ -676,6 +676,19 @@ def test_a_start_without_postgresql_knows_its_sessions(away):
     assert away.conflicts() == {}
 
 
+def test_a_start_after_a_kill_serves_what_little_it_knows(away):
+    server = away.instance()
+    wait_until(lambda: list(server.dir.glob("*/warm")), 10, "it is known who this instance was")
+    server.kill9()
+    away.leave()
+    server.start()
+    wait_for(server, "away")
+    assert server.client().get("session:1") is None
+    assert server.client().setex("session:2", 100, "two")
+    away.come_back(server)
+    assert away.database.live() == {b"session:2": b"two"}
+
+
 def test_a_first_start_without_postgresql_serves_nothing(away):
     away.leave()
     server = away.instance(start="answering")

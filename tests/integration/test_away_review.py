@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from harness.lab import Lab
-from harness.servers import RespgresServer
+from harness.servers import Respgres
 from harness.util import wait_until
 from test_away import Away, cluster, restart_after_kill, state, wait_for  # noqa: F401 pylint: disable=unused-import
 
@@ -32,7 +32,7 @@ def away(cluster):  # noqa: F811 pylint: disable=redefined-outer-name
 def row_held(database, key):
     """Somebody's transaction holds the key's row."""
     with database.connect() as connection:
-        connection.execute("SELECT 1 FROM respgres.entries WHERE key = %s FOR UPDATE", (key.encode(),))
+        connection.cursor().execute("SELECT 1 FROM respgres.entries WHERE key = %s FOR UPDATE", (key.encode(),))
         yield
         connection.rollback()
 
@@ -237,7 +237,7 @@ def test_a_held_row_holds_up_nothing_else(away):
 
 def merge_journal(away, folder, database=None):
     return away.lab.process(
-        [RespgresServer.binary(), "--merge-journal", folder, "--database-url",
+        [Respgres.binary(), "--merge-journal", folder, "--database-url",
          (database or away.database).url, "--pg-timeout", "500"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -257,7 +257,7 @@ def test_a_journal_that_was_left_is_told_of_and_merged(away):
     server = left_behind(away)
     away.postgres.start()
     other = away.instance(dir=server.dir)
-    assert "event=orphaned-journal name=gone" in other.log
+    assert "event=orphaned-journal name=\"gone\"" in other.log
     process = merge_journal(away, server.dir / "gone")
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 0, out
@@ -395,6 +395,15 @@ def test_blocks_and_flushes_by_pattern(away):
     for command in ("FLUSHALL", "FLUSHDB"):
         with pytest.raises(redis.exceptions.ReadOnlyError):
             client.execute_command(command)
+    with pytest.raises(redis.exceptions.ReadOnlyError):
+        with client.pipeline() as block:
+            block.dbsize().flushall()
+            block.execute()
+    client.config_set("fallback", "readonly session on")
+    with pytest.raises(redis.exceptions.ReadOnlyError):
+        with client.pipeline() as block:
+            block.get("session").flushall()
+            block.execute()
     assert client.dbsize() == 2
     client.config_set("fallback", "on")
     away.come_back(server)

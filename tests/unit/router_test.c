@@ -1,5 +1,6 @@
-/* The router on a real journal, and a PostgreSQL store that the test plays: what it hands over, when it
- * answers, and what. The functions of store/postgres/postgres.h that the router calls are here. */
+/* The router on a real journal, and a PostgreSQL store that the test plays: what it hands over,
+ * when it answers, and what. The functions of store/postgres/postgres.h that the router calls are
+ * here. */
 #include <errno.h>
 #include <event2/event.h>
 #include <stdio.h>
@@ -30,7 +31,7 @@ struct fake {
     struct merge_batch *merge;
     void (*asked)(void *arg, bool ok, uint64_t number);
     void *asked_arg;
-    uint64_t number;                /* of the last batch that it has */
+    uint64_t number; /* of the last batch that it has */
     int64_t last_stamp;
     bool settling;
 };
@@ -79,10 +80,16 @@ static bool op_yes(const struct store *s)
     return true;
 }
 
-static const struct store_ops fake_ops = {
-    .free = op_nothing, .state = op_state, .read_lanes = op_lanes, .commit_lanes = op_lanes,
-    .read_lane_idle = op_idle, .commit_lane_idle = op_idle, .commit = op_commit,
-    .now_us = op_now_us, .stop = op_nothing, .stopped = op_yes};
+static const struct store_ops fake_ops = {.free = op_nothing,
+                                          .state = op_state,
+                                          .read_lanes = op_lanes,
+                                          .commit_lanes = op_lanes,
+                                          .read_lane_idle = op_idle,
+                                          .commit_lane_idle = op_idle,
+                                          .commit = op_commit,
+                                          .now_us = op_now_us,
+                                          .stop = op_nothing,
+                                          .stopped = op_yes};
 
 void postgres_set_events(struct store *s, const struct postgres_events *events, void *arg)
 {
@@ -246,8 +253,11 @@ static void open_world(struct world *w, const char *max_size)
     buf_init(&error);
     snprintf(dir, sizeof(dir), "--dir=%s", w->dir);
     snprintf(size, sizeof(size), "--journal-max-size=%s", max_size);
-    pg = (struct fake){.base = {.ops = &fake_ops}, .state = STORE_STARTING, .lane_idle = true,
-                       .number = pg.number, .last_stamp = pg.last_stamp};
+    pg = (struct fake){.base = {.ops = &fake_ops},
+                       .state = STORE_STARTING,
+                       .lane_idle = true,
+                       .number = pg.number,
+                       .last_stamp = pg.last_stamp};
     if (pg.last_stamp == 0)
         pg.last_stamp = (op_now_us(NULL) - 1735689600LL * 1000000) << 10;
     w->loop = loop_new();
@@ -376,8 +386,10 @@ static void write_begin(struct world *world, struct write *w, const char *key, s
 {
     *w = (struct write){.world = world};
     w->entry = keyspace_pin(world->keyspace, 0, bytes_of(key, strlen(key)));
-    w->item = (struct commit_item){.key = entry_key(w->entry), .op = COMMIT_WRITE,
-                                   .expect = EXPECT_ANY, .value = value_string_new(value)};
+    w->item = (struct commit_item){.key = entry_key(w->entry),
+                                   .op = COMMIT_WRITE,
+                                   .expect = EXPECT_ANY,
+                                   .value = value_string_new(value)};
     w->batch = (struct commit_batch){.items = &w->item, .n = 1, .done = on_written};
     last_write = w;
     CHECK(world->router->ops->commit_lane_idle(world->router, 0));
@@ -453,6 +465,37 @@ static void a_later_write_survives_a_late_answer(void)
     world_free(&w);
 }
 
+/* ... or when it is there once more: until then nothing else is asked or sent. */
+static void a_late_answer_is_waited_for(void)
+{
+    struct world w;
+    world_new(&w);
+    go_away_first(&w);
+    EXPECT_INT(write_now(&w, "k", "one"), STORE_OK);
+    postgres_is(STORE_ONLINE);
+    until(&w, has_asked);
+    go_away(&w);
+    postgres_is(STORE_ONLINE);
+    turns(&w, 5);
+    EXPECT_INT(store_state(w.router), STORE_RECOVERING);
+    answer_asked();
+    until(&w, has_merge);
+    go_away(&w);
+    EXPECT_INT(write_now(&w, "k", "two"), STORE_OK);
+    postgres_is(STORE_ONLINE);
+    turns(&w, 5);
+    EXPECT_INT(store_state(w.router), STORE_RECOVERING);
+    answer_merge(STORE_LOST);
+    until(&w, has_asked);
+    answer_asked();
+    until(&w, has_merge);
+    EXPECT_INT(pg.merge->n, 1);
+    EXPECT(pg.merge->items[0].maybe_version != 0);
+    answer_merge(STORE_OK);
+    until(&w, is_online);
+    world_free(&w);
+}
+
 static void fill_journal(struct world *w)
 {
     static char big[1 << 16];
@@ -507,8 +550,8 @@ static void a_journal_on_a_full_disk_is_merged(void)
     world_free(&w);
 }
 
-/* A batch was announced and refused, and the journal failed before it knew: no other may be sent, for its
- * number would say that the first one counted. */
+/* A batch was announced and refused, and the journal failed before it knew: no other may be sent,
+ * for its number would say that the first one counted. */
 static void a_refused_batch_is_not_taken_for_merged(void)
 {
     struct world w;
@@ -570,8 +613,8 @@ static void settle(bool applied)
     pg.events->settled(pg.events_arg, &pg.lane, &o);
 }
 
-/* The row of a lane tells the outcome of its last batch only: the next one is not sent before the journal
- * has what became of the one before. */
+/* The row of a lane tells the outcome of its last batch only: the next one is not sent before the
+ * journal has what became of the one before. */
 static void a_lane_is_used_when_the_journal_knows_its_outcome(void)
 {
     struct world w;
@@ -641,8 +684,150 @@ static void a_batch_in_flight_survives_a_restart(void)
     world_free(&w);
 }
 
-TEST_MAIN(TEST(a_later_write_survives_a_late_answer), TEST(a_full_journal_is_merged),
+/* A batch in flight cannot be kept then: its client is told that nobody knows. */
+static void without_a_journal_nothing_is_claimed(void)
+{
+    struct world w;
+    struct write one;
+    world_new(&w);
+    close_world(&w);
+    char dir[sizeof(w.dir)];
+    memcpy(dir, w.dir, sizeof(dir));
+    snprintf(w.dir, sizeof(w.dir), "/dev/null");
+    open_world(&w, "100mb");
+    memcpy(w.dir, dir, sizeof(dir));
+    postgres_is(STORE_ONLINE);
+    until(&w, is_online);
+    write_begin(&w, &one, "k", bytes_of("one", 3));
+    pg.in_flight = &one.batch;
+    go_away(&w);
+    EXPECT_INT(write_end(&w, &one), STORE_FAILED);
+    EXPECT(strstr(one.batch.error, "may or may not") != NULL);
+    write_begin(&w, &one, "k", bytes_of("two", 3));
+    EXPECT_INT(write_end(&w, &one), STORE_FAILED);
+    EXPECT(strncmp(one.batch.error, "MISCONF", 7) == 0);
+    postgres_is(STORE_ONLINE);
+    until(&w, is_online);
+    settle(true);
+    turns(&w, 2);
+    world_free(&w);
+}
+
+/* ---- FLUSH ---- */
+
+static bool answered; /* by a query, a step, a read */
+
+static bool is_answered(const struct world *w)
+{
+    (void)w;
+    return answered;
+}
+
+static void on_query(struct store_query *q)
+{
+    (void)q;
+    answered = true;
+}
+
+static void on_step(struct store_xact *x)
+{
+    (void)x;
+    answered = true;
+}
+
+static void on_read(struct read_batch *b)
+{
+    (void)b;
+    answered = true;
+}
+
+static void flush(struct world *w)
+{
+    struct store_query q = {.kind = QUERY_FLUSH, .done = on_query};
+    answered = false;
+    w->router->ops->query(w->router, &q);
+    until(w, is_answered);
+    EXPECT_INT(q.result, STORE_OK);
+}
+
+/* In a transaction it need not wait for what is on its way to PostgreSQL. */
+static void flush_in_transaction(struct world *w)
+{
+    struct store_query q = {.kind = QUERY_FLUSH, .done = on_query};
+    struct store_xact x = {.done = on_step, .alters_spaces = true};
+    answered = false;
+    w->router->ops->xact_begin(w->router, 0, &x);
+    until(w, is_answered);
+    x.query = &q;
+    answered = false;
+    w->router->ops->xact_step(w->router, 0, &x);
+    until(w, is_answered);
+    x.query = NULL;
+    answered = false;
+    w->router->ops->xact_end(w->router, 0, &x);
+    until(w, is_answered);
+    EXPECT_INT(x.result, STORE_OK);
+}
+
+/* The answer about the first one comes when a second has taken its place. */
+static void a_flush_during_the_merge_of_another_is_merged_too(void)
+{
+    struct world w;
+    world_new(&w);
+    go_away_first(&w);
+    flush(&w);
+    come_back(&w);
+    EXPECT(pg.merge->flush != NULL);
+    int64_t first = pg.merge->flush->before;
+    go_away(&w);
+    flush_in_transaction(&w);
+    answer_merge(STORE_OK);
+    come_back(&w);
+    EXPECT(pg.merge->flush != NULL && pg.merge->flush->before > first);
+    answer_merge(STORE_OK);
+    until(&w, is_online);
+    world_free(&w);
+}
+
+static bool guesses(struct world *w, const char *key)
+{
+    struct read_item it = {.key = bytes_of(key, strlen(key))};
+    struct read_batch b = {.items = &it, .n = 1, .done = on_read};
+    answered = false;
+    w->router->ops->read(w->router, 0, &b);
+    until(w, is_answered);
+    return it.guessed;
+}
+
+/* Behind a FLUSH everything is known to be gone; once PostgreSQL has it, others may have written.
+ */
+static void what_was_flushed_is_known_until_that_is_merged(void)
+{
+    struct world w;
+    world_new(&w);
+    go_away_first(&w);
+    EXPECT(guesses(&w, "a"));
+    flush(&w);
+    EXPECT(!guesses(&w, "a"));
+    EXPECT_INT(write_now(&w, "k", "one"), STORE_OK);
+    come_back(&w);
+    answer_merge(STORE_OK);
+    until(&w, has_merge);
+    EXPECT(pg.merge->flush == NULL);
+    go_away(&w);
+    EXPECT(guesses(&w, "a"));
+    answer_merge(STORE_OK);
+    postgres_is(STORE_ONLINE);
+    until(&w, is_online);
+    world_free(&w);
+}
+
+TEST_MAIN(TEST(a_later_write_survives_a_late_answer), TEST(a_late_answer_is_waited_for),
+          TEST(a_full_journal_is_merged),
           TEST(a_journal_on_a_full_disk_is_merged), TEST(a_refused_batch_is_not_taken_for_merged),
           TEST(what_waits_for_a_lane_goes_on),
           TEST(a_lane_is_used_when_the_journal_knows_its_outcome),
-          TEST(a_batch_in_flight_survives_a_restart))
+          TEST(a_batch_in_flight_survives_a_restart),
+          TEST(without_a_journal_nothing_is_claimed),
+          TEST(a_flush_during_the_merge_of_another_is_merged_too),
+          TEST(what_was_flushed_is_known_until_that_is_merged))

@@ -126,6 +126,7 @@ struct router {
     struct warm *warm;       /* NULL = none */
     struct timer *warm_timer;
     uint64_t warm_cursor;
+    size_t warm_count;       /* of those begun */
     uint64_t warm_bytes;     /* of the last one written */
     bool warm_at_stop;       /* the one of a clean stop has been begun */
     struct timer *retry_timer;  /* of a journal that could not be written */

@@ -56,6 +56,12 @@ void local_read(struct router *r, size_t lane, struct read_batch *b)
 
 /* ---- commits: may it be? ---- */
 
+static struct entry *entry_of(struct router *r, const struct commit_item *it)
+{
+    return it->entry != NULL ? it->entry : keyspace_find(r->keyspace, it->db, it->key);
+}
+
+
 static bool expectation_holds(const struct commit_item *it, const struct entry *e, int64_t now_us)
 {
     bool live = local_is_live(e, now_us);
@@ -77,7 +83,7 @@ static bool expectation_holds(const struct commit_item *it, const struct entry *
 static bool group_holds(struct router *r, const struct commit_item *items, size_t n, int64_t now_us)
 {
     for (size_t i = 0; i < n; i++) {
-        const struct entry *e = keyspace_find(r->keyspace, items[i].db, items[i].key);
+        const struct entry *e = entry_of(r, &items[i]);
         if (!expectation_holds(&items[i], e, now_us))
             return false;
     }
@@ -105,7 +111,7 @@ static int64_t expiry_us(const struct commit_item *it, int64_t now_us)
 static void describe(struct router *r, const struct commit_item *it, bool taken, int64_t now_us,
                      struct journal_item *out)
 {
-    const struct entry *e = keyspace_find(r->keyspace, it->db, it->key);
+    const struct entry *e = entry_of(r, it);
     CHECK(e != NULL);
     *out = (struct journal_item){.db = it->db, .key = it->key, .version = it->version,
                                  .expires_us = STORE_NEVER};
@@ -149,7 +155,7 @@ static bool journal_group(struct router *r, struct commit_item *items, size_t n,
         if (items[i].op == COMMIT_CHECK)
             continue;
         if (taken == NULL) {
-            const struct entry *e = keyspace_find(r->keyspace, items[i].db, items[i].key);
+            const struct entry *e = entry_of(r, &items[i]);
             items[i].version = version_above(e, stamp + ((int64_t)i << 10));
         }
         describe(r, &items[i], taken != NULL, now_us, &described[rec.nitems++]);
@@ -170,7 +176,7 @@ static void note_group(struct router *r, const struct commit_item *items, size_t
         if (items[i].op == COMMIT_CHECK)
             continue;
         describe(r, &items[i], taken, now_us, &it);
-        struct dirty *d = dirty_note(r, keyspace_find(r->keyspace, it.db, it.key), &it);
+        struct dirty *d = dirty_note(r, entry_of(r, &items[i]), &it);
         if (first != NULL)
             dirty_unite(r, first, d);
         first = d;
@@ -239,7 +245,7 @@ void local_commit(struct router *r, size_t i, struct commit_batch *b,
         mark(&b->items[at], full ? b->n - at : n, holds && !full);
         at += n;
     }
-    if (taken != NULL) /* also if the journal did not take all of it: the rest has an outcome, too */
+    if (taken != NULL && r->journal != NULL) /* also if it did not take all: the rest has an outcome, too */
         merger_note_lane(r, taken, b->n);
     lane->full = full;
     lane->position = r->journalled;

@@ -371,7 +371,6 @@ void merger_start(struct router *r)
     r->stats.merged_before = r->stats.merged;
     r->stats.lost_before = r->stats.merge_lost;
     r->stats.replaced_before = r->stats.merge_replaced;
-    r->merging = MERGE_IDLE;
     LIST_EACH(at, &r->dirty)
     LIST_ITEM(at, struct dirty, node)->stuck = false;
     log_event(LOG_NOTICE, "merging", "keys=%zu flushes=%s", r->ndirty,
@@ -379,13 +378,13 @@ void merger_start(struct router *r)
     timer_set(r->merge_timer, 0);
 }
 
-/* PostgreSQL has gone again: a batch that was only announced was not sent. */
+/* PostgreSQL has gone again: a batch that was only announced was not sent. What has been asked or sent is
+ * answered in any case, perhaps only when PostgreSQL is back; nothing else is begun before. */
 void merger_stop(struct router *r)
 {
     timer_clear(r->merge_timer);
-    if (r->merging == MERGE_JOURNALLING || r->merging == MERGE_ASKING) {
-        if (r->merging == MERGE_JOURNALLING)
-            merger_forget_sent(r);
+    if (r->merging == MERGE_JOURNALLING) {
+        merger_forget_sent(r);
         r->merging = MERGE_IDLE;
     }
     LIST_EACH(at, &r->unsettled)
@@ -418,10 +417,9 @@ void merger_journal_failed(struct router *r)
 static void on_asked(void *arg, bool ok, uint64_t number)
 {
     struct router *r = arg;
-    if (r->merging != MERGE_ASKING)
-        return;
+    CHECK(r->merging == MERGE_ASKING);
     r->merging = MERGE_IDLE;
-    if (!ok) {
+    if (!ok || r->state != STORE_RECOVERING) {
         timer_set(r->merge_timer, LOCKED_PAUSE_US);
         return;
     }

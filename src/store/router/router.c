@@ -261,10 +261,9 @@ void router_release_held(struct router *r)
 
 /* ---- PostgreSQL goes and comes ---- */
 
-/* Without a journal a batch is not taken: its connection finds out whether it counts. */
 static void take_over(struct router *r)
 {
-    for (size_t i = 0; r->journal != NULL && i < r->ncommits; i++) {
+    for (size_t i = 0; i < r->ncommits; i++) {
         struct journal_lane lane;
         struct commit_batch *b = postgres_take_batch(r->pg, i, &lane);
         if (b == NULL)

@@ -91,15 +91,21 @@ bool warming_begin(struct router *r)
 static void on_timer(void *arg)
 {
     struct router *r = arg;
-    if (r->state == STORE_ONLINE)
-        warming_begin(r);
+    if (r->state == STORE_ONLINE && warming_begin(r))
+        r->warm_count++;
     warming_schedule(r);
 }
 
 void warming_schedule(struct router *r)
 {
+    /* The first ones come soon: a start without PostgreSQL has to know who this instance was. */
+    static const int64_t early_s[] = {1, 5, 15};
+    size_t n = r->warm_count;
     int64_t s = r->config->warm_file_interval_s;
-    timer_set(r->warm_timer, (s > 0 ? s : 60) * 1000000);
+    s = s > 0 ? s : 60;
+    if (n < sizeof(early_s) / sizeof(early_s[0]) && early_s[n] < s)
+        s = early_s[n];
+    timer_set(r->warm_timer, s * 1000000);
 }
 
 void warming_start(struct router *r)
