@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "config/config.h"
 #include "event/loop_base.h"
@@ -34,6 +35,8 @@ struct fake {
     uint64_t number; /* of the last batch that it has */
     int64_t last_stamp;
     bool settling;
+    int slot_told; /* by the journal */
+    int64_t clock_told;
 };
 
 static struct fake pg;
@@ -146,9 +149,9 @@ void postgres_set_identity(struct store *s, int slot, int64_t incarnation, int64
                            int64_t clock_offset_us)
 {
     (void)s;
-    (void)slot;
     (void)incarnation;
-    (void)clock_offset_us;
+    pg.slot_told = slot;
+    pg.clock_told = clock_offset_us + clock_mono_us();
     if (last_stamp > pg.last_stamp)
         pg.last_stamp = last_stamp;
 }
@@ -669,6 +672,9 @@ static void a_batch_in_flight_survives_a_restart(void)
     close_world(&w);
     open_world(&w, "100mb");
     EXPECT_INT(router_unmerged(w.router), 1);
+    EXPECT_INT(pg.slot_told, SLOT);
+    EXPECT(pg.last_stamp >= lane.stamp);
+    EXPECT_INT(pg.clock_told / 60000000, op_now_us(NULL) / 60000000); /* to the minute */
     postgres_is(STORE_ONLINE);
     turns(&w, 3);
     EXPECT(pg.settling && !has_asked(&w));
