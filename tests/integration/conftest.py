@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from harness.lab import Lab
+from harness.lab import Lab, a_lab
 from harness.pooled import PooledLab
 from harness.postgres import Postgres
 
@@ -53,14 +53,6 @@ def shared_postgres():
     yield get
     for postgres in made:
         postgres.remove()
-
-
-def a_lab(shared_postgres, kind=Lab):
-    made = kind(shared_postgres)
-    yield made
-    problems = made.close()
-    if problems:
-        pytest.fail("\n".join(problems), pytrace=False)
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import subprocess
 import pytest
 import redis
 
-from conftest import a_lab
 from harness import wait_until
+from harness.lab import a_lab
 from harness.load import Load
 from harness.pooled import PooledLab
 from rules import lanes, pair, seconds, send  # noqa: F401

@@ -2,6 +2,8 @@
 
 import subprocess
 
+import pytest
+
 from .pgbouncer import PgBouncer
 from .postgres import Postgres
 from .proxy import Proxy
@@ -131,6 +133,15 @@ class Lab:
         for server in self.servers:
             server.remove()
         return problems
+
+
+def a_lab(shared_postgres, kind=Lab):
+    """The body of a fixture."""
+    made = kind(shared_postgres)
+    yield made
+    problems = made.close()
+    if problems:
+        pytest.fail("\n".join(problems), pytrace=False)
 
 
 def _dashed(options):
