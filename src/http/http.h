@@ -1,10 +1,12 @@
 /* http: what orchestrators and people ask over HTTP.
  *
- *   /healthz   200 while the loop turns. It says nothing about PostgreSQL, whose absence is no
- * reason to restart us. /readyz    200 while commands with keys are served, else 503; the body
- * names the state, how long it has lasted and why, as text or with ?format=json as JSON. With ?pg=1
- * it is 200 only while PostgreSQL is there. /metrics   Prometheus' text format 0.0.4 /          the
- * same facts as a page for people
+ *   /healthz   200 while the loop turns. It says nothing about PostgreSQL, whose absence is no reason
+ *              to restart us.
+ *   /readyz    200 while commands with keys are served, else 503; the body names the state, how long
+ *              it has lasted and why, as text or with ?format=json as JSON. With ?pg=1 it is 200 only
+ *              while PostgreSQL is there.
+ *   /metrics   Prometheus' text format 0.0.4
+ *   /          the same facts as a page for people
  *
  * Other paths: 404. */
 #ifndef RESPGRES_HTTP_HTTP_H
