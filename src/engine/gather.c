@@ -608,6 +608,14 @@ static void settle_item(struct engine *e, struct item *it, const struct commit_i
     entry_set_live(e->keyspace, entry, value_ref(it->value), c->version, value_version, expires_us);
 }
 
+/* PostgreSQL may have what the journal could not take: what is known here is asked for again, even
+ * where answers come from memory. */
+static void doubt_entries(struct group *grp)
+{
+    LIST_EACH(it, &grp->items)
+    LIST_ITEM(it, struct item, node)->entry->as_of = 0;
+}
+
 static void end_group(struct group *grp)
 {
     struct list txns;
@@ -644,6 +652,7 @@ static void settle_batch(struct gather *g)
             continue;
         }
         if (g->batch.result == STORE_FAILED) {
+            doubt_entries(grp);
             fail_group(grp, g->batch.error);
             continue;
         }
