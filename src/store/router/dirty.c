@@ -92,9 +92,8 @@ static struct merge_set *set_of(struct dirty *d)
     return d->set;
 }
 
-void dirty_unite(struct router *r, struct dirty *a, struct dirty *b)
+void dirty_unite(struct dirty *a, struct dirty *b)
 {
-    (void)r;
     if (a == b)
         return;
     struct merge_set *to = set_of(a);

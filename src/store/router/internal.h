@@ -92,9 +92,7 @@ struct unsettled {
 struct router_stats {
     uint64_t outages;
     uint64_t unknown_reads;
-    uint64_t local_reads;
     uint64_t local_commits;
-    uint64_t local_items;
     uint64_t merged;
     uint64_t merge_lost;
     uint64_t merge_replaced;
@@ -127,7 +125,6 @@ struct router {
     struct timer *warm_timer;
     uint64_t warm_cursor;
     size_t warm_count;       /* of those begun */
-    uint64_t warm_bytes;     /* of the last one written */
     bool warm_at_stop;       /* the one of a clean stop has been begun */
     struct timer *retry_timer;  /* of a journal that could not be written */
     bool has_memory;         /* there is something to serve from without PostgreSQL */
@@ -216,12 +213,12 @@ int64_t router_mint(struct router *r, size_t n);
 void router_answer_soon(struct router *r);
 /* Follows PostgreSQL's state. */
 void router_pump(struct router *r);
-/* What was held for a merge goes on: to PostgreSQL if its keys are clean, or locally. */
 void router_feed_metrics(struct router *r);
 /* What dirty keys, FLUSHes and lanes have left in lists. */
 void router_free_lists(struct router *r);
 /* dir/instance-name; the caller's. */
 char *router_make_dir(const struct config *c);
+/* What was held for a merge goes on: to PostgreSQL if its keys are clean, or locally. */
 void router_release_held(struct router *r);
 bool router_has_held(const struct router *r);
 
@@ -231,7 +228,7 @@ struct dirty *dirty_note(struct router *r, struct entry *e, const struct journal
 void dirty_drop(struct router *r, struct dirty *d);
 void dirty_drop_db(struct router *r, int db);
 /* They are merged together, as far as a batch has room. */
-void dirty_unite(struct router *r, struct dirty *a, struct dirty *b);
+void dirty_unite(struct dirty *a, struct dirty *b);
 /* What the key was based on, of a write by `e`'s knowledge. */
 void dirty_base_of(const struct router *r, const struct entry *e, struct journal_item *it);
 /* The journal's item of a dirty entry, bytes included. */

@@ -113,7 +113,7 @@ static void replay_write(struct router *r, const struct journal_record *rec)
         replay_item(r, &rec->items[i]);
         struct entry *e = keyspace_find(r->keyspace, rec->items[i].db, rec->items[i].key);
         if (first != NULL)
-            dirty_unite(r, first, e->dirty);
+            dirty_unite(first, e->dirty);
         first = e->dirty;
     }
     if (rec->lane.slot != 0)

@@ -41,7 +41,6 @@ static void end_read(struct router *r, struct read_batch *b)
     int64_t now_us = router_now_us(r);
     for (size_t i = 0; i < b->n; i++)
         local_answer_item(r, &b->items[i]);
-    r->stats.local_reads += b->n;
     b->time_us = now_us;
     b->result = STORE_OK;
     b->done(b);
@@ -178,9 +177,8 @@ static void note_group(struct router *r, const struct commit_item *items, size_t
         describe(r, &items[i], taken, now_us, &it);
         struct dirty *d = dirty_note(r, entry_of(r, &items[i]), &it);
         if (first != NULL)
-            dirty_unite(r, first, d);
+            dirty_unite(first, d);
         first = d;
-        r->stats.local_items++;
     }
 }
 

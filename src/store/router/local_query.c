@@ -475,7 +475,7 @@ static void apply_xact(struct router *r)
         else
             entry_set_absent(r->keyspace, s->entry, s->version);
         if (first != NULL)
-            dirty_unite(r, first, d);
+            dirty_unite(first, d);
         first = d;
     }
 }

@@ -20,7 +20,9 @@
 #include "store/journal/warm.h"
 #include "store/router/internal.h"
 
-enum { HOUR_US_FACTOR = 3600, STANDALONE_READS = 1, STANDALONE_COMMITS = 2 };
+static const int64_t hour_us = 3600LL * 1000 * 1000;
+
+enum { STANDALONE_READS = 1, STANDALONE_COMMITS = 2 };
 
 /* ---- clock and stamps ---- */
 
@@ -69,7 +71,7 @@ static void note_outage(struct router *r)
     memmove(&r->outage_times[0], &r->outage_times[1],
             sizeof(r->outage_times) - sizeof(r->outage_times[0]));
     r->outage_times[3] = now_us;
-    if (r->outage_times[0] != 0 && now_us - r->outage_times[0] < (int64_t)HOUR_US_FACTOR * 1000000)
+    if (r->outage_times[0] != 0 && now_us - r->outage_times[0] < hour_us)
         log_event(LOG_WARNING, "postgres-unsteady", "note=\"more than three outages within an hour\"");
 }
 

@@ -70,7 +70,7 @@ static void on_done(void *arg, uint64_t bytes, const char *error)
 {
     struct router *r = arg;
     char quoted[LOG_QUOTE_SIZE];
-    r->warm_bytes = bytes;
+    (void)bytes;
     if (error != NULL)
         log_event(LOG_WARNING, "no-warm-file", "dir=%s why=%s", r->journal_dir,
                   log_quote(error, quoted));
