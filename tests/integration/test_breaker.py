@@ -154,13 +154,14 @@ def test_a_stopped_server(lab, own, mode):
 
 # --- no outages -------------------------------------------------------------------------------------
 
-def test_a_row_that_is_held_for_seconds(lab, database):
+@pytest.mark.parametrize("seconds", [2 * T, pytest.param(60, marks=pytest.mark.long)])
+def test_a_row_that_is_held_for_seconds(lab, database, seconds):
     server = lab.respgres(database, **OPTIONS)
     server.client().set("held", "v")
     with Holder(database, "held") as holder:
         traffic = Traffic(server)
         try:
-            ended = time.monotonic() + 2 * T
+            ended = time.monotonic() + seconds
             while time.monotonic() < ended:
                 before = time.monotonic()
                 reply = send(server, "SET", "held", "w").reply()
