@@ -14,6 +14,7 @@
 enum consistency { CONSISTENCY_STRICT, CONSISTENCY_CACHED };
 enum pooler { POOLER_NONE, POOLER_TRANSACTION };
 enum durability { DURABILITY_COMMIT, DURABILITY_RELAXED };
+enum acl_pubsub { ACL_PUBSUB_ALL, ACL_PUBSUB_RESET };
 enum dir_is { DIR_PERSISTENT, DIR_EPHEMERAL };
 
 /* The options' values. One field per row of options.def; strings are never NULL ("" = unset). */
@@ -35,6 +36,10 @@ struct config {
     int64_t http_port; /* 0 = off */
     char *http_bind;
     char *requirepass;
+    char *user;    /* a line of quoted words for each: config_each_user */
+    char *aclfile; /* "" = none */
+    int acl_pubsub_default; /* enum acl_pubsub */
+    int64_t acllog_max_len;
     char *rename_command; /* pairs of words: config_each_rename */
     /* server */
     int64_t databases;
@@ -116,6 +121,17 @@ MUST_CHECK bool config_rewrite(struct config_store *s, struct buf *error);
 bool config_each_rename(const struct config *c,
                         bool (*f)(void *arg, struct bytes from, struct bytes to), void *arg);
 
+/* The words behind each `user`, until f returns false; the words are valid within the call. */
+bool config_each_user(const struct config *c,
+                      bool (*f)(void *arg, int n, const struct bytes *words), void *arg);
+
+/* The users have changed at run time: `lines` is what CONFIG REWRITE is to write for them, words as
+ * words_append quotes them, a newline behind each line. */
+void config_set_users(struct config_store *s, const char *lines);
+
+/* Is this an option whose value must not be seen? */
+bool config_is_secret(struct bytes name);
+
 /* CONFIG GET: calls f for each option whose name matches one of the patterns (nocase), each once.
  * Secrets come redacted. Includes the redis.conf names that clients ask for and that have a fixed
  * answer here ("save" → "", "appendonly" → "yes", "maxmemory-policy" → "noeviction", ...). */
@@ -124,6 +140,10 @@ void config_each_matching(const struct config_store *s, int n, const struct byte
 
 /* Called after every successful change at run time, so that the holders can apply it. */
 void config_on_change(struct config_store *s, void (*f)(void *arg), void *arg);
+
+/* Judges what a reload has read, before anything of it counts: false, with `error`, refuses it. */
+void config_on_check(struct config_store *s,
+                     bool (*f)(void *arg, const struct config *c, struct buf *error), void *arg);
 
 /* Logs each option that is not at its default with its source, never a secret's value. */
 void config_log(const struct config_store *s);

@@ -11,6 +11,8 @@ struct config_store {
     char *path; /* NULL = no file */
     void (*on_change)(void *arg);
     void *on_change_arg;
+    bool (*on_check)(void *arg, const struct config *c, struct buf *error);
+    void *on_check_arg;
 };
 
 #endif

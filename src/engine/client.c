@@ -28,7 +28,7 @@ struct client *client_new(struct engine *e, const struct client_io *io, void *io
     c->info = *info;
     c->id = ++e->next_client_id;
     c->proto = 2;
-    c->authenticated = e->config->requirepass[0] == '\0';
+    access_begin(c);
     c->name = mem_strdup("");
     c->lib_name = mem_strdup("");
     c->lib_version = mem_strdup("");
@@ -584,10 +584,13 @@ static void take(struct client *c, struct request *request)
         return;
     }
     c->last_command = cmd->name;
-    if (!c->authenticated && !(cmd->flags & CF_NO_AUTH))
+    const char *refusal;
+    if (!client_authenticated(c) && !(cmd->flags & CF_NO_AUTH))
         refuse(t, cmd, error_noauth);
     else if (c->multi && (cmd->flags & CF_NO_MULTI))
         refuse(t, cmd, "ERR Command not allowed inside a transaction");
+    else if (!c->user->unrestricted && (refusal = access_refusal(c, cmd, request)) != NULL)
+        refuse(t, cmd, refusal);
     else if (store_state(e->store) == STORE_STARTING && !(cmd->flags & CF_LOADING))
         refuse(t, cmd, engine_error_starting());
     else if (!keys_fit(cmd, request))
@@ -625,11 +628,6 @@ size_t client_pending(const struct client *c)
 size_t client_pending_memory(const struct client *c)
 {
     return c->pending_memory + c->queued_memory + c->held_memory;
-}
-
-bool client_authenticated(const struct client *c)
-{
-    return c->authenticated;
 }
 
 int64_t client_last_active_us(const struct client *c)

@@ -95,7 +95,7 @@ static void admit(struct net *n, int fd)
         refuse(n, fd, TOO_MANY, sizeof(TOO_MANY) - 1);
         return;
     }
-    if (n->config->protected_mode && n->config->requirepass[0] == '\0' && !info.loopback) {
+    if (n->config->protected_mode && engine_is_open(n->engine) && !info.loopback) {
         refuse(n, fd, DENIED, sizeof(DENIED) - 1);
         return;
     }
