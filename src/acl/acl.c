@@ -15,6 +15,7 @@ struct acl {
     struct acl_user **users;
     size_t nusers;
     struct acl_user *default_user;
+    struct acl_user *nobody; /* not one of the users */
     bool all_channels;
     bool default_said; /* a line of the configuration was about the default user */
 };
@@ -33,6 +34,7 @@ struct acl *acl_new(bool all_channels)
     a->names = acl_names_new();
     a->all_channels = all_channels;
     a->default_user = acl_make_user(a, bytes_cstr(default_name));
+    a->nobody = acl_user_new(a->names, BYTES_LIT("(removed)"), false);
     set_or_die(a->default_user, "+@all");
     set_or_die(a->default_user, "~*");
     set_or_die(a->default_user, "&*");
@@ -47,6 +49,7 @@ void acl_free(struct acl *a)
         return;
     for (size_t i = 0; i < a->nusers; i++)
         acl_user_free(a->users[i]);
+    acl_user_free(a->nobody);
     mem_free(a->users);
     acl_names_free(a->names);
     mem_free(a);
@@ -103,6 +106,11 @@ struct acl_user *acl_user_at(const struct acl *a, size_t i)
 {
     CHECK(i < a->nusers);
     return a->users[i];
+}
+
+struct acl_user *acl_nobody(const struct acl *a)
+{
+    return a->nobody;
 }
 
 /* ---- changes ---- */

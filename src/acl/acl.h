@@ -30,6 +30,8 @@ void acl_free(struct acl *a);
 void acl_set_channel_default(struct acl *a, bool all_channels);
 
 struct acl_user *acl_default_user(const struct acl *a);
+/* Is in no list, and may do nothing: what a client is whose user was removed. */
+struct acl_user *acl_nobody(const struct acl *a);
 /* NULL if there is none. */
 struct acl_user *acl_find_user(const struct acl *a, struct bytes name);
 /* Sorted by name. */

@@ -150,10 +150,10 @@ bool engine_is_open(const struct engine *e)
 
 /* ---- users that go ---- */
 
-/* Its user is no more, or another one: it must not go on as what it was. `by` is who did it. */
+/* Its user is no more, or another one: nothing that it has queued may run. `by` is who did it. */
 static void expel(struct client *c, struct client *by)
 {
-    c->user = acl_default_user(c->engine->acl);
+    c->user = acl_nobody(c->engine->acl);
     c->authenticated = false;
     if (c == by)
         c->closing = c->killed_itself = true; /* behind the reply */
@@ -206,10 +206,12 @@ void access_replace(struct engine *e, struct acl *fresh, struct client *by)
         bool stays = next != NULL && (u == acl_default_user(old) || acl_same_user(u, next));
         u->successor = stays ? next : NULL;
     }
+    acl_nobody(old)->successor = acl_nobody(fresh);
     e->acl = fresh;
     each_client(e, move, by);
     acl_free(old);
-    log_event(LOG_NOTICE, "users-loaded", "count=%zu", acl_user_count(fresh));
+    if (acl_is_configured(e->config))
+        log_event(LOG_NOTICE, "users-loaded", "count=%zu", acl_user_count(fresh));
 }
 
 /* ---- the configuration ---- */

@@ -423,9 +423,18 @@ static void queue_in_multi(struct txn *t, const struct command *cmd)
     done_now(t);
 }
 
+static void abort_exec(struct txn *t);
+
 static void refuse(struct txn *t, const struct command *cmd, const char *error)
 {
     t->engine->commands[cmd->id].rejected++;
+    if (cmd->id == CMD_EXEC) {
+        struct reply r;
+        txn_reply_init(t, &r);
+        reply_errorf(&r, "EXECABORT Transaction discarded because of: %s", error);
+        abort_exec(t);
+        return;
+    }
     if (t->client->multi)
         t->client->multi_failed = true;
     end_with_error(t, error);
@@ -502,7 +511,7 @@ static void close_for_http(struct txn *t)
     done_now(t);
 }
 
-/* EXEC with arguments: Redis gives the block up, with its watches. */
+/* EXEC with arguments, or refused: Redis gives the block up, with its watches. */
 static void abort_exec(struct txn *t)
 {
     client_discard_multi(t->client);

@@ -90,11 +90,13 @@ static void run_deluser(struct client *c, const struct request *q, struct reply 
     struct acl *a = c->engine->acl;
     int64_t removed = 0;
     for (int i = 2; i < q->argc; i++) {
-        struct acl_user *u = acl_find_user(a, q->argv[i]);
-        if (u == acl_default_user(a)) {
+        if (acl_find_user(a, q->argv[i]) == acl_default_user(a)) {
             reply_error(r, "ERR The 'default' user cannot be removed");
             return;
         }
+    }
+    for (int i = 2; i < q->argc; i++) {
+        struct acl_user *u = acl_find_user(a, q->argv[i]);
         if (u != NULL) {
             access_remove_user(c->engine, u, c);
             removed++;
