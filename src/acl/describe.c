@@ -7,18 +7,14 @@
 #include "acl/selector.h"
 
 /* How many commands of a category are allowed, and how many not. */
-static void count_category(const struct acl_selector *s, uint32_t category, int *on, int *off)
+static void count_category(const struct acl_selector *s, size_t category, int *on, int *off)
 {
+    const uint64_t *in = acl_names_in_category(s->names, category);
     *on = 0;
     *off = 0;
-    for (int i = 0; i < acl_names_count(s->names); i++) {
-        const struct acl_name *a = acl_names_at(s->names, i);
-        if (!a->counted || (a->categories & category) == 0)
-            continue;
-        if (acl_selector_has(s, i))
-            (*on)++;
-        else
-            (*off)++;
+    for (size_t i = 0; i < ACL_WORDS; i++) {
+        *on += __builtin_popcountll(in[i] & s->allowed[i]);
+        *off += __builtin_popcountll(in[i] & ~s->allowed[i]);
     }
 }
 
@@ -33,7 +29,7 @@ static size_t best_category(const struct acl_selector *left, bool additive, uint
         int on, off;
         if (((applied >> i) & 1) != 0)
             continue;
-        count_category(left, UINT32_C(1) << i, &on, &off);
+        count_category(left, i, &on, &off);
         int differ = additive ? off : on;
         int same = additive ? on : off;
         if (same > differ && (differ < least || (differ == least && same > most))) {

@@ -10,6 +10,7 @@ struct acl_names {
     struct acl_name at[ACL_NAMES_MAX];
     int count;
     int first;
+    uint64_t in_category[CATEGORY_COUNT][ACL_WORDS];
 };
 
 static const struct {
@@ -155,6 +156,22 @@ static void link_all(struct acl_names *n)
     }
 }
 
+static void fill_categories(struct acl_names *n)
+{
+    for (int i = 0; i < n->count; i++) {
+        for (size_t c = 0; n->at[i].counted && c < CATEGORY_COUNT; c++) {
+            if (((n->at[i].categories >> c) & 1) != 0)
+                n->in_category[c][i / 64] |= UINT64_C(1) << (i % 64);
+        }
+    }
+}
+
+const uint64_t *acl_names_in_category(const struct acl_names *n, size_t i)
+{
+    CHECK(i < CATEGORY_COUNT);
+    return n->in_category[i];
+}
+
 struct acl_names *acl_names_new(void)
 {
     struct acl_names *n = mem_zalloc(sizeof(*n));
@@ -170,6 +187,7 @@ struct acl_names *acl_names_new(void)
             (void)add(n, name, redis_names[i].categories);
     }
     link_all(n);
+    fill_categories(n);
     return n;
 }
 

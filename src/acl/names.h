@@ -7,7 +7,7 @@
 #include "command/category.h"
 #include "command/command.h"
 
-enum { ACL_NAMES_MAX = 1024, ACL_NO_NAME = -1 };
+enum { ACL_NAMES_MAX = 1024, ACL_NO_NAME = -1, ACL_WORDS = ACL_NAMES_MAX / 64 };
 
 /* What a rule allows to do with a key. */
 enum acl_permission { ACL_READ = 1, ACL_WRITE = 2 };
@@ -44,6 +44,8 @@ void acl_names_free(struct acl_names *n);
 /* How many there are, and the i-th. */
 int acl_names_count(const struct acl_names *n);
 const struct acl_name *acl_names_at(const struct acl_names *n, int i);
+/* A bit per number: those of the category 1 << i that Redis 7.0 has. */
+const uint64_t *acl_names_in_category(const struct acl_names *n, size_t i);
 /* The first command by name; the others follow by `next`. */
 int acl_names_first(const struct acl_names *n);
 

@@ -42,8 +42,6 @@ struct acl_first_arg {
     size_t len;
 };
 
-enum { ACL_WORDS = ACL_NAMES_MAX / 64 };
-
 struct acl_selector {
     const struct acl_names *names;
     bool all_commands; /* nothing was ever taken away since +@all */

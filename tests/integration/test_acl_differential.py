@@ -3,7 +3,8 @@ every reply must be the same, byte for byte. RESPGRES_SEED replays a run.
 
 Compared otherwise: where a description names single commands, Redis has them in the order of a hash
 table, which changes from start to start; their words are compared sorted. Never made: `%RW~*` and
-rules with quotes or parentheses in them, which Redis writes so that it cannot read them back."""
+rules with quotes or parentheses in them, which Redis writes so that it cannot read them back; a
+parenthesis opened twice, of which Redis drops the first with all behind it, and here is an error."""
 
 import os
 import random
@@ -122,7 +123,7 @@ class Rules:
             text = "(" + " ".join(words) + ")"
             return [text] if d.random() < 0.5 else text.split(" ")
         if kind == 17 and d.random() < 0.3:
-            return [d.choice(WRONG)]
+            return [d.choice([w for w in WRONG if w[:1] != "(" or w[-1:] == ")"])]
         if kind == 18 and d.random() < 0.3:
             return ["reset"]
         return [d.choice(["on", "on", "off"])] if d.random() < 0.2 else [self.selector_rule()]
@@ -254,10 +255,10 @@ def test_random_rules_and_attempts(pair):
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("seed", range(100, 110))
+@pytest.mark.parametrize("seed", range(100, 106))
 def test_random_rules_and_attempts_for_long(pair, seed):
-    play(pair, seed, 1500)
-    assert pair.attempts > 40000
+    play(pair, seed, 1000)
+    assert pair.attempts > 25000
 
 
 def test_rules_changed_while_a_transaction_is_queued(pair):
