@@ -6,8 +6,9 @@
 #include "metrics/metrics.h"
 
 enum {
-    TURN_US = 10 * 1000,      /* a signature with RSA 2048 takes half a millisecond, say */
-    LOG_EACH_US = 1000 * 1000 /* one line a second */
+    TURN_US = 10 * 1000, /* a signature with RSA 2048 takes half a millisecond, say */
+    LINES_MAX = 10,      /* in WINDOW_US */
+    WINDOW_US = 10 * 1000 * 1000
 };
 
 static void tell(struct handshakes *h, const char *peer, const char *reason)
@@ -15,13 +16,17 @@ static void tell(struct handshakes *h, const char *peer, const char *reason)
     int64_t now_us = clock_mono_us();
     char quoted[LOG_QUOTE_SIZE];
     metrics.tls_handshakes_failed++;
-    if (h->told_us != 0 && now_us - h->told_us < LOG_EACH_US) {
+    if (now_us - h->from_us > WINDOW_US) {
+        h->from_us = now_us;
+        h->lines = 0;
+    }
+    if (h->lines >= LINES_MAX) {
         h->untold++;
         return;
     }
     log_event(LOG_NOTICE, "tls-handshake-failed", "peer=%s reason=%s not-logged=%llu", peer,
               log_quote(reason, quoted), (unsigned long long)h->untold);
-    h->told_us = now_us;
+    h->lines++;
     h->untold = 0;
 }
 

@@ -8,8 +8,9 @@
 
 struct handshakes {
     int64_t spent_us; /* in this turn */
-    int64_t told_us;  /* when the last line was logged; 0 = never */
-    uint64_t untold;  /* failures since then without a line */
+    int64_t from_us;  /* when the current window of the log began */
+    int lines;        /* logged in it */
+    uint64_t untold;  /* failures since the last line */
 };
 
 /* How long a peer may take for its handshake. */

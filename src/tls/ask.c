@@ -32,11 +32,11 @@ static size_t exchange(SSL *ssl, const char *request, char *answer, size_t size,
         rc = SSL_read_ex(ssl, answer + n, size - 1 - n, &got);
         n += got;
     }
-    if (n == 0 && ERR_GET_REASON(ERR_peek_last_error()) > ALERTS_FROM)
+    if (n == 0 && ERR_GET_REASON(ERR_peek_error()) > ALERTS_FROM)
         answer[n++] = '-';
     if (n == 0)
         buf_printf(error, "no answer over TLS: %s",
-                   ERR_peek_last_error() != 0 ? tls_openssl_reason() : "not in time, or closed");
+                   ERR_peek_error() != 0 ? tls_openssl_reason() : "not in time, or closed");
     return n;
 }
 

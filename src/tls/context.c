@@ -23,7 +23,7 @@ struct tls_context {
 
 const char *tls_openssl_reason(void)
 {
-    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+    const char *reason = ERR_reason_error_string(ERR_peek_error());
     return reason != NULL ? reason : "no reason given";
 }
 
@@ -78,7 +78,7 @@ static bool use_certificate(SSL_CTX *ctx, const struct config *c, struct buf *er
     BIO_free(bio);
     if (SSL_CTX_use_certificate_chain_file(ctx, c->tls_cert_file) == 1)
         return true;
-    bool empty = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+    bool empty = ERR_GET_REASON(ERR_peek_error()) == PEM_R_NO_START_LINE;
     buf_printf(error, "tls-cert-file %s: %s", c->tls_cert_file,
                empty ? "no certificate in PEM form" : tls_openssl_reason());
     return false;
