@@ -256,6 +256,7 @@ static void conn_read(struct conn *c)
     ssize_t n = c->tls == NULL ? recv(c->fd, scratch, SCRATCH_SIZE, 0)
                                : tls_channel_read(c->tls, scratch, SCRATCH_SIZE);
     if (n > 0) {
+        engine_count_input(c->set->engine, (size_t)n);
         reader_feed(c->reader, scratch, (size_t)n);
         (void)conn_submit_requests(c);
     } else if (n == 0) {
@@ -299,6 +300,7 @@ static bool conn_send(struct conn *c, struct buf *out)
         if (n < 0)
             return false;
         c->written += (size_t)n;
+        engine_count_output(c->set->engine, (size_t)n);
     }
     if (c->written == out->len) {
         buf_reset(out, KEEP_OUTPUT);
