@@ -18,6 +18,7 @@
 #include "engine/engine.h"
 #include "event/loop.h"
 #include "http/http.h"
+#include "import/import.h"
 #include "keyspace/keyspace.h"
 #include "net/net.h"
 #include "store/journal/journal.h"
@@ -342,6 +343,7 @@ int main(int argc, char **argv)
             exit_code = serve(&s, &error);
     }
     buf_release(&error);
+    import_release(&action.import);
     stop(&s);
     return exit_code;
 }

@@ -92,6 +92,7 @@ struct action action_take(int *argc, char **argv)
 {
     struct action a = {0};
     int kept = 0;
+    import_take(&a.import, argc, argv);
     for (int i = 0; i < *argc; i++) {
         if (take_with_argument(&a, *argc, argv, &i)) {
             continue;
@@ -165,6 +166,19 @@ static int back_up(const struct config *c, struct buf *error)
         fprintf(stderr, "respgres: no backup: %s\n", buf_cstr(error));
     buf_release(&said);
     return ok ? 0 : 1;
+}
+
+static int import(const struct import_job *job, const struct config *c, struct buf *error)
+{
+    if (c->standalone)
+        buf_append_cstr(error, "standalone yes: keys are imported into PostgreSQL");
+    else if (action_has_database(c, error)) {
+        enum import_end end = import_run(job, c, error);
+        if (end != IMPORT_FAILED)
+            return (int)end;
+    }
+    fprintf(stderr, "respgres: no import: %s\n", buf_cstr(error));
+    return IMPORT_FAILED;
 }
 
 /* What it says is for people, on standard output. */
@@ -282,13 +296,15 @@ static int run(const struct action *a, const struct config_store *config, struct
         return dump(c, a->dump_path, error);
     if (a->backup)
         return back_up(c, error);
+    if (a->import.kind != NULL)
+        return import(&a->import, c, error);
     return migrate(c, error);
 }
 
 bool action_run(const struct action *a, const struct config_store *config, int *exit_code)
 {
     if (!a->check_config && !a->doctor && !a->healthcheck && !a->print_schema && !a->migrate &&
-        !a->dump && !a->backup)
+        !a->dump && !a->backup && a->import.kind == NULL)
         return false;
     struct buf error;
     buf_init(&error);
