@@ -41,7 +41,7 @@ static void config_set_many(struct client *c, const struct txn_command *tc, stru
     int n = (tc->request->argc - 2) / 2;
     const struct bytes *argv = tc->request->argv + 2;
     if ((tc->request->argc - 2) % 2 != 0) {
-        command_reply_arity(r, tc->cmd);
+        reply_error(r, "ERR syntax error");
         return;
     }
     struct bytes *names = mem_alloc((size_t)n * sizeof(*names));
