@@ -92,10 +92,17 @@ def label(url):
 
 
 def status(url, client):
+    return {"name": label(url), "state": state_of(client)}
+
+
+def state_of(client):
+    """online, away, recovering (it merges what was written meanwhile) …; down; silent."""
     try:
-        return {"name": label(url), "state": client.info("postgres")["store_state"]}
+        return client.info("postgres")["store_state"]
+    except redis.ConnectionError:
+        return "down"
     except redis.RedisError:
-        return {"name": label(url), "state": "down"}
+        return "silent"
 
 
 def shown(entry):
@@ -147,16 +154,18 @@ def answer():
 @pages.post("/kick")
 @admin_only
 def kick():
-    keys = people.end(str(chat.body().get("username", "")))
+    """Who is kicked stays out, on every instance, also if PostgreSQL goes away in the next moment:
+    `untold` names those for which that is not certain."""
+    unsure = {label(url) for url, client in instances if state_of(client) not in ("online", "down")}
+    ended, keys = people.end(str(chat.body().get("username", "")))
     told = {label(url): tell(client, keys) for url, client in instances}
-    return jsonify(ended=len(keys), deleted=sum(n or 0 for n in told.values()),
-                   untold=[name for name, n in told.items() if n is None])
+    unsure |= {name for name, deleted in told.items() if deleted is None}
+    return jsonify(ended=ended, deleted=sum(n or 0 for n in told.values()), untold=sorted(unsure))
 
 
 def tell(client, keys):
-    """Has an instance look at sessions that SQL has ended, so that it does not serve them from memory
-    if PostgreSQL goes away in this moment. If it did so just before, they are deleted there. Returns
-    how many were, None if that is not known."""
+    """Has an instance look at sessions that SQL has ended, so that it knows. If PostgreSQL went away
+    just now, they are deleted there. Returns how many were, None if that is not known."""
     try:
         return client.delete(*keys) if keys and client.exists(*keys) else 0
     except redis.BusyLoadingError:
@@ -168,8 +177,15 @@ def tell(client, keys):
 
 
 @pages.errorhandler(Unavailable)
-def away(_error):
-    return jsonify(error="PostgreSQL is away: nobody can be listed or kicked until it is back."), 503
+def away(error):
+    return jsonify(error="PostgreSQL is away: nobody can be listed or kicked until it is back.",
+                   done=error.done), 503
+
+
+@pages.errorhandler(redis.ReadOnlyError)
+def read_only(_error):
+    return jsonify(error="PostgreSQL is away: the queue and the switches can be read, and changed again "
+                         "when it is back."), 503
 
 
 @pages.errorhandler(Busy)

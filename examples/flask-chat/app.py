@@ -27,7 +27,16 @@ TEXT_MOST = 2000
 MESSAGES_MOST = 500
 ATTRIBUTES = {"color": r"#[0-9a-f]{6}", "language": r"[\w -]{0,30}", "about": r"[^\0]{0,200}"}
 
-app = Flask(__name__)
+
+class Chat(Flask):
+    def log_exception(self, exc_info):
+        if issubclass(exc_info[0], redis.RedisError):
+            self.logger.warning("%s %s: %s", request.method, request.path, exc_info[1])
+        else:
+            super().log_exception(exc_info)
+
+
+app = Chat(__name__)
 client = redis.from_url(os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0"), socket_timeout=10)
 app.config.update(
     SESSION_TYPE="redis",
@@ -109,8 +118,9 @@ def login():
 
 @app.post("/logout")
 def logout():
+    known = is_user()
     end_session()
-    return jsonify(username=None)
+    return jsonify(username=None, known=known)
 
 
 @app.get("/messages")

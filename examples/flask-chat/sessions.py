@@ -19,12 +19,18 @@ COUNT = """
     WHERE session_active AND username IS NOT NULL"""
 END = """
     UPDATE respgres.sessions SET session_active = false
-    WHERE username = %s
+    WHERE username = %s AND session_active
     RETURNING key"""
+ENDED = "SELECT key FROM respgres.sessions WHERE username = %s AND NOT session_active"
 
 
 class Unavailable(Exception):
-    """PostgreSQL is not there. The chat goes on, but nobody can be listed or kicked."""
+    """PostgreSQL is not there. The chat goes on, but nobody can be listed or kicked.
+    `done` is False where nothing was done, None where that is not known."""
+
+    def __init__(self, error, done):
+        super().__init__(str(error))
+        self.done = done
 
 
 class Sessions:
@@ -37,8 +43,10 @@ class Sessions:
                                          self._rows(cursor, COUNT)[0]["count"]))
 
     def end(self, username):
-        """Ends all sessions of a person; returns their keys."""
-        return [row["key"] for row in self._ask(lambda cursor: self._rows(cursor, END, username))]
+        """Ends all sessions of a person. Returns how many there were, and the keys of all that have
+        ended."""
+        return self._ask(lambda cursor: (len(self._rows(cursor, END, username)),
+                                         [row["key"] for row in self._rows(cursor, ENDED, username)]))
 
     @staticmethod
     def _rows(cursor, sql, *args):
@@ -50,10 +58,12 @@ class Sessions:
         try:
             conn = psycopg2.connect(self._url, connect_timeout=2,
                                     options="-c statement_timeout=5000")
-            try:
-                with conn, conn.cursor() as cursor:
-                    return question(cursor)
-            finally:
-                conn.close()
         except psycopg2.OperationalError as error:
-            raise Unavailable(str(error)) from error
+            raise Unavailable(error, False) from error
+        try:
+            with conn, conn.cursor() as cursor:
+                return question(cursor)
+        except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+            raise Unavailable(error, None) from error
+        finally:
+            conn.close()
