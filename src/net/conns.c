@@ -247,6 +247,7 @@ static int conn_tls_events(struct conn *c, int events)
 static inline void conn_take(struct conn *c, ssize_t n)
 {
     if (n > 0) {
+        engine_count_input(c->set->engine, (size_t)n);
         reader_feed(c->reader, c->set->scratch, (size_t)n);
         (void)conn_submit_requests(c);
     } else if (n == 0) {
@@ -300,6 +301,7 @@ static bool conn_send(struct conn *c, struct buf *out)
         if (n < 0)
             return false;
         c->written += (size_t)n;
+        engine_count_output(c->set->engine, (size_t)n);
     }
     if (c->written == out->len) {
         buf_reset(out, KEEP_OUTPUT);
