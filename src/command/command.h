@@ -44,6 +44,10 @@ enum command_flag {
 enum command_group {
     GROUP_STRING,
     GROUP_BITMAP,
+    GROUP_HASH,
+    GROUP_LIST,
+    GROUP_SET,
+    GROUP_SORTED_SET,
     GROUP_GENERIC,
     GROUP_CONNECTION,
     GROUP_SERVER,

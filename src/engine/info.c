@@ -78,7 +78,7 @@ static void section_server(const struct info *i)
     buf_printf(i->out, "gcc_version:%d.%d.%d\r\nprocess_id:%d\r\nprocess_supervised:no\r\n", __GNUC__,
                __GNUC_MINOR__, __GNUC_PATCHLEVEL__, (int)getpid());
     buf_printf(i->out, "run_id:%s\r\ntcp_port:%lld\r\n", i->e->run_id,
-               (long long)i->e->config->port);
+               (long long)(i->e->config->port != 0 ? i->e->config->port : i->e->config->tls_port));
     buf_printf(i->out, "server_time_usec:%lld\r\nuptime_in_seconds:%lld\r\n",
                (long long)clock_wall_us(), (long long)up_s);
     buf_printf(i->out, "uptime_in_days:%lld\r\nhz:10\r\nconfigured_hz:10\r\nlru_clock:%lld\r\n",
