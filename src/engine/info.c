@@ -56,8 +56,8 @@ static void section_server(const struct info *i)
 
 static void section_clients(const struct info *i)
 {
-    buf_printf(i->out, "connected_clients:%zu\r\nmaxclients:%lld\r\nblocked_clients:0\r\n",
-               i->e->nclients, (long long)i->e->config->maxclients);
+    buf_printf(i->out, "connected_clients:%zu\r\nmaxclients:%zu\r\nblocked_clients:0\r\n",
+               i->e->nclients, i->e->max_clients);
     buf_printf(i->out, "tracking_clients:0\r\nclients_in_timeout_table:0\r\n");
 }
 
