@@ -137,6 +137,9 @@ MUST_CHECK const struct command *command_lookup_or_reply(int argc, const struct 
 /* Is argc allowed? */
 bool command_arity_ok(const struct command *c, int argc);
 
+/* Is running it a use of its keys, for OBJECT IDLETIME? Looking at a key from outside is none. */
+bool command_uses_keys(const struct command *c);
+
 /* Number of key arguments of this call. */
 int command_key_count(const struct command *c, int argc);
 /* Argument number of the i-th key. */

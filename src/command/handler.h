@@ -31,6 +31,12 @@ bool string_set_is_blind(int argc, const struct bytes *argv);
 const char *generic_copy_db(int argc, const struct bytes *argv, int databases, int db, int *out);
 const char *generic_move_db(int argc, const struct bytes *argv, int databases, int db, int *out);
 
+/* Does this call of DEBUG look at a key? That is argument 2. */
+bool debug_has_key(int argc, const struct bytes *argv);
+
+/* Redis' name for the way it would store the value. */
+const char *object_encoding_name(const struct value *v);
+
 /* The i-th key's value; NULL if the key is absent or expired. */
 struct value *key_find(const struct command_ctx *ctx, int i);
 

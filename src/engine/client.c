@@ -123,6 +123,8 @@ void client_closed(struct client *c)
     list_remove(&c->monitor_node);
     list_remove(&c->node);
     list_push_back(&e->closing, &c->node);
+    if (c->paused) /* a pause is no reason to do it later */
+        drop_held(c);
     client_discard_multi(c);
     /* Nobody reads any more: nothing waits for room. */
     buf_release(&c->out);
@@ -301,7 +303,7 @@ void engine_pump_clients(struct engine *e)
         }
         struct client *c = LIST_ITEM(e->pumping.next, struct client, pump_node);
         list_remove(&c->pump_node);
-        if (has_held(c) && !c->stalled)
+        if (has_held(c) && !c->stalled && !c->paused)
             take_held(c);
         pump(c);
     }
@@ -318,6 +320,11 @@ static void done_now(struct txn *t)
     list_remove(&t->age_node);
     txn_set_state(t, TXN_DONE);
     client_flush(c);
+}
+
+void client_end_held(struct txn *t)
+{
+    done_now(t);
 }
 
 static void end_with_error(struct txn *t, const char *error)
@@ -440,7 +447,7 @@ static void queue_in_multi(struct txn *t, const struct command *cmd)
 
 static void refuse(struct txn *t, const struct command *cmd, const char *error)
 {
-    t->engine->commands[cmd->id].rejected++;
+    t->engine->commands[command_slot(cmd)].rejected++;
     if (t->client->multi)
         t->client->multi_failed = true;
     end_with_error(t, error);
@@ -451,13 +458,18 @@ static void run_session_now(struct txn *t)
     struct client *c = t->client;
     struct reply r;
     txn_reply_init(t, &r);
+    c->hold_reply = false; /* of a block it says nothing */
     session_run(c, &t->single, &r);
     if (t->single.cmd->sub == SUB_CLIENT_REPLY)
         t->silent = c->reply_off || c->reply_skip_next;
-    stats_note_call(c->engine, t->single.cmd->id, 0);
-    c->engine->commands[t->single.cmd->id].failed += r.is_error;
+    stats_note_call(c->engine, t->single.cmd, 0);
+    c->engine->commands[command_slot(t->single.cmd)].failed += r.is_error;
     t->close_after = c->closing;
-    done_now(t);
+    if (c->hold_reply)
+        pause_hold_reply(t);
+    else
+        done_now(t);
+    c->hold_reply = false;
 }
 
 /* Within MULTI these are carried out at once. */
@@ -465,6 +477,32 @@ static bool breaks_multi(enum command_id id)
 {
     return id == CMD_EXEC || id == CMD_DISCARD || id == CMD_MULTI || id == CMD_WATCH ||
            id == CMD_QUIT || id == CMD_RESET;
+}
+
+/* What the configuration has to allow first, in Redis' words. */
+static bool is_forbidden(const struct client *c, const struct command *cmd, const char **error)
+{
+    int debug = c->engine->config->enable_debug_command;
+    bool debug_allowed = debug == PROTECTED_YES || (debug == PROTECTED_LOCAL && c->info.loopback);
+#define NOT_ALLOWED(name, option)                                                                  \
+    "ERR " name " command not allowed. If the " option " option is set to \"local\", you can run it "  \
+    "from a local connection, otherwise you need to set this option in the configuration file, and " \
+    "then restart the server."
+    *error = NULL;
+    if (cmd->id == CMD_DEBUG && !debug_allowed)
+        *error = NOT_ALLOWED("DEBUG", "enable-debug-command");
+    else if (cmd->sub == SUB_MODULE_LOAD || cmd->sub == SUB_MODULE_LOADEX ||
+             cmd->sub == SUB_MODULE_UNLOAD)
+        *error = NOT_ALLOWED("MODULE", "enable-module-command");
+#undef NOT_ALLOWED
+    return *error != NULL;
+}
+
+/* DEBUG SLEEP is the server's, unlike the rest of DEBUG. */
+static bool is_sleep(const struct txn_command *tc)
+{
+    const struct request *r = tc->request;
+    return tc->cmd->id == CMD_DEBUG && r->argc == 3 && bytes_ieq(r->argv[1], "sleep");
 }
 
 static void dispatch(struct txn *t, const struct command *cmd)
@@ -485,6 +523,8 @@ static void dispatch(struct txn *t, const struct command *cmd)
         end_with_error(t, "ERR WATCH inside MULTI is not allowed");
     } else if (cmd->id == CMD_DISCARD && !c->multi) {
         end_with_error(t, "ERR DISCARD without MULTI");
+    } else if (is_sleep(&t->single)) {
+        run_session_now(t);
     } else if (cmd->handler != NULL || cmd->id == CMD_WATCH || runs_in_order(cmd->id)) {
         if (runs_in_order(cmd->id))
             client_discard_multi(c);
@@ -529,11 +569,16 @@ static void abort_exec(struct txn *t)
     queue_txn(t);
 }
 
+void client_take_held_later(struct client *c)
+{
+    if (has_held(c) && list_empty(&c->pump_node))
+        list_push_back(&c->engine->pumping, &c->pump_node);
+}
+
 void client_unstall(struct client *c)
 {
     c->stalled = false;
-    if (has_held(c) && list_empty(&c->pump_node))
-        list_push_back(&c->engine->pumping, &c->pump_node);
+    client_take_held_later(c);
 }
 
 static void take(struct client *c, struct request *request);
@@ -553,7 +598,7 @@ static void take_held(struct client *c)
             take(c, held[i]); /* holds it again if another one stalls */
     }
     mem_free(held);
-    if (!c->stalled && c->held_error != NULL) {
+    if (!c->stalled && !c->paused && c->held_error != NULL) {
         char *error = c->held_error;
         c->held_error = NULL;
         client_protocol_error(c, error);
@@ -573,7 +618,8 @@ static void take(struct client *c, struct request *request)
 {
     struct engine *e = c->engine;
     struct reply r;
-    if (c->stalled) {
+    const char *forbidden;
+    if (c->stalled || pause_holds(c, request)) {
         hold(c, request);
         return;
     }
@@ -599,7 +645,9 @@ static void take(struct client *c, struct request *request)
         return;
     }
     c->last_command = cmd->name;
-    if (!c->authenticated && !(cmd->flags & CF_NO_AUTH))
+    if (is_forbidden(c, cmd, &forbidden))
+        refuse(t, cmd, forbidden);
+    else if (!c->authenticated && !(cmd->flags & CF_NO_AUTH))
         refuse(t, cmd, error_noauth);
     else if (c->multi && (cmd->flags & CF_NO_MULTI))
         refuse(t, cmd, "ERR Command not allowed inside a transaction");
@@ -615,7 +663,7 @@ void client_protocol_error(struct client *c, const char *text)
 {
     if (c->closing || c->closed)
         return;
-    if (c->stalled) { /* what was sent before it comes first */
+    if (c->stalled || c->paused) { /* what was sent before it comes first */
         c->held_error = mem_strdup(text);
         return;
     }
