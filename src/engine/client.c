@@ -197,6 +197,21 @@ void client_pump_later(struct client *c)
         list_push_back(&c->engine->pumping, &c->pump_node);
 }
 
+/* About what a read of this value is answered: of a collection, those commands that are O(1) take as
+ * many elements as they have arguments. */
+static size_t expected_of(const struct txn *t, const struct value *v)
+{
+    if (v == NULL)
+        return 0;
+    size_t size = value_size(v);
+    const struct txn_command *tc = &t->commands[0];
+    if (!value_is_collection(v) || t->ncommands != 1 || (tc->cmd->flags & CF_FAST) == 0)
+        return size;
+    size_t elements = value_count(v);
+    size_t some = size / (elements > 0 ? elements : 1) * (size_t)tc->request->argc;
+    return some < size ? some : size;
+}
+
 void client_expect(struct client *c, struct txn *t)
 {
     if (!t->readonly)
@@ -206,9 +221,9 @@ void client_expect(struct client *c, struct txn *t)
         const struct item *item = entry->work->item;
         t->expected_bytes += 64;
         if (item != NULL && item->op != COMMIT_CHECK)
-            t->expected_bytes += item->value != NULL ? value_size(item->value) : 0;
+            t->expected_bytes += expected_of(t, item->value);
         else if (entry->knowledge == ENTRY_LIVE)
-            t->expected_bytes += value_size(entry->value);
+            t->expected_bytes += expected_of(t, entry->value);
         else if (entry->knowledge == ENTRY_UNKNOWN)
             t->expected_bytes += UNKNOWN_REPLY;
     }
