@@ -18,6 +18,7 @@
 #include "engine/engine.h"
 #include "event/loop.h"
 #include "http/http.h"
+#include "import/import.h"
 #include "keyspace/keyspace.h"
 #include "net/net.h"
 #include "store/journal/journal.h"
@@ -60,10 +61,10 @@ static void apply_config(void *arg)
         backup_config_changed(s->backup);
 }
 
-static bool check_users(void *arg, const struct config *fresh, struct buf *error)
+static bool read_users(void *arg, const struct config *fresh, struct buf *error)
 {
     struct server *s = arg;
-    return engine_check_users(s->engine, fresh, error);
+    return engine_read_users(s->engine, fresh, error);
 }
 
 static void on_fatal(void *arg, const char *why)
@@ -212,7 +213,7 @@ static bool start(struct server *s, struct buf *error)
         return false;
     s->backup = backup_new(s->loop, c);
     config_on_change(s->config, apply_config, s);
-    config_on_check(s->config, check_users, s);
+    config_on_reload(s->config, read_users, s);
     loop_on_signal(s->loop, SIGTERM, on_terminate, s);
     loop_on_signal(s->loop, SIGINT, on_terminate, s);
     loop_on_signal(s->loop, SIGHUP, on_hangup, s);
@@ -240,8 +241,9 @@ static int serve(struct server *s, struct buf *error)
         fprintf(stderr, "respgres: %s\n", buf_cstr(error));
         return 1;
     }
-    log_event(LOG_NOTICE, "started", "version=%s pid=%d port=%lld", RESPGRES_VERSION, (int)getpid(),
-              (long long)config_values(s->config)->port);
+    log_event(LOG_NOTICE, "started", "version=%s pid=%d port=%lld tls-port=%lld", RESPGRES_VERSION,
+              (int)getpid(), (long long)config_values(s->config)->port,
+              (long long)config_values(s->config)->tls_port);
     loop_run(s->loop, on_turn_end, s);
     if (router_unmerged(s->store) > 0) {
         s->exit_code = 1;
@@ -337,6 +339,7 @@ int main(int argc, char **argv)
     if (action_answered(argc, argv))
         return 0;
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of the write */
     hash_seed();
     buf_init(&error);
     int exit_code = 1;
@@ -350,6 +353,7 @@ int main(int argc, char **argv)
             exit_code = serve(&s, &error);
     }
     buf_release(&error);
+    import_release(&action.import);
     stop(&s);
     return exit_code;
 }

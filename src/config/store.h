@@ -11,8 +11,10 @@ struct config_store {
     char *path; /* NULL = no file */
     void (*on_change)(void *arg);
     void *on_change_arg;
-    bool (*on_check)(void *arg, const struct config *c, struct buf *error);
-    void *on_check_arg;
+    bool (*on_prepare)(void *arg, const struct config *fresh, struct buf *reason);
+    void *on_prepare_arg;
+    bool (*on_reload)(void *arg, const struct config *fresh, struct buf *reason);
+    void *on_reload_arg;
 };
 
 #endif

@@ -77,6 +77,12 @@ static enum acl_verdict check(const struct client *c, const struct command *cmd,
     return verdict;
 }
 
+bool access_allows(const struct client *c, const struct command *cmd, const struct request *r)
+{
+    int arg;
+    return acl_check(c->user, cmd, r->argc, r->argv, &arg) == ACL_ALLOWED;
+}
+
 const char *access_refusal(struct client *c, const struct command *cmd, const struct request *r)
 {
     struct buf *text = &c->engine->refusal;
@@ -224,10 +230,12 @@ bool engine_load_users(struct engine *e, struct buf *error)
     return fresh != NULL;
 }
 
-bool engine_check_users(struct engine *e, const struct config *fresh, struct buf *error)
+bool engine_read_users(struct engine *e, const struct config *fresh, struct buf *error)
 {
     acl_free(e->acl_read);
     e->acl_read = NULL;
+    if (fresh == NULL)
+        return true;
     if (!acl_is_configured(fresh) && !acl_is_configured(e->config))
         return true; /* those made by ACL SETUSER stay */
     e->acl_read = acl_from_config(fresh, error);

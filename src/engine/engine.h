@@ -24,9 +24,8 @@ void engine_config_changed(struct engine *e);
 
 /* The users that the configuration says take the place of those there are. */
 MUST_CHECK bool engine_load_users(struct engine *e, struct buf *error);
-/* For config_on_check: reads the users that `fresh` says, which take effect with the change. */
-MUST_CHECK bool engine_check_users(struct engine *e, const struct config *fresh,
-                                   struct buf *error);
+/* For config_on_reload: reads the users that `fresh` says, which take effect with the change. */
+MUST_CHECK bool engine_read_users(struct engine *e, const struct config *fresh, struct buf *error);
 /* Is everybody let in who connects (for protected-mode)? */
 bool engine_is_open(const struct engine *e);
 
@@ -38,6 +37,12 @@ bool engine_idle(const struct engine *e);
 
 /* For maxclients' error and INFO: connections net refused. */
 void engine_count_rejected_connection(struct engine *e);
+/* What net has read from and written to clients by one call each. */
+void engine_count_input(struct engine *e, size_t bytes);
+void engine_count_output(struct engine *e, size_t bytes);
+
+/* How many clients are let in: `maxclients`, or fewer where the system allows fewer files. */
+void engine_set_max_clients(struct engine *e, size_t n);
 size_t engine_client_count(const struct engine *e);
 
 /* ---- seen from outside ---- */
