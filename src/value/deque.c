@@ -1,0 +1,93 @@
+#include "value/deque.h"
+
+enum { DEQUE_FORMAT = 1 };
+
+/* The entries' keys are not used. */
+struct deque {
+    struct tree tree;
+};
+
+struct deque *deque_new(void)
+{
+    struct deque *d = mem_alloc(sizeof(*d));
+    tree_init(&d->tree);
+    return d;
+}
+
+void deque_free(struct deque *d)
+{
+    tree_release(&d->tree);
+    mem_free(d);
+}
+
+struct deque *deque_copy(const struct deque *d)
+{
+    struct deque *copy = deque_new();
+    tree_copy(&copy->tree, &d->tree);
+    return copy;
+}
+
+size_t deque_memory(const struct deque *d)
+{
+    return sizeof(*d) + tree_memory(&d->tree);
+}
+
+size_t deque_count(const struct deque *d)
+{
+    return tree_count(&d->tree);
+}
+
+void deque_insert(struct deque *d, size_t pos, struct bytes element)
+{
+    tree_insert(&d->tree, pos, (struct tree_entry){0, item_new(element, NULL, 0)});
+}
+
+void deque_set(struct deque *d, size_t pos, struct bytes element)
+{
+    tree_replace(&d->tree, pos, (struct tree_entry){0, item_new(element, NULL, 0)});
+}
+
+void deque_remove(struct deque *d, size_t pos, size_t n)
+{
+    tree_remove_range(&d->tree, pos, n);
+}
+
+struct tree_reader deque_reader(const struct deque *d)
+{
+    return tree_reader(&d->tree);
+}
+
+struct bytes deque_at(const struct deque *d, size_t pos)
+{
+    return item_bytes(tree_at(&d->tree, pos).item);
+}
+
+void deque_encode(const struct deque *d, struct buf *out)
+{
+    buf_append_u8(out, DEQUE_FORMAT);
+    member_put_number(out, deque_count(d));
+    struct tree_reader r = deque_reader(d);
+    for (size_t i = 0; i < deque_count(d); i++)
+        member_put(out, item_bytes(tree_read(&r, i).item));
+}
+
+struct deque *deque_decode(struct bytes stored)
+{
+    uint8_t format;
+    uint64_t count;
+    if (!member_take_u8(&stored, &format) || format != DEQUE_FORMAT ||
+        !member_take_number(&stored, &count) || count == 0)
+        return NULL;
+    struct deque *d = deque_new();
+    bool good = true;
+    for (; good && count > 0; count--) {
+        struct bytes element;
+        good = member_take(&stored, &element);
+        if (good)
+            deque_insert(d, deque_count(d), element);
+    }
+    if (good && stored.len == 0)
+        return d;
+    deque_free(d);
+    return NULL;
+}

@@ -1,0 +1,193 @@
+#include "value/set.h"
+
+#include "base/num.h"
+
+enum { SET_FORMAT = 1 };
+
+/* An entry's key is the integer (of an intset) or the hash; see key_of. */
+struct set {
+    struct tree tree;
+    bool ints;
+};
+
+struct set *set_new(void)
+{
+    struct set *s = mem_alloc(sizeof(*s));
+    *s = (struct set){.ints = true};
+    tree_init(&s->tree);
+    return s;
+}
+
+void set_free(struct set *s)
+{
+    tree_release(&s->tree);
+    mem_free(s);
+}
+
+struct set *set_copy(const struct set *s)
+{
+    struct set *copy = set_new();
+    copy->ints = s->ints;
+    tree_copy(&copy->tree, &s->tree);
+    return copy;
+}
+
+size_t set_memory(const struct set *s)
+{
+    return sizeof(*s) + tree_memory(&s->tree);
+}
+
+size_t set_count(const struct set *s)
+{
+    return tree_count(&s->tree);
+}
+
+/* The key under which a member is, or would be; false: an intset can't hold it. */
+static bool key_of(const struct set *s, struct bytes member, uint64_t *key)
+{
+    if (!s->ints) {
+        *key = member_hash(member);
+        return true;
+    }
+    int64_t n;
+    if (!num_int64(member, &n))
+        return false;
+    *key = (uint64_t)n ^ UINT64_C(1) << 63; /* in the order of the integers */
+    return true;
+}
+
+static bool find(const struct set *s, struct bytes member, uint64_t *key, size_t *pos)
+{
+    return key_of(s, member, key) && tree_find(&s->tree, *key, member, pos);
+}
+
+bool set_has(const struct set *s, struct bytes member)
+{
+    uint64_t key;
+    size_t pos;
+    return find(s, member, &key, &pos);
+}
+
+/* From an intset to a set in the order of the hash. */
+static void convert(struct set *s)
+{
+    struct tree old = s->tree;
+    tree_init(&s->tree);
+    s->ints = false;
+    struct tree_reader r = tree_reader(&old);
+    for (size_t i = 0; i < tree_count(&old); i++) {
+        struct item *it = tree_read(&r, i).item;
+        uint64_t key;
+        size_t pos;
+        bool there = find(s, item_bytes(it), &key, &pos);
+        CHECK(!there);
+        tree_insert(&s->tree, pos, (struct tree_entry){key, item_ref(it)});
+    }
+    tree_release(&old);
+}
+
+bool set_add(struct set *s, struct bytes member)
+{
+    uint64_t key;
+    if (!key_of(s, member, &key)) {
+        convert(s);
+        return set_add(s, member);
+    }
+    size_t pos;
+    if (tree_find(&s->tree, key, member, &pos))
+        return false;
+    tree_insert(&s->tree, pos, (struct tree_entry){key, item_new(member, NULL, 0)});
+    if (s->ints && set_count(s) > SET_MAX_INTSET_ENTRIES)
+        convert(s);
+    return true;
+}
+
+bool set_remove(struct set *s, struct bytes member)
+{
+    uint64_t key;
+    size_t pos;
+    if (!find(s, member, &key, &pos))
+        return false;
+    tree_remove(&s->tree, pos);
+    return true;
+}
+
+struct tree_reader set_reader(const struct set *s)
+{
+    return tree_reader(&s->tree);
+}
+
+struct bytes set_at(const struct set *s, size_t i)
+{
+    return item_bytes(tree_at(&s->tree, i).item);
+}
+
+struct set *set_rebuild(const struct set *s)
+{
+    struct set *again = set_new();
+    struct tree_reader r = set_reader(s);
+    for (size_t i = 0; i < set_count(s); i++)
+        set_add(again, item_bytes(tree_read(&r, i).item));
+    return again;
+}
+
+uint64_t set_scan(const struct set *s, uint64_t cursor, size_t count, member_cb f, void *arg)
+{
+    if (!s->ints)
+        return member_scan(&s->tree, cursor, count, f, arg);
+    struct tree_reader r = set_reader(s);
+    for (size_t i = 0; i < set_count(s); i++) {
+        const struct item *it = tree_read(&r, i).item;
+        f(item_bytes(it), it, arg);
+    }
+    return 0;
+}
+
+const char *set_encoding(const struct set *s)
+{
+    return s->ints ? "intset" : "hashtable";
+}
+
+void set_encode(const struct set *s, struct buf *out)
+{
+    buf_append_u8(out, SET_FORMAT);
+    buf_append_u8(out, s->ints);
+    member_put_number(out, set_count(s));
+    struct tree_reader r = set_reader(s);
+    for (size_t i = 0; i < set_count(s); i++)
+        member_put(out, item_bytes(tree_read(&r, i).item));
+}
+
+/* Adds a stored member; what was stored in order goes to the end without a search. */
+static bool add_stored(struct set *s, struct bytes member)
+{
+    uint64_t key;
+    if (!key_of(s, member, &key))
+        return false;
+    size_t pos = set_count(s);
+    if (pos > 0 && tree_at(&s->tree, pos - 1).key >= key && tree_find(&s->tree, key, member, &pos))
+        return false;
+    tree_insert(&s->tree, pos, (struct tree_entry){key, item_new(member, NULL, 0)});
+    return true;
+}
+
+struct set *set_decode(struct bytes stored)
+{
+    uint8_t format, ints;
+    uint64_t count;
+    if (!member_take_u8(&stored, &format) || format != SET_FORMAT ||
+        !member_take_u8(&stored, &ints) || ints > 1 || !member_take_number(&stored, &count) ||
+        count == 0 || (ints && count > SET_MAX_INTSET_ENTRIES))
+        return NULL;
+    struct set *s = set_new();
+    s->ints = ints;
+    bool good = true;
+    for (; good && count > 0; count--) {
+        struct bytes member;
+        good = member_take(&stored, &member) && add_stored(s, member);
+    }
+    if (good && stored.len == 0)
+        return s;
+    set_free(s);
+    return NULL;
+}
