@@ -1,5 +1,7 @@
 #include "value/deque.h"
 
+#include "value/coding.h"
+
 enum { DEQUE_FORMAT = 1 };
 
 /* The entries' keys are not used. */
@@ -65,24 +67,24 @@ struct bytes deque_at(const struct deque *d, size_t pos)
 void deque_encode(const struct deque *d, struct buf *out)
 {
     buf_append_u8(out, DEQUE_FORMAT);
-    member_put_number(out, deque_count(d));
+    put_varint(out, deque_count(d));
     struct tree_reader r = deque_reader(d);
     for (size_t i = 0; i < deque_count(d); i++)
-        member_put(out, item_bytes(tree_read(&r, i).item));
+        put_coded(out, item_bytes(tree_read(&r, i).item));
 }
 
 struct deque *deque_decode(struct bytes stored)
 {
     uint8_t format;
     uint64_t count;
-    if (!member_take_u8(&stored, &format) || format != DEQUE_FORMAT ||
-        !member_take_number(&stored, &count) || count == 0)
+    if (!take_u8(&stored, &format) || format != DEQUE_FORMAT || !take_varint(&stored, &count) ||
+        count == 0)
         return NULL;
     struct deque *d = deque_new();
     bool good = true;
     for (; good && count > 0; count--) {
         struct bytes element;
-        good = member_take(&stored, &element);
+        good = take_coded(&stored, &element);
         if (good)
             deque_insert(d, deque_count(d), element);
     }
@@ -91,3 +93,76 @@ struct deque *deque_decode(struct bytes stored)
     deque_free(d);
     return NULL;
 }
+
+static size_t op_encoded_size(const void *content)
+{
+    const struct deque *c = content;
+    return 16 + member_coded_size(&c->tree);
+}
+
+static void op_to_json(const void *content, struct emit *out)
+{
+    const struct deque *d = content;
+    if (!emit_begin(out, '['))
+        return;
+    struct tree_reader r = deque_reader(d);
+    for (size_t i = 0; i < deque_count(d) && emit_step(out, 1); i++)
+        emit_text_or_bytes(out, item_bytes(tree_read(&r, i).item));
+    emit_end(out, ']');
+}
+
+/* --- as a value (type.h) --- */
+
+static void *op_new(void)
+{
+    return deque_new();
+}
+
+static void op_free(void *content)
+{
+    deque_free(content);
+}
+
+static void *op_copy(const void *content)
+{
+    return deque_copy(content);
+}
+
+static size_t op_count(const void *content)
+{
+    return deque_count(content);
+}
+
+static size_t op_memory(const void *content)
+{
+    return deque_memory(content);
+}
+
+static void op_encode(const void *content, struct buf *out)
+{
+    deque_encode(content, out);
+}
+
+static void *op_decode(struct bytes stored)
+{
+    return deque_decode(stored);
+}
+
+static const char *op_encoding(const void *content)
+{
+    (void)content;
+    return "quicklist";
+}
+
+const struct value_type_ops deque_ops = {
+    .new_empty = op_new,
+    .free = op_free,
+    .copy = op_copy,
+    .count = op_count,
+    .memory = op_memory,
+    .encoded_size = op_encoded_size,
+    .encode = op_encode,
+    .decode = op_decode,
+    .to_json = op_to_json,
+    .encoding = op_encoding,
+};

@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "value/member.h"
+#include "value/type.h"
 
 struct deque;
 
@@ -31,5 +32,7 @@ struct bytes deque_at(const struct deque *d, size_t pos);
 void deque_encode(const struct deque *d, struct buf *out);
 /* NULL: the bytes are not such. */
 MUST_CHECK struct deque *deque_decode(struct bytes stored);
+
+extern const struct value_type_ops deque_ops;
 
 #endif

@@ -35,50 +35,8 @@ uint64_t member_scan(const struct tree *t, uint64_t cursor, size_t count, member
     return 0;
 }
 
-void member_put_number(struct buf *out, uint64_t n)
+size_t member_coded_size(const struct tree *t)
 {
-    for (; n >= 0x80; n >>= 7)
-        buf_append_u8(out, (uint8_t)(n | 0x80));
-    buf_append_u8(out, (uint8_t)n);
-}
-
-void member_put(struct buf *out, struct bytes s)
-{
-    member_put_number(out, s.len);
-    buf_append_bytes(out, s);
-}
-
-bool member_take_u8(struct bytes *in, uint8_t *out)
-{
-    if (in->len == 0)
-        return false;
-    *out = (uint8_t)*in->data;
-    *in = bytes_of(in->data + 1, in->len - 1);
-    return true;
-}
-
-bool member_take_number(struct bytes *in, uint64_t *out)
-{
-    uint64_t n = 0;
-    for (unsigned shift = 0; shift < 64; shift += 7) {
-        uint8_t b;
-        if (!member_take_u8(in, &b) || (shift == 63 && b > 1))
-            return false;
-        n |= (uint64_t)(b & 0x7f) << shift;
-        if ((b & 0x80) == 0) {
-            *out = n;
-            return true;
-        }
-    }
-    return false;
-}
-
-bool member_take(struct bytes *in, struct bytes *out)
-{
-    uint64_t len;
-    if (!member_take_number(in, &len) || len > in->len || len > UINT32_MAX)
-        return false;
-    *out = bytes_of(in->data, (size_t)len);
-    *in = bytes_of(in->data + len, in->len - (size_t)len);
-    return true;
+    enum { LENGTH_MAX = 5 }; /* of 32 bits */
+    return t->item_bytes + tree_count(t) * LENGTH_MAX;
 }

@@ -5,7 +5,6 @@
 
 #include <stdint.h>
 
-#include "base/buf.h"
 #include "base/bytes.h"
 #include "value/tree.h"
 
@@ -24,14 +23,7 @@ typedef void (*member_cb)(struct bytes member, const struct item *item, void *ar
  * the first page to the last is seen exactly once, whatever is added and removed meanwhile. */
 uint64_t member_scan(const struct tree *t, uint64_t cursor, size_t count, member_cb f, void *arg);
 
-/* Stored: the length in groups of 7 bits, the lowest first, the high bit set in all but the last.
- */
-void member_put_number(struct buf *out, uint64_t n);
-void member_put(struct buf *out, struct bytes s);
-
-/* Take from the front of `in`; false if it is not there whole. */
-MUST_CHECK bool member_take_number(struct bytes *in, uint64_t *out);
-MUST_CHECK bool member_take(struct bytes *in, struct bytes *out);
-MUST_CHECK bool member_take_u8(struct bytes *in, uint8_t *out);
+/* Bytes that a tree's items take as coded strings (coding.h), or somewhat more. O(1). */
+size_t member_coded_size(const struct tree *t);
 
 #endif

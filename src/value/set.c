@@ -1,6 +1,9 @@
 #include "value/set.h"
 
+#include <stdlib.h>
+
 #include "base/num.h"
+#include "value/coding.h"
 
 enum { SET_FORMAT = 1 };
 
@@ -152,10 +155,10 @@ void set_encode(const struct set *s, struct buf *out)
 {
     buf_append_u8(out, SET_FORMAT);
     buf_append_u8(out, s->ints);
-    member_put_number(out, set_count(s));
+    put_varint(out, set_count(s));
     struct tree_reader r = set_reader(s);
     for (size_t i = 0; i < set_count(s); i++)
-        member_put(out, item_bytes(tree_read(&r, i).item));
+        put_coded(out, item_bytes(tree_read(&r, i).item));
 }
 
 /* Adds a stored member; what was stored in order goes to the end without a search. */
@@ -175,19 +178,105 @@ struct set *set_decode(struct bytes stored)
 {
     uint8_t format, ints;
     uint64_t count;
-    if (!member_take_u8(&stored, &format) || format != SET_FORMAT ||
-        !member_take_u8(&stored, &ints) || ints > 1 || !member_take_number(&stored, &count) ||
-        count == 0 || (ints && count > SET_MAX_INTSET_ENTRIES))
+    if (!take_u8(&stored, &format) || format != SET_FORMAT || !take_u8(&stored, &ints) ||
+        ints > 1 || !take_varint(&stored, &count) || count == 0 ||
+        (ints && count > SET_MAX_INTSET_ENTRIES))
         return NULL;
     struct set *s = set_new();
     s->ints = ints;
     bool good = true;
     for (; good && count > 0; count--) {
         struct bytes member;
-        good = member_take(&stored, &member) && add_stored(s, member);
+        good = take_coded(&stored, &member) && add_stored(s, member);
     }
     if (good && stored.len == 0)
         return s;
     set_free(s);
     return NULL;
 }
+
+static size_t op_encoded_size(const void *content)
+{
+    const struct set *c = content;
+    return 16 + member_coded_size(&c->tree);
+}
+
+static int compare_items(const void *a, const void *b)
+{
+    const struct item *const *x = a;
+    const struct item *const *y = b;
+    return bytes_cmp(item_bytes(*x), item_bytes(*y));
+}
+
+/* In the order of the bytes: the same text for the same set, however it is stored. */
+static void op_to_json(const void *content, struct emit *out)
+{
+    const struct set *s = content;
+    size_t n = set_count(s);
+    if (!emit_step(out, n) || !emit_begin(out, '['))
+        return;
+    const struct item **items = mem_alloc(n * sizeof(*items));
+    struct tree_reader r = set_reader(s);
+    for (size_t i = 0; i < n; i++)
+        items[i] = tree_read(&r, i).item;
+    qsort(items, n, sizeof(*items), compare_items);
+    for (size_t i = 0; i < n && emit_ok(out); i++)
+        emit_text_or_bytes(out, item_bytes(items[i]));
+    mem_free(items);
+    emit_end(out, ']');
+}
+
+/* --- as a value (type.h) --- */
+
+static void *op_new(void)
+{
+    return set_new();
+}
+
+static void op_free(void *content)
+{
+    set_free(content);
+}
+
+static void *op_copy(const void *content)
+{
+    return set_copy(content);
+}
+
+static size_t op_count(const void *content)
+{
+    return set_count(content);
+}
+
+static size_t op_memory(const void *content)
+{
+    return set_memory(content);
+}
+
+static void op_encode(const void *content, struct buf *out)
+{
+    set_encode(content, out);
+}
+
+static void *op_decode(struct bytes stored)
+{
+    return set_decode(stored);
+}
+
+static const char *op_encoding(const void *content)
+{
+    return set_encoding(content);
+}
+
+const struct value_type_ops set_ops = {
+    .new_empty = op_new,
+    .free = op_free,
+    .copy = op_copy,
+    .count = op_count,
+    .memory = op_memory,
+    .encoded_size = op_encoded_size,
+    .encode = op_encode,
+    .decode = op_decode,
+    .to_json = op_to_json,
+    .encoding = op_encoding,
+};

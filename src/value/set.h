@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "value/member.h"
+#include "value/type.h"
 
 enum { SET_MAX_INTSET_ENTRIES = 512 };
 
@@ -44,5 +45,7 @@ const char *set_encoding(const struct set *s);
 void set_encode(const struct set *s, struct buf *out);
 /* NULL: the bytes are not such. */
 MUST_CHECK struct set *set_decode(struct bytes stored);
+
+extern const struct value_type_ops set_ops;
 
 #endif

@@ -8,9 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
-
-/* Stored in entries.type: never renumber. */
-enum value_type { VALUE_STRING = 0 };
+#include "value/type.h"
 
 struct value {
     uint32_t refs;

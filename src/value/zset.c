@@ -4,6 +4,8 @@
 
 #include <math.h>
 
+#include "value/coding.h"
+
 enum { ZSET_FORMAT = 1 };
 
 struct zset {
@@ -212,7 +214,7 @@ void zset_encode(const struct zset *z, struct buf *out)
 {
     buf_append_u8(out, ZSET_FORMAT);
     buf_append_u8(out, z->skiplist);
-    member_put_number(out, zset_count(z));
+    put_varint(out, zset_count(z));
     struct tree_reader r = zset_reader(z);
     for (size_t i = 0; i < zset_count(z); i++) {
         const struct item *it = tree_read(&r, i).item;
@@ -220,7 +222,7 @@ void zset_encode(const struct zset *z, struct buf *out)
         uint64_t bits;
         memcpy(&bits, &score, sizeof(bits));
         buf_append_be64(out, bits);
-        member_put(out, item_bytes(it));
+        put_coded(out, item_bytes(it));
     }
 }
 
@@ -258,9 +260,8 @@ struct zset *zset_decode(struct bytes stored)
 {
     uint8_t format, skiplist;
     uint64_t count;
-    if (!member_take_u8(&stored, &format) || format != ZSET_FORMAT ||
-        !member_take_u8(&stored, &skiplist) || skiplist > 1 ||
-        !member_take_number(&stored, &count) || count == 0)
+    if (!take_u8(&stored, &format) || format != ZSET_FORMAT || !take_u8(&stored, &skiplist) ||
+        skiplist > 1 || !take_varint(&stored, &count) || count == 0)
         return NULL;
     struct zset *z = zset_new();
     z->skiplist = skiplist;
@@ -268,7 +269,7 @@ struct zset *zset_decode(struct bytes stored)
     for (; good && count > 0; count--) {
         double score;
         struct bytes member;
-        good = take_score(&stored, &score) && member_take(&stored, &member) &&
+        good = take_score(&stored, &score) && take_coded(&stored, &member) &&
                add_stored(z, member, score);
     }
     if (good && stored.len == 0)
@@ -276,3 +277,82 @@ struct zset *zset_decode(struct bytes stored)
     zset_free(z);
     return NULL;
 }
+
+static size_t op_encoded_size(const void *content)
+{
+    const struct zset *c = content;
+    return 16 + member_coded_size(&c->by_score) + zset_count(c) * sizeof(double);
+}
+
+/* [[member, score], …] by rank. */
+static void op_to_json(const void *content, struct emit *out)
+{
+    const struct zset *z = content;
+    if (!emit_begin(out, '['))
+        return;
+    struct tree_reader r = zset_reader(z);
+    for (size_t i = 0; i < zset_count(z) && emit_step(out, 1); i++) {
+        const struct item *it = tree_read(&r, i).item;
+        if (!emit_begin(out, '['))
+            return;
+        emit_text_or_bytes(out, item_bytes(it));
+        emit_double(out, zset_item_score(it));
+        emit_end(out, ']');
+    }
+    emit_end(out, ']');
+}
+
+/* --- as a value (type.h) --- */
+
+static void *op_new(void)
+{
+    return zset_new();
+}
+
+static void op_free(void *content)
+{
+    zset_free(content);
+}
+
+static void *op_copy(const void *content)
+{
+    return zset_copy(content);
+}
+
+static size_t op_count(const void *content)
+{
+    return zset_count(content);
+}
+
+static size_t op_memory(const void *content)
+{
+    return zset_memory(content);
+}
+
+static void op_encode(const void *content, struct buf *out)
+{
+    zset_encode(content, out);
+}
+
+static void *op_decode(struct bytes stored)
+{
+    return zset_decode(stored);
+}
+
+static const char *op_encoding(const void *content)
+{
+    return zset_encoding(content);
+}
+
+const struct value_type_ops zset_ops = {
+    .new_empty = op_new,
+    .free = op_free,
+    .copy = op_copy,
+    .count = op_count,
+    .memory = op_memory,
+    .encoded_size = op_encoded_size,
+    .encode = op_encode,
+    .decode = op_decode,
+    .to_json = op_to_json,
+    .encoding = op_encoding,
+};

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "value/member.h"
+#include "value/type.h"
 
 enum { ZSET_MAX_LISTPACK_ENTRIES = 128, ZSET_MAX_LISTPACK_VALUE = 64 };
 
@@ -54,5 +55,7 @@ void zset_settle(struct zset *z);
 void zset_encode(const struct zset *z, struct buf *out);
 /* NULL: the bytes are not such. */
 MUST_CHECK struct zset *zset_decode(struct bytes stored);
+
+extern const struct value_type_ops zset_ops;
 
 #endif

@@ -84,6 +84,7 @@ static struct set *set_round_trip(const struct set *s)
     struct buf b;
     buf_init(&b);
     set_encode(s, &b);
+    EXPECT(set_ops.encoded_size(s) >= b.len);
     struct set *again = set_decode(buf_bytes(&b));
     EXPECT((again == NULL) == (set_count(s) == 0));
     buf_release(&b);
@@ -305,6 +306,7 @@ static struct zset *zset_round_trip(const struct zset *z)
     struct buf b;
     buf_init(&b);
     zset_encode(z, &b);
+    EXPECT(zset_ops.encoded_size(z) >= b.len);
     struct zset *again = zset_decode(buf_bytes(&b));
     EXPECT((again == NULL) == (zset_count(z) == 0));
     buf_release(&b);
@@ -430,6 +432,7 @@ static struct deque *deque_round_trip(const struct deque *d)
     struct buf b;
     buf_init(&b);
     deque_encode(d, &b);
+    EXPECT(deque_ops.encoded_size(d) >= b.len);
     struct deque *again = deque_decode(buf_bytes(&b));
     EXPECT((again == NULL) == (deque_count(d) == 0));
     buf_release(&b);
@@ -566,6 +569,41 @@ static void some_bytes_are_certainly_wrong(void)
     EXPECT(deque_decode(BYTES_LIT("\1\0")) == NULL);
 }
 
+/* --- JSON --- */
+
+static void expect_json(const struct value_type_ops *ops, const void *content, const char *want)
+{
+    struct payload_limits limits = payload_default_limits;
+    struct emit e;
+    struct buf b;
+    buf_init(&b);
+    emit_init(&e, &b, &limits);
+    ops->to_json(content, &e);
+    EXPECT(emit_ok(&e));
+    EXPECT_TEXT(b.data, b.len, want);
+    buf_release(&b);
+}
+
+static void collections_as_json(void)
+{
+    struct set *set = set_new();
+    struct zset *zset = zset_new();
+    struct deque *deque = deque_new();
+    static const char *const names[] = {"10", "9", "b\"", "a", "9"};
+    for (size_t i = 0; i < 5; i++) {
+        set_add(set, bytes_cstr(names[i]));
+        zset_put(zset, bytes_cstr(names[i]), i == 3 ? -INFINITY : 1.5 * (double)i);
+        deque_insert(deque, i, bytes_cstr(names[i]));
+    }
+    expect_json(&set_ops, set, "[\"10\",\"9\",\"a\",\"b\\\"\"]");
+    expect_json(&zset_ops, zset,
+                "[[\"a\",\"-Infinity\"],[\"10\",0.0],[\"b\\\"\",3.0],[\"9\",6.0]]");
+    expect_json(&deque_ops, deque, "[\"10\",\"9\",\"b\\\"\",\"a\",\"9\"]");
+    set_free(set);
+    zset_free(zset);
+    deque_free(deque);
+}
+
 /* --- size --- */
 
 static void large_ones(void)
@@ -613,6 +651,7 @@ int main(int argc, char **argv)
         TEST(lists_follow_the_model),
         TEST(damaged_bytes_are_refused),
         TEST(some_bytes_are_certainly_wrong),
+        TEST(collections_as_json),
         TEST(large_ones),
     };
     return test_main(tests, sizeof(tests) / sizeof(tests[0]), argc > 1 ? argv[1] : NULL);
