@@ -125,13 +125,15 @@ struct bytes set_at(const struct set *s, size_t i)
     return item_bytes(tree_at(&s->tree, i).item);
 }
 
-struct set *set_rebuild(const struct set *s)
+void set_settle(struct set *s)
 {
     struct set *again = set_new();
     struct tree_reader r = set_reader(s);
     for (size_t i = 0; i < set_count(s); i++)
         set_add(again, item_bytes(tree_read(&r, i).item));
-    return again;
+    tree_release(&s->tree);
+    *s = *again;
+    mem_free(again);
 }
 
 uint64_t set_scan(const struct set *s, uint64_t cursor, size_t count, member_cb f, void *arg)

@@ -18,8 +18,8 @@ struct set *set_new(void);
 void set_free(struct set *s);
 /* The two share what neither of them changes. O(1). */
 struct set *set_copy(const struct set *s);
-/* One with the same members, that is an intset if it can be. */
-struct set *set_rebuild(const struct set *s);
+/* Makes it an intset again if it can be one. */
+void set_settle(struct set *s);
 /* Bytes of memory held. O(1). */
 size_t set_memory(const struct set *s);
 
