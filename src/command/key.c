@@ -18,6 +18,12 @@ void key_replace(struct key *k, struct value *v)
     k->change = KEY_WRITTEN;
 }
 
+void key_note_change(struct key *k)
+{
+    CHECK(k->value != NULL && value_is_collection(k->value));
+    k->change = KEY_WRITTEN;
+}
+
 void key_set_expiry(struct key *k, struct expiry e)
 {
     CHECK(k->value != NULL);

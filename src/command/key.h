@@ -37,6 +37,9 @@ void key_set(struct key *k, struct value *v);
 /* Sets new bytes and keeps the expiry: what APPEND does. Takes `v`. */
 void key_replace(struct key *k, struct value *v);
 
+/* Its collection has been changed in place. */
+void key_note_change(struct key *k);
+
 /* Moves the expiry of a key that is there. */
 void key_set_expiry(struct key *k, struct expiry e);
 

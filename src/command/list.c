@@ -12,7 +12,7 @@ static void push(struct command_ctx *ctx, bool front, bool only_if_there)
         reply_int(ctx->reply, 0);
         return;
     }
-    if (!collection_room_or_reply(ctx, 0, 2, 1))
+    if (!content_room_or_reply(ctx, 0, 2, 1))
         return;
     struct deque *d = list_change(ctx, 0);
     for (int i = 2; i < ctx->argc; i++)
@@ -51,7 +51,7 @@ void list_pop_reply(struct command_ctx *ctx, int key, bool front, size_t n, bool
     for (size_t i = 0; i < n; i++)
         reply_bulk(ctx->reply, item_bytes(tree_read(&r, front ? i : count - 1 - i).item));
     deque_remove(d, front ? 0 : count - n, n);
-    collection_changed(ctx, key);
+    content_changed(ctx, key);
 }
 
 static void pop(struct command_ctx *ctx, bool front)
@@ -143,7 +143,7 @@ void list_lset(struct command_ctx *ctx)
         reply_error(ctx->reply, "ERR index out of range");
         return;
     }
-    if (!collection_room_or_reply(ctx, 0, 3, 1))
+    if (!content_room_or_reply(ctx, 0, 3, 1))
         return;
     deque_set(list_change(ctx, 0), pos, ctx->argv[3]);
     reply_ok(ctx->reply);
@@ -181,7 +181,7 @@ void list_ltrim(struct command_ctx *ctx)
         struct deque *d = list_change(ctx, 0);
         deque_remove(d, first + n, deque_count(d) - first - n);
         deque_remove(d, 0, first);
-        collection_changed(ctx, 0);
+        content_changed(ctx, 0);
     }
     reply_ok(ctx->reply);
 }
@@ -213,7 +213,7 @@ void list_linsert(struct command_ctx *ctx)
         reply_int(ctx->reply, old == NULL ? 0 : -1);
         return;
     }
-    if (!collection_room_or_reply(ctx, 0, 4, 1))
+    if (!content_room_or_reply(ctx, 0, 4, 1))
         return;
     struct deque *d = list_change(ctx, 0);
     deque_insert(d, pos + after, ctx->argv[4]);
@@ -256,7 +256,7 @@ void list_lrem(struct command_ctx *ctx)
         struct deque *d = list_change(ctx, 0);
         for (size_t i = 0; i < n; i++) /* from the end on, so that the others stay where they are */
             deque_remove(d, positions[most < 0 ? i : n - 1 - i], 1);
-        collection_changed(ctx, 0);
+        content_changed(ctx, 0);
     }
     mem_free(positions);
     reply_int(ctx->reply, (int64_t)n);

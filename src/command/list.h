@@ -2,7 +2,7 @@
 #ifndef RESPGRES_COMMAND_LIST_H
 #define RESPGRES_COMMAND_LIST_H
 
-#include "command/collection.h"
+#include "command/content.h"
 
 /* Takes up to n elements off an end of a list that is there, and replies with them. */
 void list_pop_reply(struct command_ctx *ctx, int key, bool front, size_t n, bool as_array);

@@ -32,7 +32,7 @@ static void move(struct command_ctx *ctx, bool from_front, bool to_front)
     deque_insert(target, to_front ? 0 : deque_count(target), element);
     struct deque *source = list_change(ctx, 0);
     deque_remove(source, pos + (source == target && to_front), 1);
-    collection_changed(ctx, 0);
+    content_changed(ctx, 0);
 }
 
 void list_lmove(struct command_ctx *ctx)

@@ -1,7 +1,7 @@
 /* LPOS: where in a list an element is. */
 
 #include "base/mem.h"
-#include "command/collection.h"
+#include "command/content.h"
 
 struct pos_options {
     int64_t rank;    /* the how manieth match is the first; negative: from the end */

@@ -21,6 +21,11 @@ void object_encoding(struct command_ctx *ctx)
     const struct value *v = value_or_reply(ctx);
     if (v == NULL)
         return;
+    if (v->type != VALUE_STRING) {
+        reply_bulk_cstr(ctx->reply, v->opaque ? "unknown"
+                                              : value_type_ops(v->type)->encoding(value_content(v)));
+        return;
+    }
     int64_t n;
     reply_bulk_cstr(ctx->reply, num_int64(value_bytes(v), &n) ? "int"
                                 : v->len <= EMBSTR_MAX        ? "embstr"
@@ -34,7 +39,7 @@ void object_refcount(struct command_ctx *ctx)
     if (v == NULL)
         return;
     int64_t n;
-    bool shared = num_int64(value_bytes(v), &n) && n >= 0 && n < SHARED_INTEGERS;
+    bool shared = v->type == VALUE_STRING && num_int64(value_bytes(v), &n) && n >= 0 && n < SHARED_INTEGERS;
     reply_int(ctx->reply, shared ? INT32_MAX : 1);
 }
 
@@ -54,7 +59,7 @@ void object_freq(struct command_ctx *ctx)
                     "will take some time to adjust.");
 }
 
-/* SAMPLES is for what has parts: a string has none. */
+/* SAMPLES is for what has parts that differ in size: here the whole is always known. */
 void memory_usage(struct command_ctx *ctx)
 {
     for (int i = 3; i < ctx->argc; i += 2) {

@@ -1,12 +1,12 @@
 /* Sets: commands over one key, and SMOVE. Semantics: https://redis.io/docs/latest/commands/?group=set */
 
-#include "base/mem.h"
 #include "command/collection.h"
+#include "command/content.h"
 
 void set_sadd(struct command_ctx *ctx)
 {
     const struct set *old;
-    if (!set_or_reply(ctx, 0, &old) || !collection_room_or_reply(ctx, 0, 2, 1))
+    if (!set_or_reply(ctx, 0, &old) || !content_room_or_reply(ctx, 0, 2, 1))
         return;
     int64_t added = 0;
     struct set *s = NULL;
@@ -35,7 +35,7 @@ void set_srem(struct command_ctx *ctx)
         removed += set_remove(s, ctx->argv[i]);
     }
     if (s != NULL)
-        collection_changed(ctx, 0);
+        content_changed(ctx, 0);
     reply_int(ctx->reply, removed);
 }
 
@@ -78,7 +78,7 @@ void set_smove(struct command_ctx *ctx)
     bool moves = set_has(from, member);
     if (moves && ctx->keys[0] != ctx->keys[1]) {
         set_remove(set_change(ctx, 0), member);
-        collection_changed(ctx, 0);
+        content_changed(ctx, 0);
         if (to == NULL || !set_has(to, member))
             set_add(set_change(ctx, 1), member);
     }
@@ -106,7 +106,7 @@ void set_smembers(struct command_ctx *ctx)
 
 /* --- members by chance --- */
 
-static void pop_one(struct command_ctx *ctx)
+static void pop_one(struct command_ctx *ctx, struct draw *d)
 {
     const struct set *old;
     if (!set_or_reply(ctx, 0, &old))
@@ -115,10 +115,10 @@ static void pop_one(struct command_ctx *ctx)
         reply_null(ctx->reply);
         return;
     }
-    struct bytes member = set_at(old, (size_t)draw_below(ctx, set_count(old)));
+    struct bytes member = set_at(old, draw_below(d, set_count(old)));
     reply_bulk(ctx->reply, member);
     set_remove(set_change(ctx, 0), member);
-    collection_changed(ctx, 0);
+    content_changed(ctx, 0);
 }
 
 /* Redis makes a new set of those that stay, if they are few beside those that go: then it may be an
@@ -129,7 +129,7 @@ static bool pop_rebuilds(size_t count, size_t popped)
     return (count - popped) * FEW <= popped;
 }
 
-static void pop_many(struct command_ctx *ctx, size_t n)
+static void pop_many(struct command_ctx *ctx, struct draw *d, size_t n)
 {
     struct set *s = set_change(ctx, 0);
     size_t count = set_count(s);
@@ -140,7 +140,7 @@ static void pop_many(struct command_ctx *ctx, size_t n)
     }
     reply_set(ctx->reply, n);
     for (size_t i = 0; i < n; i++) {
-        struct bytes member = set_at(s, (size_t)draw_below(ctx, set_count(s)));
+        struct bytes member = set_at(s, draw_below(d, set_count(s)));
         reply_bulk(ctx->reply, member);
         set_remove(s, member);
     }
@@ -150,8 +150,10 @@ static void pop_many(struct command_ctx *ctx, size_t n)
 
 void set_spop(struct command_ctx *ctx)
 {
+    struct draw d;
+    draw_init(&d);
     if (ctx->argc == 2) {
-        pop_one(ctx);
+        pop_one(ctx, &d);
         return;
     }
     if (ctx->argc > 3) {
@@ -165,25 +167,40 @@ void set_spop(struct command_ctx *ctx)
     if (s == NULL || n == 0)
         reply_set(ctx->reply, 0);
     else
-        pop_many(ctx, (size_t)n);
+        pop_many(ctx, &d, (size_t)n);
+}
+
+struct reply_member_arg {
+    struct command_ctx *ctx;
+    const struct set *set;
+};
+
+static void reply_member(void *arg, size_t i)
+{
+    const struct reply_member_arg *a = arg;
+    reply_bulk(a->ctx->reply, set_at(a->set, i));
 }
 
 /* n < 0: so many, the same one perhaps more than once. */
 static void reply_random_members(struct command_ctx *ctx, const struct set *s, int64_t n)
 {
+    struct draw d;
+    draw_init(&d);
     size_t count = set_count(s);
+    struct reply_member_arg arg = {ctx, s};
     if (n < 0) {
         reply_array(ctx->reply, (size_t)-n);
         for (; n < 0; n++)
-            reply_bulk(ctx->reply, set_at(s, (size_t)draw_below(ctx, count)));
+            reply_member(&arg, draw_below(&d, count));
         return;
     }
     size_t wanted = (uint64_t)n < count ? (size_t)n : count;
-    size_t *positions = draw_positions(ctx, count, wanted);
+    size_t mark = ctx->reply->out->len;
     reply_array(ctx->reply, wanted);
-    for (size_t i = 0; i < wanted; i++)
-        reply_bulk(ctx->reply, set_at(s, positions[i]));
-    mem_free(positions);
+    if (!draw_distinct(&d, count, wanted, reply_member, &arg)) {
+        ctx->reply->out->len = mark;
+        reply_out_of_memory(ctx);
+    }
 }
 
 void set_srandmember(struct command_ctx *ctx)
@@ -195,16 +212,18 @@ void set_srandmember(struct command_ctx *ctx)
         reply_syntax_error(ctx);
         return;
     }
-    if ((counted &&
-         !arg_between_or_reply(ctx, ctx->argv[2], -INT64_MAX, INT64_MAX, NULL, &n)) ||
+    if ((counted && !arg_between_or_reply(ctx, ctx->argv[2], -INT64_MAX, INT64_MAX, NULL, &n)) ||
         !set_or_reply(ctx, 0, &s))
         return;
-    if (s == NULL && !counted)
+    if (s == NULL && !counted) {
         reply_null(ctx->reply);
-    else if (s == NULL || (counted && n == 0))
+    } else if (s == NULL || (counted && n == 0)) {
         reply_empty_array(ctx);
-    else if (!counted)
-        reply_bulk(ctx->reply, set_at(s, (size_t)draw_below(ctx, set_count(s))));
-    else
+    } else if (!counted) {
+        struct draw d;
+        draw_init(&d);
+        reply_bulk(ctx->reply, set_at(s, draw_below(&d, set_count(s))));
+    } else {
         reply_random_members(ctx, s, n);
+    }
 }

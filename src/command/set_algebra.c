@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "command/collection.h"
+#include "command/content.h"
 
 /* The sets of the keys [first, nkeys), NULL for an absent key; to be freed. NULL: one is of another
  * type, and the error is written. */
@@ -100,7 +100,7 @@ static void answer(struct command_ctx *ctx, bool store, struct value *result)
     const struct set *s = value_content(result);
     size_t n = set_count(s);
     if (store) {
-        collection_store(ctx, 0, result);
+        content_store(ctx, 0, result);
         reply_int(ctx->reply, (int64_t)n);
         return;
     }

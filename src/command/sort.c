@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "command/collection.h"
+#include "command/content.h"
 
 struct sort {
     bool read_only; /* SORT_RO: STORE is no option */
@@ -232,7 +232,7 @@ static void answer(struct command_ctx *ctx, const struct sort *s, const struct s
     struct value *result = value_collection_new(VALUE_LIST);
     for (size_t i = first; i < first + shown; i++)
         each_output(ctx, s, elements[i].bytes, output_store, value_content(result));
-    collection_store(ctx, 1, result);
+    content_store(ctx, 1, result);
     reply_int(ctx->reply, (int64_t)outputs);
 }
 

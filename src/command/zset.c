@@ -4,7 +4,7 @@
 #include <math.h>
 
 #include "base/mem.h"
-#include "command/collection.h"
+#include "command/content.h"
 
 enum add_option {
     ADD_NX = 1 << 0,
@@ -136,7 +136,7 @@ static void add(struct command_ctx *ctx, unsigned options)
     const struct zset *old;
     if (scores == NULL)
         return;
-    if (zset_or_reply(ctx, 0, &old) && collection_room_or_reply(ctx, 0, at + 1, 2))
+    if (zset_or_reply(ctx, 0, &old) && content_room_or_reply(ctx, 0, at + 1, 2))
         add_all(ctx, old, options, at, scores);
     mem_free(scores);
 }
@@ -168,7 +168,7 @@ void zset_zrem(struct command_ctx *ctx)
         removed += zset_remove(z, ctx->argv[i]);
     }
     if (z != NULL)
-        collection_changed(ctx, 0);
+        content_changed(ctx, 0);
     reply_int(ctx->reply, removed);
 }
 

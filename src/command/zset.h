@@ -2,7 +2,7 @@
 #ifndef RESPGRES_COMMAND_ZSET_H
 #define RESPGRES_COMMAND_ZSET_H
 
-#include "command/collection.h"
+#include "command/content.h"
 
 /* A border of a range of scores, or of members that have one score. */
 struct score_border {

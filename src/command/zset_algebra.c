@@ -250,7 +250,7 @@ static void answer(struct command_ctx *ctx, const struct operation_args *a, stru
     size_t n = zset_count(z);
     if (a->store) {
         zset_settle(z);
-        collection_store(ctx, 0, result);
+        content_store(ctx, 0, result);
         reply_int(ctx->reply, (int64_t)n);
         return;
     }

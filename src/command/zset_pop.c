@@ -1,7 +1,6 @@
 /* Sorted sets: members taken off an end, and members by chance. */
 
-#include "base/mem.h"
-#include "base/num.h"
+#include "command/collection.h"
 #include "command/zset.h"
 
 /* Takes up to n off an end of a set that is there; `pairs`: each is an array, also under RESP2. */
@@ -20,7 +19,7 @@ static void pop_reply(struct command_ctx *ctx, int key, bool max, size_t n, bool
         reply_double(ctx->reply, zset_item_score(it));
     }
     zset_remove_range(z, max ? count - n : 0, n);
-    collection_changed(ctx, key);
+    content_changed(ctx, key);
 }
 
 static void pop(struct command_ctx *ctx, bool max)
@@ -99,45 +98,45 @@ void zset_zmpop(struct command_ctx *ctx)
 
 /* --- by chance --- */
 
+struct reply_member_arg {
+    struct command_ctx *ctx;
+    const struct zset *zset;
+    bool with_score;
+};
+
 static const struct item *item_at(const struct zset *z, size_t rank)
 {
     struct tree_reader r = zset_reader(z);
     return tree_read(&r, rank).item;
 }
 
+static void reply_member(void *arg, size_t rank)
+{
+    const struct reply_member_arg *a = arg;
+    reply_pair(a->ctx, item_at(a->zset, rank), a->with_score);
+}
+
 /* n < 0: so many, the same one perhaps more than once. */
 static void reply_random_members(struct command_ctx *ctx, const struct zset *z, int64_t n,
                                  bool with_scores)
 {
+    struct draw d;
+    draw_init(&d);
     size_t count = zset_count(z);
+    struct reply_member_arg arg = {ctx, z, with_scores};
     if (n < 0) {
         reply_pairs_begin(ctx, (size_t)-n, with_scores);
         for (; n < 0; n++)
-            reply_pair(ctx, item_at(z, (size_t)draw_below(ctx, count)), with_scores);
+            reply_member(&arg, draw_below(&d, count));
         return;
     }
     size_t wanted = (uint64_t)n < count ? (size_t)n : count;
-    size_t *positions = draw_positions(ctx, count, wanted);
+    size_t mark = ctx->reply->out->len;
     reply_pairs_begin(ctx, wanted, with_scores);
-    for (size_t i = 0; i < wanted; i++)
-        reply_pair(ctx, item_at(z, positions[i]), with_scores);
-    mem_free(positions);
-}
-
-static bool random_options_or_reply(struct command_ctx *ctx, int64_t *n, bool *with_scores)
-{
-    *with_scores = ctx->argc > 3;
-    if (!arg_between_or_reply(ctx, ctx->argv[2], -INT64_MAX, INT64_MAX, NULL, n))
-        return false;
-    if (ctx->argc > 4 || (ctx->argc == 4 && !bytes_ieq(ctx->argv[3], "withscores"))) {
-        reply_syntax_error(ctx);
-        return false;
+    if (!draw_distinct(&d, count, wanted, reply_member, &arg)) {
+        ctx->reply->out->len = mark;
+        reply_out_of_memory(ctx);
     }
-    if (*with_scores && (*n < -INT64_MAX / 2 || *n > INT64_MAX / 2)) {
-        reply_error(ctx->reply, "ERR value is out of range");
-        return false;
-    }
-    return true;
 }
 
 void zset_zrandmember(struct command_ctx *ctx)
@@ -146,14 +145,18 @@ void zset_zrandmember(struct command_ctx *ctx)
     bool with_scores = false;
     int64_t n = 0;
     const struct zset *z;
-    if ((counted && !random_options_or_reply(ctx, &n, &with_scores)) || !zset_or_reply(ctx, 0, &z))
+    if ((counted && !draw_count_or_reply(ctx, "withscores", &n, &with_scores)) ||
+        !zset_or_reply(ctx, 0, &z))
         return;
-    if (z == NULL && !counted)
+    if (z == NULL && !counted) {
         reply_null(ctx->reply);
-    else if (z == NULL || (counted && n == 0))
+    } else if (z == NULL || (counted && n == 0)) {
         reply_empty_array(ctx);
-    else if (!counted)
-        reply_bulk(ctx->reply, item_bytes(item_at(z, (size_t)draw_below(ctx, zset_count(z)))));
-    else
+    } else if (!counted) {
+        struct draw d;
+        draw_init(&d);
+        reply_bulk(ctx->reply, item_bytes(item_at(z, draw_below(&d, zset_count(z)))));
+    } else {
         reply_random_members(ctx, z, n, with_scores);
+    }
 }

@@ -195,7 +195,7 @@ void zset_zrangestore(struct command_ctx *ctx)
         const struct item *it = tree_read(&r, rank_at(&g, first, i)).item;
         zset_put(out, item_bytes(it), zset_item_score(it));
     }
-    collection_store(ctx, 0, result);
+    content_store(ctx, 0, result);
     reply_int(ctx->reply, (int64_t)n);
 }
 
@@ -234,7 +234,7 @@ static void remove_range(struct command_ctx *ctx, enum range_by by)
         range_find(z, &g, &first, &n);
     if (n > 0) {
         zset_remove_range(zset_change(ctx, 0), first, n);
-        collection_changed(ctx, 0);
+        content_changed(ctx, 0);
     }
     reply_int(ctx->reply, (int64_t)n);
 }

@@ -184,9 +184,9 @@ void client_expect(struct client *c, struct txn *t)
         const struct item *item = entry->work->item;
         t->expected_bytes += 64;
         if (item != NULL && item->op != COMMIT_CHECK)
-            t->expected_bytes += item->value != NULL ? item->value->len : 0;
+            t->expected_bytes += item->value != NULL ? value_size(item->value) : 0;
         else if (entry->knowledge == ENTRY_LIVE)
-            t->expected_bytes += entry->value->len;
+            t->expected_bytes += value_size(entry->value);
         else if (entry->knowledge == ENTRY_UNKNOWN)
             t->expected_bytes += UNKNOWN_REPLY;
     }

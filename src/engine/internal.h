@@ -56,6 +56,8 @@ struct txn_key {
     struct key key;         /* as the handlers see it */
     struct entry *entry;    /* pinned */
     struct list queue_node; /* in entry->work->queue while waiting */
+    bool taken;             /* key.value is the working value of a gather, and nobody else's: to be
+                               given back by joining that gather */
     bool observed;          /* the outcome may depend on what the key held */
     bool watched;
     bool watched_live;
@@ -143,6 +145,7 @@ struct item {
     struct entry *entry;      /* pinned */
     struct value *value;      /* unless op is COMMIT_CHECK: the key's value now, one reference; NULL =
                                  removed */
+    size_t bytes;             /* of the value, counted in its gather's */
     struct group *group;
     enum commit_op op;
     enum commit_expect expect;

@@ -357,10 +357,24 @@ void txn_build_keys(struct txn *t, const struct watch *watches, int nwatches)
 
 /* ---- running ---- */
 
+/* A collection that is being changed passes from txn to txn, so that many changes cost one copy. Whoever
+ * takes it is certain to join the gather: what could keep it out has been looked at before. */
+static void take_working_value(struct txn_key *k, struct item *item)
+{
+    k->key.value = item->value;
+    k->taken = item->value != NULL && value_is_collection(item->value) && !k->txn->readonly;
+    if (k->taken)
+        item->value = NULL;
+    else if (item->value != NULL)
+        value_ref(item->value);
+    k->key.expiry = item->expiry;
+}
+
 static void fill_key(struct txn_key *k)
 {
     const struct entry *entry = k->entry;
-    const struct item *item = entry->work->item;
+    struct item *item = entry->work->item;
+    CHECK(!k->taken);
     value_unref(k->key.value);
     k->key.value = NULL;
     k->key.change = KEY_UNCHANGED;
@@ -370,8 +384,7 @@ static void fill_key(struct txn_key *k)
     if (k->key.blind)
         return;
     if (item != NULL && item->op != COMMIT_CHECK) {
-        k->key.value = item->value != NULL ? value_ref(item->value) : NULL;
-        k->key.expiry = item->expiry;
+        take_working_value(k, item);
     } else if (entry->knowledge == ENTRY_LIVE) {
         k->key.value = value_ref(entry->value);
         if (entry->expires_us != STORE_NEVER)

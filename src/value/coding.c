@@ -33,7 +33,8 @@ bool take_varint(struct bytes *in, uint64_t *out)
         v |= (uint64_t)(b & 0x7f) << shift;
         if ((b & 0x80) == 0) {
             *out = v;
-            return b != 0 || shift == 0; /* a last byte of 0 says nothing: there is a shorter form */
+            return b != 0 ||
+                   shift == 0; /* a last byte of 0 says nothing: there is a shorter form */
         }
     }
     return false;

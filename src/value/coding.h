@@ -25,8 +25,8 @@ static inline size_t coded_size(size_t len)
 void put_varint(struct buf *out, uint64_t v);
 void put_coded(struct buf *out, struct bytes s);
 
-/* Takes from the front of `in`. False: it is not there, or not the shortest form; `in` is then of no
- * more use. */
+/* Takes from the front of `in`. False: it is not there, or not the shortest form; `in` is then of
+ * no more use. */
 MUST_CHECK bool take_varint(struct bytes *in, uint64_t *out);
 /* `out` points into `in`. */
 MUST_CHECK bool take_coded(struct bytes *in, struct bytes *out);

@@ -154,7 +154,16 @@ static const char *op_encoding(const void *content)
     return "quicklist";
 }
 
+static void op_each(const void *content, void (*f)(void *arg, struct bytes argument), void *arg)
+{
+    const struct deque *c = content;
+    struct tree_reader r = deque_reader(c);
+    for (size_t i = 0; i < deque_count(c); i++)
+        f(arg, item_bytes(tree_read(&r, i).item));
+}
+
 const struct value_type_ops deque_ops = {
+    .name = "list",
     .new_empty = op_new,
     .free = op_free,
     .copy = op_copy,
@@ -164,5 +173,8 @@ const struct value_type_ops deque_ops = {
     .encode = op_encode,
     .decode = op_decode,
     .to_json = op_to_json,
+    .add_command = "RPUSH",
+    .add_arguments = 1,
+    .each = op_each,
     .encoding = op_encoding,
 };

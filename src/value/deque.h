@@ -33,6 +33,4 @@ void deque_encode(const struct deque *d, struct buf *out);
 /* NULL: the bytes are not such. */
 MUST_CHECK struct deque *deque_decode(struct bytes stored);
 
-extern const struct value_type_ops deque_ops;
-
 #endif

@@ -270,7 +270,16 @@ static const char *op_encoding(const void *content)
     return set_encoding(content);
 }
 
+static void op_each(const void *content, void (*f)(void *arg, struct bytes argument), void *arg)
+{
+    const struct set *c = content;
+    struct tree_reader r = set_reader(c);
+    for (size_t i = 0; i < set_count(c); i++)
+        f(arg, item_bytes(tree_read(&r, i).item));
+}
+
 const struct value_type_ops set_ops = {
+    .name = "set",
     .new_empty = op_new,
     .free = op_free,
     .copy = op_copy,
@@ -280,5 +289,8 @@ const struct value_type_ops set_ops = {
     .encode = op_encode,
     .decode = op_decode,
     .to_json = op_to_json,
+    .add_command = "SADD",
+    .add_arguments = 1,
+    .each = op_each,
     .encoding = op_encoding,
 };

@@ -46,6 +46,4 @@ void set_encode(const struct set *s, struct buf *out);
 /* NULL: the bytes are not such. */
 MUST_CHECK struct set *set_decode(struct bytes stored);
 
-extern const struct value_type_ops set_ops;
-
 #endif

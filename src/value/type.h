@@ -2,7 +2,8 @@
  *
  * A collection is a pure, opaque structure in a file of its own (`hash.h`: `struct hash`, hash_new,
  * hash_set …). No I/O, no clock, no randomness of its own: where a command draws, it passes the
- * number in. Its file ends with a const `struct value_type_ops X_ops`, and value.c has a row for it.
+ * number in. Its file ends with a const `struct value_type_ops X_ops`, and value.c has a row for
+ * it.
  *
  * Encoding. X_encode writes what is stored in entries.value, X_decode reads it back. The first byte
  * is the version of the encoding (1 now), so that large collections can be stored in another way
@@ -11,8 +12,8 @@
  * decodes encodes to the same bytes again where that is cheap (elements in their order).
  *
  * Memory. Small fixed allocations abort; those that a peer can make large (an element, a copy) are
- * tried (`mem_try_alloc`), and the function that makes them returns NULL or false with the collection
- * as before. A handler prepares everything that can fail before its first change. */
+ * tried (`mem_try_alloc`), and the function that makes them returns NULL or false with the
+ * collection as before. A handler prepares everything that can fail before its first change. */
 #ifndef RESPGRES_VALUE_TYPE_H
 #define RESPGRES_VALUE_TYPE_H
 
@@ -37,6 +38,7 @@ enum { VALUE_TYPES = VALUE_HASH + 1 };
 
 /* Functions of a collection type; `content` is its structure (a struct hash *, …). */
 struct value_type_ops {
+    const char *name; /* Redis' name of the type */
     /* A new, empty one. */
     void *(*new_empty)(void);
     void (*free)(void *content);
@@ -51,14 +53,22 @@ struct value_type_ops {
     void (*encode)(const void *content, struct buf *out);
     /* NULL when it is malformed, or there is no memory. */
     void *(*decode)(struct bytes stored);
-    /* One JSON value for the column `doc`: hash = object, list = array, set = array sorted by bytes,
-     * zset = array of [member, score] in order. Elements by emit_text_or_bytes, fields by
+    /* One JSON value for the column `doc`: hash = object, list = array, set = array sorted by
+     * bytes, zset = array of [member, score] in order. Elements by emit_text_or_bytes, fields by
      * emit_key_begin/end. Stops when !emit_ok. */
     void (*to_json)(const void *content, struct emit *out);
+    /* The command that makes it anew from its elements ("HSET"), and how many arguments an element
+     * is there; `each` hands out the arguments of all elements in that order. For backups. */
+    const char *add_command;
+    int add_arguments;
+    void (*each)(const void *content, void (*f)(void *arg, struct bytes argument), void *arg);
     /* OBJECT ENCODING, by Redis 7.0's default thresholds: "listpack", "hashtable", … */
     const char *(*encoding)(const void *content);
 };
 
+extern const struct value_type_ops deque_ops; /* lists */
+extern const struct value_type_ops set_ops;
+extern const struct value_type_ops zset_ops;
 extern const struct value_type_ops hash_ops;
 
 #endif

@@ -3,6 +3,7 @@
 #include "value/zset.h"
 
 #include <math.h>
+#include <stdio.h>
 
 #include "value/coding.h"
 
@@ -344,7 +345,22 @@ static const char *op_encoding(const void *content)
     return zset_encoding(content);
 }
 
+/* Score and member of each, by rank. A score's 17 digits are all of it. */
+static void op_each(const void *content, void (*f)(void *arg, struct bytes argument), void *arg)
+{
+    const struct zset *z = content;
+    struct tree_reader r = zset_reader(z);
+    for (size_t i = 0; i < zset_count(z); i++) {
+        const struct item *it = tree_read(&r, i).item;
+        char score[40];
+        snprintf(score, sizeof(score), "%.17g", zset_item_score(it));
+        f(arg, bytes_cstr(score));
+        f(arg, item_bytes(it));
+    }
+}
+
 const struct value_type_ops zset_ops = {
+    .name = "zset",
     .new_empty = op_new,
     .free = op_free,
     .copy = op_copy,
@@ -354,5 +370,8 @@ const struct value_type_ops zset_ops = {
     .encode = op_encode,
     .decode = op_decode,
     .to_json = op_to_json,
+    .add_command = "ZADD",
+    .add_arguments = 2,
+    .each = op_each,
     .encoding = op_encoding,
 };

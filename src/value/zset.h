@@ -56,6 +56,4 @@ void zset_encode(const struct zset *z, struct buf *out);
 /* NULL: the bytes are not such. */
 MUST_CHECK struct zset *zset_decode(struct bytes stored);
 
-extern const struct value_type_ops zset_ops;
-
 #endif

@@ -231,8 +231,8 @@ void dirty_drop_db(struct router *r, int db);
 void dirty_unite(struct dirty *a, struct dirty *b);
 /* What the key was based on, of a write by `e`'s knowledge. */
 void dirty_base_of(const struct router *r, const struct entry *e, struct journal_item *it);
-/* The journal's item of a dirty entry, bytes included. */
-void dirty_item(const struct dirty *d, struct journal_item *it);
+/* The journal's item of a dirty entry, with its bytes if they are wanted. */
+void dirty_item(const struct dirty *d, bool bytes, struct journal_item *it);
 void router_note_flush(struct router *r, int db, int64_t stamp);
 /* Some of them are merged now. */
 void router_know_flushed(struct router *r);

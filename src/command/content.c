@@ -1,4 +1,4 @@
-#include "command/collection.h"
+#include "command/content.h"
 
 #include <errno.h>
 #include <math.h>
@@ -73,7 +73,7 @@ struct zset *zset_change(struct command_ctx *ctx, int i)
 }
 
 /* One that is large is tried for: so an element is refused before the first change. */
-bool collection_room_or_reply(struct command_ctx *ctx, int i, int first, int step)
+bool content_room_or_reply(struct command_ctx *ctx, int i, int first, int step)
 {
     enum { SMALL = 64 * 1024 };
     const struct value *v = key_find(ctx, i);
@@ -95,13 +95,13 @@ bool collection_room_or_reply(struct command_ctx *ctx, int i, int first, int ste
     return true;
 }
 
-void collection_changed(struct command_ctx *ctx, int i)
+void content_changed(struct command_ctx *ctx, int i)
 {
     if (value_count(ctx->keys[i]->value) == 0)
         key_remove(ctx->keys[i]);
 }
 
-void collection_store(struct command_ctx *ctx, int i, struct value *v)
+void content_store(struct command_ctx *ctx, int i, struct value *v)
 {
     if (value_count(v) > 0) {
         key_set(ctx->keys[i], v);
@@ -170,42 +170,4 @@ int numkeys_end(int argc, const struct bytes *argv, int at)
     if (at >= argc || !num_int64(argv[at], &n) || n < 1 || n > argc - at - 1)
         return 0;
     return at + 1 + (int)n;
-}
-
-/* --- drawing --- */
-
-/* SplitMix64. */
-static uint64_t draw(struct command_ctx *ctx)
-{
-    uint64_t z = ctx->random += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
-}
-
-uint64_t draw_below(struct command_ctx *ctx, uint64_t n)
-{
-    CHECK(n > 0);
-    uint64_t unfair = -n % n; /* that many of the 2^64 are over after even shares */
-    uint64_t v;
-    do
-        v = draw(ctx);
-    while (v < unfair);
-    return v % n;
-}
-
-/* The first n steps of a shuffle of all positions. */
-size_t *draw_positions(struct command_ctx *ctx, size_t count, size_t n)
-{
-    CHECK(n <= count);
-    size_t *all = mem_alloc((count > 0 ? count : 1) * sizeof(*all));
-    for (size_t i = 0; i < count; i++)
-        all[i] = i;
-    for (size_t i = 0; i < n; i++) {
-        size_t j = i + (size_t)draw_below(ctx, count - i);
-        size_t other = all[j];
-        all[j] = all[i];
-        all[i] = other;
-    }
-    return all;
 }

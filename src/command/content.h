@@ -1,7 +1,7 @@
-/* collection: what the handlers of lists, sets and sorted sets share: reaching the content of a key to
- * read or to change it, arguments, and drawing. */
-#ifndef RESPGRES_COMMAND_COLLECTION_H
-#define RESPGRES_COMMAND_COLLECTION_H
+/* content: what the handlers of lists, sets and sorted sets share: reaching the content of a key to read
+ * or to change it, and arguments. */
+#ifndef RESPGRES_COMMAND_CONTENT_H
+#define RESPGRES_COMMAND_CONTENT_H
 
 #include "command/handler.h"
 #include "value/deque.h"
@@ -15,19 +15,19 @@ MUST_CHECK bool set_or_reply(struct command_ctx *ctx, int i, const struct set **
 MUST_CHECK bool zset_or_reply(struct command_ctx *ctx, int i, const struct zset **out);
 
 /* The same, to be changed: made if the key is absent. Only after everything has been checked, the type
- * too; `collection_changed` says that it is done, and removes the key if nothing is left in it. */
+ * too; `content_changed` says that it is done, and removes the key if nothing is left in it. */
 struct deque *list_change(struct command_ctx *ctx, int i);
 struct set *set_change(struct command_ctx *ctx, int i);
 struct zset *zset_change(struct command_ctx *ctx, int i);
-void collection_changed(struct command_ctx *ctx, int i);
+void content_changed(struct command_ctx *ctx, int i);
 
 /* A value of a collection type as the whole of the i-th key, whatever it held, without an expiry. An
  * empty one removes the key. Takes `v`. */
-void collection_store(struct command_ctx *ctx, int i, struct value *v);
+void content_store(struct command_ctx *ctx, int i, struct value *v);
 
 /* Is there room in the i-th key for the arguments from `first` on, every `step`-th of them? Otherwise
  * the error is written. */
-MUST_CHECK bool collection_room_or_reply(struct command_ctx *ctx, int i, int first, int step);
+MUST_CHECK bool content_room_or_reply(struct command_ctx *ctx, int i, int first, int step);
 
 /* An array that is empty, or nothing at all. */
 void reply_empty_array(struct command_ctx *ctx);
@@ -45,13 +45,6 @@ MUST_CHECK bool arg_double_or_reply(struct command_ctx *ctx, struct bytes arg, c
 /* Redis' way to name a part of `count` elements: positions from the end if negative. What is left lies
  * in [*first, *first + *n). */
 void range_within(int64_t start, int64_t end, size_t count, size_t *first, size_t *n);
-
-/* A number below n, which is above 0; each is equally likely. */
-uint64_t draw_below(struct command_ctx *ctx, uint64_t n);
-
-/* `n` of the positions below `count`, all different, each choice equally likely and in an order by
- * chance; to be freed. O(count). */
-size_t *draw_positions(struct command_ctx *ctx, size_t count, size_t n);
 
 /* What a command with a number of keys says of them: "<numkeys> key [key ...]" from argument `at` on.
  * Where they end, if the arguments are many enough; else 0. */
