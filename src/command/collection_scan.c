@@ -1,5 +1,5 @@
-/* SSCAN and ZSCAN: a collection in pages. Where the members are in the order of a hash, the cursor is
- * where in that order a page begins (value/member.h). */
+/* SSCAN and ZSCAN: a collection in pages. Where the members are in the order of a hash, the cursor
+ * is where in that order a page begins (value/member.h). */
 
 #include "base/glob.h"
 #include "command/collection.h"

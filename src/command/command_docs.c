@@ -13,6 +13,14 @@ const char *command_group_name(enum command_group group)
         return "string";
     case GROUP_BITMAP:
         return "bitmap";
+    case GROUP_HASH:
+        return "hash";
+    case GROUP_LIST:
+        return "list";
+    case GROUP_SET:
+        return "set";
+    case GROUP_SORTED_SET:
+        return "sorted-set";
     case GROUP_GENERIC:
         return "generic";
     case GROUP_CONNECTION:

@@ -82,8 +82,7 @@ bool content_room_or_reply(struct command_ctx *ctx, int i, int first, int step)
     for (int at = first; at < ctx->argc; at += step)
         more += ctx->argv[at].len;
     if (size > ctx->max_value || more > ctx->max_value - size) {
-        reply_error(ctx->reply,
-                    "ERR value exceeds maximum allowed size (proto-max-bulk-len)");
+        reply_error(ctx->reply, "ERR value exceeds maximum allowed size (proto-max-bulk-len)");
         return false;
     }
     void *room = more > SMALL ? mem_try_alloc(more) : NULL;
@@ -130,16 +129,15 @@ bool arg_between_or_reply(struct command_ctx *ctx, struct bytes arg, int64_t min
     else if (!is_int)
         reply_error(ctx->reply, "ERR value is not an integer or out of range");
     else
-        reply_errorf(ctx->reply,
-                     "ERR value is out of range, value must between %lld and %lld", (long long)min,
-                     (long long)max);
+        reply_errorf(ctx->reply, "ERR value is out of range, value must between %lld and %lld",
+                     (long long)min, (long long)max);
     return false;
 }
 
 bool arg_count_or_reply(struct command_ctx *ctx, struct bytes arg, int64_t *out)
 {
-    return arg_between_or_reply(ctx, arg, 0, INT64_MAX,
-                                "value is out of range, must be positive", out);
+    return arg_between_or_reply(ctx, arg, 0, INT64_MAX, "value is out of range, must be positive",
+                                out);
 }
 
 bool arg_double_or_reply(struct command_ctx *ctx, struct bytes arg, const char *error, double *out)

@@ -26,8 +26,8 @@ static void move(struct command_ctx *ctx, bool from_front, bool to_front)
     size_t pos = from_front ? 0 : deque_count(from) - 1;
     struct bytes element = deque_at(from, pos);
     reply_bulk(ctx->reply, element);
-    /* First put, then taken, so that a list of one that turns round does not vanish; the put one moves
-     * the other only if both are one. */
+    /* First put, then taken, so that a list of one that turns round does not vanish; the put one
+     * moves the other only if both are one. */
     struct deque *target = list_change(ctx, 1);
     deque_insert(target, to_front ? 0 : deque_count(target), element);
     struct deque *source = list_change(ctx, 0);

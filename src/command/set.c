@@ -1,4 +1,5 @@
-/* Sets: commands over one key, and SMOVE. Semantics: https://redis.io/docs/latest/commands/?group=set */
+/* Sets: commands over one key, and SMOVE. Semantics:
+ * https://redis.io/docs/latest/commands/?group=set */
 
 #include "command/collection.h"
 #include "command/content.h"

@@ -1,9 +1,9 @@
 /* SORT and SORT_RO: the elements of a list, a set or a sorted set in another order.
  * Semantics: https://redis.io/docs/latest/commands/sort/
  *
- * Keys that BY or GET would make of the elements are known only when these have been read; the engine
- * loads what a command names. So a pattern with a `*` is refused. One without orders nothing, or reads
- * nothing, as in Redis. */
+ * Keys that BY or GET would make of the elements are known only when these have been read; the
+ * engine loads what a command names. So a pattern with a `*` is refused. One without orders
+ * nothing, or reads nothing, as in Redis. */
 
 #include <errno.h>
 #include <math.h>

@@ -61,8 +61,8 @@ static bool add_fits_or_reply(struct command_ctx *ctx, unsigned options, int wor
     return error == NULL;
 }
 
-/* Reads the scores of all pairs from argument `at` on; to be freed. NULL: one is none, and the error is
- * written. */
+/* Reads the scores of all pairs from argument `at` on; to be freed. NULL: one is none, and the
+ * error is written. */
 static double *scores_or_reply(struct command_ctx *ctx, int at)
 {
     size_t n = (size_t)(ctx->argc - at) / 2;

@@ -1,5 +1,5 @@
-/* Sorted sets: unions, intersections and differences with weights, of sorted sets and of sets (whose
- * members have the score 1), replied or stored. */
+/* Sorted sets: unions, intersections and differences with weights, of sorted sets and of sets
+ * (whose members have the score 1), replied or stored. */
 
 #include <math.h>
 #include <stdlib.h>
@@ -119,8 +119,8 @@ static bool options_or_reply(struct command_ctx *ctx, struct operation_args *a, 
     return true;
 }
 
-/* "numkeys key [key ...]" and options, the first of which is argument `at`. `operands` is to be freed
- * also if it fails. */
+/* "numkeys key [key ...]" and options, the first of which is argument `at`. `operands` is to be
+ * freed also if it fails. */
 static bool arguments_or_reply(struct command_ctx *ctx, struct operation_args *a, int at)
 {
     int64_t numkeys;
@@ -271,6 +271,7 @@ static void calculate(struct command_ctx *ctx, const struct operation_args *a)
     }
     struct value *result = value_collection_new(VALUE_ZSET);
     struct zset *out = value_content(result);
+    zset_unsettle(out);
     switch (a->what) {
     case UNION:
         unite(a, out);

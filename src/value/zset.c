@@ -116,6 +116,18 @@ static void insert_by_score(struct zset *z, struct item *it)
     tree_insert(&z->by_score, rank, (struct tree_entry){key, item_ref(it)});
 }
 
+/* Can this member be added? */
+static bool fits_listpack(const struct zset *z, struct bytes member)
+{
+    return member.len <= ZSET_MAX_LISTPACK_VALUE && zset_count(z) < ZSET_MAX_LISTPACK_ENTRIES;
+}
+
+/* Redis keeps whole numbers as integers there: -0 becomes 0. */
+static double stored_in_listpack(double score)
+{
+    return score == 0 ? 0 : score;
+}
+
 bool zset_put(struct zset *z, struct bytes member, double score)
 {
     CHECK(!isnan(score));
@@ -124,14 +136,15 @@ bool zset_put(struct zset *z, struct bytes member, double score)
     struct item *old = find(z, member, &hash, &pos);
     if (old != NULL && zset_item_score(old) == score)
         return false;
+    z->skiplist = z->skiplist || (old == NULL && !fits_listpack(z, member));
+    if (!z->skiplist)
+        score = stored_in_listpack(score);
     struct item *it = item_new(member, &score, sizeof(score));
     if (old != NULL) {
         tree_remove(&z->by_score, rank_of(z, old));
         tree_replace(&z->by_member, pos, (struct tree_entry){hash, it});
     } else {
         tree_insert(&z->by_member, pos, (struct tree_entry){hash, it});
-        z->skiplist = z->skiplist || member.len > ZSET_MAX_LISTPACK_VALUE ||
-                      tree_count(&z->by_member) > ZSET_MAX_LISTPACK_ENTRIES;
     }
     insert_by_score(z, it);
     return old == NULL;
@@ -201,12 +214,35 @@ const char *zset_encoding(const struct zset *z)
     return z->skiplist ? "skiplist" : "listpack";
 }
 
+void zset_unsettle(struct zset *z)
+{
+    z->skiplist = true;
+}
+
+/* Writes the scores anew that a listpack would have otherwise. */
+static void settle_zeros(struct zset *z)
+{
+    size_t end = zset_below(z, 0, true);
+    for (size_t rank = zset_below(z, 0, false); rank < end; rank++) {
+        struct tree_entry e = tree_at(&z->by_score, rank);
+        double zero = 0;
+        uint64_t hash;
+        size_t pos;
+        CHECK(find(z, item_bytes(e.item), &hash, &pos) == e.item);
+        struct item *it = item_new(item_bytes(e.item), &zero, sizeof(zero));
+        tree_replace(&z->by_member, pos, (struct tree_entry){hash, it});
+        tree_replace(&z->by_score, rank, (struct tree_entry){e.key, item_ref(it)});
+    }
+}
+
 void zset_settle(struct zset *z)
 {
     z->skiplist = zset_count(z) > ZSET_MAX_LISTPACK_ENTRIES;
     struct tree_reader r = zset_reader(z);
     for (size_t i = 0; i < zset_count(z) && !z->skiplist; i++)
         z->skiplist = tree_read(&r, i).item->len > ZSET_MAX_LISTPACK_VALUE;
+    if (!z->skiplist)
+        settle_zeros(z);
 }
 
 /* --- stored form --- */

@@ -47,7 +47,9 @@ uint64_t zset_scan(const struct zset *z, uint64_t cursor, size_t count, member_c
 
 /* Redis' name of how it is stored. */
 const char *zset_encoding(const struct zset *z);
-/* Makes it a listpack again if it can be one: what commands do that store a whole result. */
+/* Makes it a skiplist, and a listpack again if it can be one: what commands do with a whole result.
+ * The scores -0 and 0 are one in a listpack, as in Redis. */
+void zset_unsettle(struct zset *z);
 void zset_settle(struct zset *z);
 
 /* Stored form: version 1, "is it a skiplist", number of members, and by rank the score (IEEE 754,

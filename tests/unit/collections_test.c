@@ -342,6 +342,28 @@ static void zsets_follow_the_model(void)
     }
 }
 
+static double score_of(const struct zset *z)
+{
+    double score = 1;
+    EXPECT(zset_score(z, BYTES_LIT("m"), &score));
+    return score;
+}
+
+static void zeros_of_a_listpack_have_no_sign(void)
+{
+    struct zset *z = zset_new();
+    zset_put(z, BYTES_LIT("m"), -0.0);
+    EXPECT(!signbit(score_of(z)));
+    zset_remove(z, BYTES_LIT("m"));
+    zset_unsettle(z);
+    zset_put(z, BYTES_LIT("m"), -0.0);
+    EXPECT(signbit(score_of(z)));
+    zset_settle(z);
+    EXPECT(!signbit(score_of(z)));
+    EXPECT_CSTR(zset_encoding(z), "listpack");
+    zset_free(z);
+}
+
 static void lexical_borders(void)
 {
     struct zset *z = zset_new();
@@ -648,6 +670,7 @@ int main(int argc, char **argv)
         TEST(a_settled_set_is_an_intset_if_it_can_be),
         TEST(a_scan_sees_all_that_stays),
         TEST(zsets_follow_the_model),
+        TEST(zeros_of_a_listpack_have_no_sign),
         TEST(lexical_borders),
         TEST(lists_follow_the_model),
         TEST(damaged_bytes_are_refused),
