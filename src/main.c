@@ -18,6 +18,7 @@
 #include "engine/engine.h"
 #include "event/loop.h"
 #include "http/http.h"
+#include "import/import.h"
 #include "keyspace/keyspace.h"
 #include "net/net.h"
 #include "store/journal/journal.h"
@@ -231,8 +232,9 @@ static int serve(struct server *s, struct buf *error)
         fprintf(stderr, "respgres: %s\n", buf_cstr(error));
         return 1;
     }
-    log_event(LOG_NOTICE, "started", "version=%s pid=%d port=%lld", RESPGRES_VERSION, (int)getpid(),
-              (long long)config_values(s->config)->port);
+    log_event(LOG_NOTICE, "started", "version=%s pid=%d port=%lld tls-port=%lld", RESPGRES_VERSION,
+              (int)getpid(), (long long)config_values(s->config)->port,
+              (long long)config_values(s->config)->tls_port);
     loop_run(s->loop, on_turn_end, s);
     if (router_unmerged(s->store) > 0) {
         s->exit_code = 1;
@@ -341,6 +343,7 @@ int main(int argc, char **argv)
             exit_code = serve(&s, &error);
     }
     buf_release(&error);
+    import_release(&action.import);
     stop(&s);
     return exit_code;
 }

@@ -15,6 +15,7 @@
 #include "store/journal/journal.h"
 #include "store/postgres/doctor.h"
 #include "store/postgres/postgres.h"
+#include "tls/context.h"
 
 static bool url_good(const struct config *c, struct buf *error)
 {
@@ -91,6 +92,7 @@ struct action action_take(int *argc, char **argv)
 {
     struct action a = {0};
     int kept = 0;
+    import_take(&a.import, argc, argv);
     for (int i = 0; i < *argc; i++) {
         if (take_with_argument(&a, *argc, argv, &i)) {
             continue;
@@ -166,6 +168,19 @@ static int back_up(const struct config *c, struct buf *error)
     return ok ? 0 : 1;
 }
 
+static int import(const struct import_job *job, const struct config *c, struct buf *error)
+{
+    if (c->standalone)
+        buf_append_cstr(error, "standalone yes: keys are imported into PostgreSQL");
+    else if (action_has_database(c, error)) {
+        enum import_end end = import_run(job, c, error);
+        if (end != IMPORT_FAILED)
+            return (int)end;
+    }
+    fprintf(stderr, "respgres: no import: %s\n", buf_cstr(error));
+    return IMPORT_FAILED;
+}
+
 /* What it says is for people, on standard output. */
 bool action_run_early(const struct action *a, int *exit_code)
 {
@@ -231,6 +246,21 @@ static int check_health(const struct config *c, struct buf *error)
     return 1;
 }
 
+/* The files of TLS, which a start would read. */
+static bool report_tls(const struct config *c, struct buf *out, struct buf *error)
+{
+    if (c->tls_port == 0)
+        return true;
+    struct tls_context *t = tls_context_new(c, error);
+    if (t == NULL)
+        return false;
+    buf_printf(out, "# certificate: %s, until ", tls_context_subject(t));
+    tls_append_time(out, tls_context_validity(t)->until_s);
+    buf_append_cstr(out, "\n");
+    tls_context_free(t);
+    return true;
+}
+
 /* On standard output: what respgres would run with. */
 static int check_config(const struct config_store *config, struct buf *error)
 {
@@ -241,6 +271,11 @@ static int check_config(const struct config_store *config, struct buf *error)
     }
     buf_init(&text);
     config_report(config, &text);
+    if (!report_tls(config_values(config), &text, error)) {
+        fprintf(stderr, "respgres: %s\n", buf_cstr(error));
+        buf_release(&text);
+        return 1;
+    }
     bool written = fputs(buf_cstr(&text), stdout) >= 0 && fflush(stdout) == 0;
     buf_release(&text);
     return written ? 0 : 1;
@@ -261,13 +296,15 @@ static int run(const struct action *a, const struct config_store *config, struct
         return dump(c, a->dump_path, error);
     if (a->backup)
         return back_up(c, error);
+    if (a->import.kind != NULL)
+        return import(&a->import, c, error);
     return migrate(c, error);
 }
 
 bool action_run(const struct action *a, const struct config_store *config, int *exit_code)
 {
     if (!a->check_config && !a->doctor && !a->healthcheck && !a->print_schema && !a->migrate &&
-        !a->dump && !a->backup)
+        !a->dump && !a->backup && a->import.kind == NULL)
         return false;
     struct buf error;
     buf_init(&error);

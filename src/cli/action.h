@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "config/config.h"
+#include "import/import.h"
 
 struct action {
     bool migrate;
@@ -15,6 +16,7 @@ struct action {
     bool dump;
     const char *dump_path; /* NULL = standard output */
     bool backup;
+    struct import_job import;
     bool (*journal)(const char *dir, struct buf *out); /* --check-journal, --repair-journal */
     bool merge_journal;      /* main's: no clients are served */
     const char *journal_dir; /* NULL = it was forgotten */

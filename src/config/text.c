@@ -68,6 +68,13 @@ const struct action_text action_texts[] = {
     {"--dump [FILE]", "Writes all keys as commands for redis-cli --pipe, to FILE or standard output, and "
                       "exits."},
     {"--backup", "Does the same into a new file in backup-dir, removes old ones, and exits."},
+    {"--import sqlalchemy|connect-pg-simple|django",
+     "Makes the sessions in the table of this session backend keys for its Redis backend, and exits: 2 "
+     "if there are rows that could not be made keys. The table is only read; what lives here, or has "
+     "ended here, stays as it is (docs/adoption.md). With it: --from URL, the database of that table "
+     "(or IMPORT_DATABASE_URL; default: database-url), --table NAME, --prefix TEXT of the keys, --as "
+     "pickle|json|text of Django's values, --time-zone NAME of expiries without one, --ttl SECONDS "
+     "where there is no expiry, --into-db N, --batch ROWS, --overwrite, --dry-run."},
     {"--check-journal DIR", "Says what the journal in DIR (dir/instance-name) holds, and exits: 0 if it is "
                             "whole."},
     {"--repair-journal DIR", "Keeps what can be read of a damaged one, and exits."},

@@ -45,7 +45,8 @@ static void section_server(const struct info *i)
     buf_printf(i->out, "os:%s %s %s\r\narch_bits:%zu\r\nmultiplexing_api:libevent\r\n",
                name.sysname, name.release, name.machine, sizeof(void *) * 8);
     buf_printf(i->out, "process_id:%d\r\nrun_id:%s\r\ntcp_port:%lld\r\n", (int)getpid(),
-               i->e->run_id, (long long)i->e->config->port);
+               i->e->run_id,
+               (long long)(i->e->config->port != 0 ? i->e->config->port : i->e->config->tls_port));
     buf_printf(i->out, "server_time_usec:%lld\r\nuptime_in_seconds:%lld\r\n",
                (long long)clock_wall_us(), (long long)up_s);
     buf_printf(i->out, "uptime_in_days:%lld\r\nconfig_file:%s\r\n", (long long)up_s / 86400,

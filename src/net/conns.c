@@ -2,7 +2,10 @@
  *
  * A connection is OPEN until its input ends; then FLUSHING until its last output is written; then
  * CLOSED, and freed by conns_turn_end, never by its own callback. Calls from the engine (conn_*_cb)
- * only set flags and join lists, so that they may come from within client_submit. */
+ * only set flags and join lists, so that they may come from within client_submit.
+ *
+ * With TLS, bytes go through a channel, after a handshake. What the channel has read ahead, the
+ * socket does not tell of: such a connection is in set->resumed as long as it may be read. */
 #include "net/conns.h"
 
 #include <errno.h>
@@ -11,6 +14,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "net/handshakes.h"
 #include "resp/reader.h"
 
 enum {
@@ -29,7 +33,7 @@ struct conn {
     struct conns *set;
     struct list node;    /* in set->all */
     struct list dirty;   /* in set->dirty: has output, or may close */
-    struct list resumed; /* in set->resumed: may go on after a pause */
+    struct list resumed; /* in set->resumed: may go on after a pause, or has more to read */
     struct list closed;  /* in set->closed */
     enum conn_state state;
     bool input_over;    /* after a protocol error or the peer's end: nothing is parsed any more */
@@ -37,6 +41,8 @@ struct conn {
     bool write_blocked; /* the socket is full: waits for IO_WRITE */
     bool await_replies; /* FLUSHING: what the peer sent before its end is answered first */
     int fd;
+    struct tls_channel *tls; /* NULL = none */
+    const char *refusal;     /* TLS: what it gets after the handshake, and then is closed */
     struct io *io;
     struct reader *reader;
     struct client *client;
@@ -55,15 +61,22 @@ struct conns {
     struct list closed;
     size_t count;
     bool reading;
+    struct handshakes handshakes;
     char scratch[SCRATCH_SIZE];
 };
 
 /* ---- state ---- */
 
+static bool conn_may_read(const struct conn *c)
+{
+    return c->state == CONN_OPEN && !c->input_over && !c->paused && c->set->reading;
+}
+
 static void conn_watch(struct conn *c)
 {
-    bool read = c->state == CONN_OPEN && !c->input_over && !c->paused && c->set->reading;
-    bool write = c->state != CONN_CLOSED && c->write_blocked;
+    bool read = conn_may_read(c);
+    bool write = c->state != CONN_CLOSED &&
+                 (c->write_blocked || (c->tls != NULL && tls_channel_wants_write(c->tls)));
     io_want(c->io, (read ? IO_READ : 0) | (write ? IO_WRITE : 0));
 }
 
@@ -201,10 +214,47 @@ static void conn_input_end(struct conn *c)
     conn_mark_dirty(c);
 }
 
+/* ---- TLS ---- */
+
+/* The handshake. Once it is done there may be requests to read. */
+static bool conn_greet(struct conn *c)
+{
+    enum tls_status status = handshakes_step(&c->set->handshakes, c->tls, c->peer);
+    if (status == TLS_FAILED) {
+        conn_set_state(c, CONN_CLOSED, "tls-handshake");
+        return false;
+    }
+    if (status == TLS_OPEN && c->refusal != NULL) {
+        engine_count_rejected_connection(c->set->engine);
+        c->input_over = true;
+        buf_append_cstr(client_out(c->client), c->refusal);
+        conn_set_state(c, CONN_FLUSHING, "denied");
+        conn_mark_dirty(c);
+    }
+    conn_watch(c);
+    return status == TLS_OPEN;
+}
+
+/* What the readiness of the socket means for what goes through the channel. */
+static int conn_tls_events(struct conn *c, int events)
+{
+    if (!tls_channel_is_open(c->tls))
+        return c->state == CONN_OPEN && conn_greet(c) ? IO_READ : 0;
+    return events | (tls_channel_wants_write(c->tls) ? IO_READ : 0);
+}
+
+static void conn_after_tls_read(struct conn *c)
+{
+    if (tls_channel_pending(c->tls) && conn_may_read(c) && list_empty(&c->resumed))
+        list_push_back(&c->set->resumed, &c->resumed);
+    conn_watch(c);
+}
+
 static void conn_read(struct conn *c)
 {
     char *scratch = c->set->scratch;
-    ssize_t n = recv(c->fd, scratch, SCRATCH_SIZE, 0);
+    ssize_t n = c->tls == NULL ? recv(c->fd, scratch, SCRATCH_SIZE, 0)
+                               : tls_channel_read(c->tls, scratch, SCRATCH_SIZE);
     if (n > 0) {
         reader_feed(c->reader, scratch, (size_t)n);
         (void)conn_submit_requests(c);
@@ -213,18 +263,21 @@ static void conn_read(struct conn *c)
     } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
         conn_set_state(c, CONN_CLOSED, "read-error");
     }
+    if (c->tls != NULL)
+        conn_after_tls_read(c);
 }
 
 static void conn_ready(void *arg, int events)
 {
     struct conn *c = arg;
+    if (c->tls != NULL)
+        events = conn_tls_events(c, events);
     if (events & IO_WRITE) {
         c->write_blocked = false;
         conn_mark_dirty(c);
         conn_watch(c);
     }
-    if ((events & IO_READ) && c->state == CONN_OPEN && !c->input_over && !c->paused &&
-        c->set->reading)
+    if ((events & IO_READ) && conn_may_read(c))
         conn_read(c);
 }
 
@@ -234,7 +287,9 @@ static void conn_ready(void *arg, int events)
 static bool conn_send(struct conn *c, struct buf *out)
 {
     while (c->written < out->len) {
-        ssize_t n = send(c->fd, out->data + c->written, out->len - c->written, MSG_NOSIGNAL);
+        const char *from = out->data + c->written;
+        ssize_t n = c->tls == NULL ? send(c->fd, from, out->len - c->written, MSG_NOSIGNAL)
+                                   : tls_channel_write(c->tls, from, out->len - c->written);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
@@ -284,7 +339,7 @@ static void conn_flush(struct conn *c)
 
 /* ---- life ---- */
 
-void conns_add(struct conns *s, int fd, const struct client_info *info)
+static struct conn *conn_new(struct conns *s, int fd, const struct client_info *info)
 {
     struct conn *c = mem_zalloc(sizeof(*c));
     c->set = s;
@@ -298,6 +353,20 @@ void conns_add(struct conns *s, int fd, const struct client_info *info)
     c->reader = reader_new();
     c->io = io_new(s->loop, fd, conn_ready, c);
     c->client = client_new(s->engine, &conn_client_io, c, info);
+    return c;
+}
+
+void conns_add(struct conns *s, int fd, const struct client_info *info)
+{
+    conn_watch(conn_new(s, fd, info));
+}
+
+void conns_add_tls(struct conns *s, int fd, const struct client_info *info,
+                   struct tls_channel *channel, const char *refusal)
+{
+    struct conn *c = conn_new(s, fd, info);
+    c->tls = channel;
+    c->refusal = refusal;
     conn_watch(c);
 }
 
@@ -305,6 +374,7 @@ static void conn_free(struct conn *c)
 {
     client_closed(c->client);
     io_free(c->io);
+    tls_channel_free(c->tls);
     close(c->fd);
     reader_free(c->reader);
     list_remove(&c->node);
@@ -372,6 +442,10 @@ static bool resume_all(struct conns *s)
         list_remove(&c->resumed);
         c->paused = false;
         any |= conn_submit_requests(c);
+        if (c->tls != NULL && tls_channel_pending(c->tls) && conn_may_read(c)) {
+            conn_read(c);
+            any = true;
+        }
     }
     return any;
 }
@@ -379,6 +453,7 @@ static bool resume_all(struct conns *s)
 bool conns_turn_end(struct conns *s)
 {
     bool more = resume_all(s);
+    handshakes_turn_end(&s->handshakes);
     struct list dirty;
     list_init(&dirty);
     list_append_all(&dirty, &s->dirty);
@@ -392,6 +467,15 @@ bool conns_turn_end(struct conns *s)
     return more || !list_empty(&s->resumed) || !list_empty(&s->dirty);
 }
 
+static bool conn_greets_too_long(struct conn *c, int64_t now_us)
+{
+    if (c->tls == NULL || tls_channel_is_open(c->tls) || c->state != CONN_OPEN ||
+        now_us - tls_channel_since_us(c->tls) <= HANDSHAKE_PATIENCE_US)
+        return false;
+    handshakes_give_up(&c->set->handshakes, c->peer);
+    return true;
+}
+
 void conns_scan(struct conns *s, int64_t now_us)
 {
     int64_t timeout_us = s->config->timeout_s * 1000000;
@@ -400,6 +484,8 @@ void conns_scan(struct conns *s, int64_t now_us)
         struct conn *c = LIST_ITEM(it, struct conn, node);
         if (c->state == CONN_FLUSHING && now_us - c->flushing_since_us > FLUSH_PATIENCE_US)
             conn_set_state(c, CONN_CLOSED, "not-reading");
+        else if (conn_greets_too_long(c, now_us))
+            conn_set_state(c, CONN_CLOSED, "tls-handshake");
         else if (c->state == CONN_OPEN && timeout_us > 0 && client_may_idle_out(c->client) &&
                  now_us - client_last_active_us(c->client) > timeout_us)
             conn_set_state(c, CONN_CLOSED, "idle");

@@ -56,26 +56,15 @@ static bool all_digits64(struct bytes s)
     return s.len > 0;
 }
 
-static bool decode_compressed(struct bytes in, struct emit *e)
-{
-    struct buf plain;
-    buf_init(&plain);
-    bool done = inflate_bounded(in, e->max_inner, &plain) && decode_inner(buf_bytes(&plain), e);
-    buf_release(&plain);
-    return done;
-}
-
-static bool decode_signed(struct bytes body, struct emit *e)
+/* base64 of the payload, behind a dot if that is compressed. */
+static bool open_signed(struct bytes body, size_t max, struct buf *out)
 {
     struct buf raw;
-    bool compressed = body.len > 0 && body.data[0] == '.';
-    if (compressed)
-        body = bytes_of(body.data + 1, body.len - 1);
+    if (body.len == 0 || body.data[0] != '.')
+        return unbase64(body, out);
     buf_init(&raw);
-    bool done = unbase64(body, &raw);
-    if (done)
-        done =
-            compressed ? decode_compressed(buf_bytes(&raw), e) : decode_inner(buf_bytes(&raw), e);
+    bool done = unbase64(bytes_of(body.data + 1, body.len - 1), &raw) &&
+                inflate_bounded(buf_bytes(&raw), max, out);
     buf_release(&raw);
     return done;
 }
@@ -89,13 +78,13 @@ static bool is_hash(struct bytes s)
     return s.data[HASH_LENGTH] == ':';
 }
 
-static bool decode_hashed(struct bytes in, struct emit *e)
+static bool open_hashed(struct bytes in, struct buf *out)
 {
     struct buf raw;
     buf_init(&raw);
     bool done = unbase64(in, &raw) && raw.len > HASH_LENGTH + 1 && is_hash(buf_bytes(&raw));
     if (done)
-        done = decode_inner(bytes_of(raw.data + HASH_LENGTH + 1, raw.len - HASH_LENGTH - 1), e);
+        buf_append(out, raw.data + HASH_LENGTH + 1, raw.len - HASH_LENGTH - 1);
     buf_release(&raw);
     return done;
 }
@@ -112,18 +101,27 @@ static bool cut_last(struct bytes *s, struct bytes *last)
     return true;
 }
 
-bool decode_django(struct bytes in, struct emit *e)
+bool django_open(struct bytes in, size_t max, struct buf *out)
 {
     struct bytes body = in;
     struct bytes signature;
     struct bytes timestamp;
     if (in.len == 0)
-        return emit_unknown(e);
+        return false;
     if (!cut_last(&body, &signature))
-        return decode_hashed(in, e) || emit_unknown(e);
+        return open_hashed(in, out);
     if (signature.len < MIN_SIGNATURE || signature.len > MAX_SIGNATURE || !all_digits64(signature))
-        return emit_unknown(e);
+        return false;
     if (cut_last(&body, &timestamp) && !all_digits64(timestamp))
-        return emit_unknown(e);
-    return decode_signed(body, e) || emit_unknown(e);
+        return false;
+    return open_signed(body, max, out);
+}
+
+bool decode_django(struct bytes in, struct emit *e)
+{
+    struct buf payload;
+    buf_init(&payload);
+    bool done = django_open(in, e->max_inner, &payload) && decode_inner(buf_bytes(&payload), e);
+    buf_release(&payload);
+    return done || emit_unknown(e);
 }

@@ -21,6 +21,9 @@ bool decode_text(struct bytes in, struct emit *e);
  */
 bool decode_inner(struct bytes in, struct emit *e);
 
+/* The payload of a signed text of Django, inflated to `max` bytes at most; django.c. */
+bool django_open(struct bytes in, size_t max, struct buf *out);
+
 /* Does it begin like a zlib stream (RFC 1950)? */
 bool is_zlib(struct bytes in);
 /* Appends the inflated bytes; false if it is no complete stream or holds more than `max`. */

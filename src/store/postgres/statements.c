@@ -238,6 +238,32 @@
     "d.rexpires, " MERGE_BASE ", d.base_version, d.rv, d.kept, nullif(d.grp, 0) "                  \
     "FROM d WHERE d.verdict LIKE 'A_%' AND d.live)"
 
+/* ---- import ---- */
+
+/* The row says nothing of a key: none has been made, or it has expired. */
+#define IS_FREE(e)                                                                                 \
+    "(" e ".value IS NULL AND " e ".version = 0 OR " e ".value IS NOT NULL AND " e ".active "       \
+    "AND coalesce(" e ".expires_at <= clock_timestamp(), false))"
+
+/* $1 = database, $2 = 1: what is there gives way; then keys, values, expiries since 1970. */
+#define IMPORT_ROWS(columns, arrays)                                                               \
+    "c AS MATERIALIZED (SELECT r.*, CASE WHEN r.expires_at <= clock_timestamp() THEN 'expired' "   \
+    "WHEN coalesce(e.free, true) THEN 'free' WHEN NOT e.live THEN 'ended' "                        \
+    "WHEN e.value = r.value AND e.expires_at IS NOT DISTINCT FROM r.expires_at THEN 'same' "       \
+    "ELSE 'live' END AS state "                                                                    \
+    "FROM (SELECT x.*, timestamptz 'epoch' + x.expiry AS expires_at, "                             \
+    "(SELECT s.space FROM @.spaces s WHERE s.db = $1::int4) AS space "                             \
+    "FROM unnest($3::bytea[], $4::bytea[], $5::interval[]" arrays ") "                             \
+    "AS x(key, value, expiry" columns ")) r "                                                      \
+    "LEFT JOIN LATERAL (SELECT y.value, y.expires_at, " LIVE("y") " AS live, "                     \
+    IS_FREE("y") " AS free FROM @.entries y WHERE y.space = r.space AND y.key = r.key OFFSET 0) e " \
+    "ON true)"
+
+#define IMPORT_COUNTS                                                                              \
+    "count(*) FILTER (WHERE c.state = 'free'), count(*) FILTER (WHERE c.state = 'live'), "         \
+    "count(*) FILTER (WHERE c.state = 'same'), count(*) FILTER (WHERE c.state = 'ended'), "        \
+    "count(*) FILTER (WHERE c.state = 'expired') FROM c"
+
 static const struct statement table[STATEMENT_COUNT] = {
     /* Keys → state. Parameters: db int4[], key bytea[], known int8[], bytes int8[]. `known` is what
      * the caller holds: v = live at version v, -v = not live at v, 0 = nothing; `bytes` is the
@@ -419,6 +445,25 @@ static const struct statement table[STATEMENT_COUNT] = {
         "SELECT s.db, e.key, e.type, e.value, CASE WHEN isfinite(e.expires_at) "
         "THEN floor(extract(epoch FROM e.expires_at) * 1000)::int8 END "
         "FROM @.entries e JOIN @.spaces s USING (space) WHERE " LIVE_AT("e", "transaction_timestamp()"), 0},
+
+    /* Rows of a table of sessions become keys, as a person's INSERT would make them: stamps of slot 0, and
+     * where a row is there, the trigger moves the version and tells. What was deleted or ended here stays
+     * so, and what lives stays as it is, unless $2 says otherwise. $6 = documents. */
+    [STMT_IMPORT] = {"respgres_import",
+        "WITH " IMPORT_ROWS(", doc", ", $6::text[]") ", "
+        "w AS (INSERT INTO @.entries AS e (space, key, value, expires_at, expire_slot, doc, active) "
+        "SELECT c.space, c.key, c.value, c.expires_at, @.slot_of(c.expires_at), c.doc::jsonb, "
+        ACTIVE("c.key", "c.doc") " FROM c "
+        "WHERE c.state = 'free' OR $2::int4 = 1 AND c.state IN ('live', 'ended') ORDER BY c.key "
+        "ON CONFLICT (space, key) DO UPDATE SET type = excluded.type, value = excluded.value, "
+        "doc = excluded.doc, expires_at = excluded.expires_at, active = excluded.active, "
+        "created_at = CASE WHEN " LIVE("e") " THEN e.created_at ELSE excluded.created_at END "
+        "WHERE $2 = 1 OR " IS_FREE("e") " RETURNING 1) "
+        "SELECT (SELECT count(*) FROM w), " IMPORT_COUNTS, 6},
+
+    /* What it would do. */
+    [STMT_IMPORT_LOOK] = {"respgres_import_look",
+        "WITH " IMPORT_ROWS("", "") " SELECT ($2::int4 * 0)::int8, " IMPORT_COUNTS, 5},
 
     [STMT_SERVER] = {"respgres_server",
         "SELECT pg_is_in_recovery()::text, current_setting('server_version_num'), "

@@ -43,6 +43,7 @@ class Server:
         self.process = None
         self.expected_status = 0
         self.socket_path = None
+        self.before_exec = None  # runs in the process that becomes the server
 
     def command_line(self):
         raise NotImplementedError
@@ -86,7 +87,7 @@ class Server:
             self.process = subprocess.Popen(
                 [str(arg) for arg in self.command_line()], stdin=subprocess.DEVNULL, stdout=log,
                 stderr=log, cwd=self.dir, env=clean_environ(**SANITIZERS, **self.env),
-                start_new_session=True)
+                start_new_session=True, preexec_fn=self.before_exec)
 
     def _answers(self, how):
         status = self.process.poll()
