@@ -8,9 +8,20 @@
 struct page {
     const struct scan_args *args;
     bool with_scores;
+    bool listpack;
     size_t found;
     struct buf elements;
 };
+
+/* A bulk string, also under RESP3. In a listpack Redis has whole numbers as integers. */
+static void reply_score(struct reply *r, double score, bool listpack)
+{
+    const double limit = (double)(INT64_MAX / 2);
+    if (listpack && score >= -limit && score <= limit && score == (double)(int64_t)score)
+        reply_bulk_int(r, (int64_t)score);
+    else
+        reply_double(r, score);
+}
 
 static void add_member(struct bytes member, const struct item *item, void *arg)
 {
@@ -22,7 +33,7 @@ static void add_member(struct bytes member, const struct item *item, void *arg)
     p->found++;
     if (!p->with_scores)
         return;
-    reply_double(&r, zset_item_score(item)); /* a bulk string, also under RESP3 */
+    reply_score(&r, zset_item_score(item), p->listpack);
     p->found++;
 }
 
@@ -54,6 +65,7 @@ void zset_zscan(struct command_ctx *ctx)
         (z != NULL && !scan_options_or_reply(ctx, &args)))
         return;
     struct page p = {.args = &args, .with_scores = true};
+    p.listpack = z != NULL && !zset_is_skiplist(z);
     uint64_t next = 0;
     if (z != NULL)
         next = zset_scan(z, args.cursor, (size_t)args.count, add_member, &p);

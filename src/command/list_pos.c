@@ -16,7 +16,7 @@ static bool options_or_reply(struct command_ctx *ctx, struct pos_options *o)
         bool more = i + 1 < ctx->argc;
         struct bytes arg = more ? ctx->argv[i + 1] : BYTES_LIT("");
         if (more && bytes_ieq(ctx->argv[i], "rank")) {
-            if (!arg_between_or_reply(ctx, arg, -INT64_MAX, INT64_MAX, NULL, &o->rank))
+            if (!arg_int64_or_reply(ctx, arg, &o->rank))
                 return false;
             if (o->rank == 0) {
                 reply_error(ctx->reply,
@@ -46,7 +46,7 @@ static size_t search(const struct deque *d, struct bytes element, const struct p
     size_t count = deque_count(d);
     size_t limit = o->max_len == 0 || (uint64_t)o->max_len > count ? count : (size_t)o->max_len;
     size_t most = o->count == 0 ? SIZE_MAX : o->count < 0 ? 1 : (size_t)o->count;
-    int64_t skip = (o->rank < 0 ? -o->rank : o->rank) - 1;
+    int64_t skip = o->rank < 0 ? -(o->rank + 1) : o->rank - 1;
     size_t found = 0;
     struct tree_reader r = deque_reader(d);
     for (size_t i = 0; i < limit && found < most; i++) {

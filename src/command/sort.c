@@ -256,7 +256,8 @@ static void sort(struct command_ctx *ctx, bool read_only)
     struct sorted *elements = mem_alloc(n * sizeof(*elements));
     for (size_t i = 0; i < n; i++)
         elements[i] = (struct sorted){.bytes = item_bytes(tree_read(&r, i).item)};
-    if (s.unsorted && s.descending && source != NULL && source->type == VALUE_ZSET)
+    bool has_order = source != NULL && source->type != VALUE_SET;
+    if (s.unsorted && s.descending && has_order)
         turn_round(elements, n);
     if (s.unsorted || order_or_reply(ctx, &s, elements, n))
         answer(ctx, &s, elements, n);

@@ -128,17 +128,23 @@ static double stored_in_listpack(double score)
     return score == 0 ? 0 : score;
 }
 
+/* Not 0 and -0. */
+static bool same_bits(double a, double b)
+{
+    return memcmp(&a, &b, sizeof(a)) == 0;
+}
+
 bool zset_put(struct zset *z, struct bytes member, double score)
 {
     CHECK(!isnan(score));
     uint64_t hash;
     size_t pos;
     struct item *old = find(z, member, &hash, &pos);
-    if (old != NULL && zset_item_score(old) == score)
-        return false;
     z->skiplist = z->skiplist || (old == NULL && !fits_listpack(z, member));
     if (!z->skiplist)
         score = stored_in_listpack(score);
+    if (old != NULL && same_bits(zset_item_score(old), score))
+        return false;
     struct item *it = item_new(member, &score, sizeof(score));
     if (old != NULL) {
         tree_remove(&z->by_score, rank_of(z, old));
@@ -207,6 +213,11 @@ uint64_t zset_scan(const struct zset *z, uint64_t cursor, size_t count, member_c
         f(item_bytes(it), it, arg);
     }
     return 0;
+}
+
+bool zset_is_skiplist(const struct zset *z)
+{
+    return z->skiplist;
 }
 
 const char *zset_encoding(const struct zset *z)

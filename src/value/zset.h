@@ -45,6 +45,7 @@ double zset_item_score(const struct item *it);
 /* A page of ZSCAN, see member_scan. A listpack is one page, whatever the cursor. */
 uint64_t zset_scan(const struct zset *z, uint64_t cursor, size_t count, member_cb f, void *arg);
 
+bool zset_is_skiplist(const struct zset *z);
 /* Redis' name of how it is stored. */
 const char *zset_encoding(const struct zset *z);
 /* Makes it a skiplist, and a listpack again if it can be one: what commands do with a whole result.
