@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "command/command.h"
+#include "command/key_place.h"
 
 enum { SLOTS = 24, ARGS = 48, COMMANDS = 8, DEPTH = 32, DATABASES = 4 };
 
