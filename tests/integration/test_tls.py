@@ -4,7 +4,7 @@ import os
 import pathlib
 import random
 import re
-import signal
+import shutil
 import socket
 import ssl
 import struct
@@ -20,6 +20,8 @@ from harness import RawClient, Respgres, encode, free_port, wait_until
 from harness.servers import SANITIZERS
 from harness.tls import Authority
 from harness.util import clean_environ, remove_tree
+
+CLIENTS = pathlib.Path(__file__).with_name("tls_apps") / "clients.js"
 
 pytestmark = pytest.mark.rows
 
@@ -158,6 +160,22 @@ def test_a_byte_a_record(site):
     with site.raw() as raw:
         raw.send_slowly(encode("SET", "tls:slow", "1") + encode("GET", "tls:slow"))
         assert (raw.reply(), raw.reply()) == (b"+OK\r\n", b"$1\r\n1\r\n")
+
+
+@pytest.mark.long
+def test_node_redis_and_ioredis(site):
+    """npm fetches the packages."""
+    if not shutil.which("npm"):
+        pytest.skip("there is no npm")
+    folder = site.server.dir / "npm"
+    folder.mkdir()
+    subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--prefix", folder, "redis@4", "ioredis@5"],
+                   check=True, capture_output=True, timeout=110)
+    done = subprocess.run(["node", CLIENTS, folder, f"rediss://localhost:{site.port}", site.papers.ca.path],
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "node-redis 1 100000 true", 'ioredis [[null,"OK"],[null,2],[null,"2"]]', "refused true"]
 
 
 # --- certificates of clients -------------------------------------------------------------------------
