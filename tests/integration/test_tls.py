@@ -1,5 +1,6 @@
 """TLS for clients: redis-cli, redis-py and raw sockets against tls-port, with an authority of our own."""
 
+import contextlib
 import os
 import pathlib
 import random
@@ -203,6 +204,12 @@ def test_client_certificates_are_required(lab, site, papers):
         asked(site, old, port)
     assert server.client().info("respgres")["tls_handshakes_failed"] == 3
     assert site.cli("--cert", papers.client_cert, "--key", papers.client_key, "PING", port=port) == "PONG"
+    with socket.create_connection(("127.0.0.1", port), 20) as sock:
+        sock.sendall(b"PING\r\n")
+        with contextlib.suppress(ConnectionResetError):
+            assert sock.recv(100) == b""
+    assert re.search(r'event=tls-handshake-failed peer=127.0.0.1:\d+ reason="what the peer sends is not TLS"',
+                     server.log)
     done = healthcheck("--tls-port", port, "--tls-cert-file", papers.cert, "--tls-key-file", papers.key)
     assert done.returncode == 0, done.stderr
     done = healthcheck("--tls-port", port)  # refused, so it lives
@@ -679,8 +686,6 @@ def test_garbage_on_the_tls_port(site, seed):
     wait_until(lambda: site.failed() - failed == len(sent))
     # Ten lines in ten seconds, however many there are.
     assert site.server.log[start:].count("tls-handshake-failed") <= 20
-    site.says("what the peer sends is not TLS", start, lambda: socket.create_connection(
-        ("127.0.0.1", site.port)).sendall(b"PING\r\n"))
     assert site.client().ping()
 
 
