@@ -142,6 +142,22 @@ void client_kill(struct client *c)
 
 /* ---- replies ---- */
 
+/* Takes what a txn has to say; false if there is no memory. A large reply is handed on as it is. */
+static bool take_reply(struct client *c, struct txn *t)
+{
+    enum { LARGE_REPLY = 64 * 1024 };
+    if (c->out.len == 0 && t->reply.len >= LARGE_REPLY) {
+        struct buf empty = c->out;
+        c->out = t->reply;
+        t->reply = empty;
+        return true;
+    }
+    if (!buf_try_reserve(&c->out, t->reply.len))
+        return false;
+    buf_append_bytes(&c->out, buf_bytes(&t->reply));
+    return true;
+}
+
 void client_flush(struct client *c)
 {
     bool wrote = false;
@@ -151,7 +167,11 @@ void client_flush(struct client *c)
         if (t->state != TXN_DONE)
             break;
         if (!c->closed && !t->silent) {
-            buf_append_bytes(&c->out, buf_bytes(&t->reply));
+            if (!take_reply(c, t)) {
+                log_event(LOG_WARNING, "client-out-of-memory", "peer=%s reply=%zu", c->info.peer,
+                          t->reply.len);
+                client_kill(c);
+            }
             wrote = true;
         }
         close |= t->close_after;
@@ -177,6 +197,21 @@ void client_pump_later(struct client *c)
         list_push_back(&c->engine->pumping, &c->pump_node);
 }
 
+/* About what a read of this value is answered: of a collection, those commands that are O(1) take as
+ * many elements as they have arguments. */
+static size_t expected_of(const struct txn *t, const struct value *v)
+{
+    if (v == NULL)
+        return 0;
+    size_t size = value_size(v);
+    const struct txn_command *tc = &t->commands[0];
+    if (!value_is_collection(v) || t->ncommands != 1 || (tc->cmd->flags & CF_FAST) == 0)
+        return size;
+    size_t elements = value_count(v);
+    size_t some = size / (elements > 0 ? elements : 1) * (size_t)tc->request->argc;
+    return some < size ? some : size;
+}
+
 void client_expect(struct client *c, struct txn *t)
 {
     if (!t->readonly)
@@ -186,9 +221,9 @@ void client_expect(struct client *c, struct txn *t)
         const struct item *item = entry->work->item;
         t->expected_bytes += 64;
         if (item != NULL && item->op != COMMIT_CHECK)
-            t->expected_bytes += item->value != NULL ? value_size(item->value) : 0;
+            t->expected_bytes += expected_of(t, item->value);
         else if (entry->knowledge == ENTRY_LIVE)
-            t->expected_bytes += value_size(entry->value);
+            t->expected_bytes += expected_of(t, entry->value);
         else if (entry->knowledge == ENTRY_UNKNOWN)
             t->expected_bytes += UNKNOWN_REPLY;
     }
@@ -672,7 +707,12 @@ size_t client_pending(const struct client *c)
 
 size_t client_pending_memory(const struct client *c)
 {
-    return c->pending_memory + c->queued_memory + c->held_memory;
+    return c->pending_memory + c->held_memory;
+}
+
+size_t client_queued_memory(const struct client *c)
+{
+    return c->queued_memory;
 }
 
 bool client_authenticated(const struct client *c)
