@@ -232,8 +232,9 @@ static int serve(struct server *s, struct buf *error)
         fprintf(stderr, "respgres: %s\n", buf_cstr(error));
         return 1;
     }
-    log_event(LOG_NOTICE, "started", "version=%s pid=%d port=%lld", RESPGRES_VERSION, (int)getpid(),
-              (long long)config_values(s->config)->port);
+    log_event(LOG_NOTICE, "started", "version=%s pid=%d port=%lld tls-port=%lld", RESPGRES_VERSION,
+              (int)getpid(), (long long)config_values(s->config)->port,
+              (long long)config_values(s->config)->tls_port);
     loop_run(s->loop, on_turn_end, s);
     if (router_unmerged(s->store) > 0) {
         s->exit_code = 1;
@@ -329,6 +330,7 @@ int main(int argc, char **argv)
     if (action_answered(argc, argv))
         return 0;
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of the write */
     hash_seed();
     buf_init(&error);
     int exit_code = 1;

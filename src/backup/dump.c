@@ -82,18 +82,75 @@ static void append_string(struct writer *w, const struct dump_entry *e)
     append_number(w, e->expires_ms);
 }
 
+/* ---- collections ---- */
+
+/* How many elements a command adds: long lines of it are hard on whoever reads them. */
+enum { ELEMENTS = 500 };
+
+struct collection_writer {
+    struct writer *w;
+    const struct dump_entry *e;
+    const struct value_type_ops *ops;
+    size_t left;     /* arguments that are still to come */
+    size_t in_line;  /* of those, in the command that is being written */
+    bool expiry_set;
+};
+
+/* Behind the first elements, so that what is cut off in the middle does not live for ever. */
+static void append_expiry(struct collection_writer *c)
+{
+    c->expiry_set = true;
+    if (c->e->expires_ms < 0)
+        return;
+    buf_append_cstr(&c->w->out, "*3\r\n");
+    append_argument(c->w, BYTES_LIT("PEXPIREAT"));
+    append_argument(c->w, c->e->key);
+    append_number(c->w, c->e->expires_ms);
+}
+
+static void append_element(void *arg, struct bytes argument)
+{
+    struct collection_writer *c = arg;
+    if (c->in_line == 0) {
+        size_t most = (size_t)ELEMENTS * (size_t)c->ops->add_arguments;
+        c->in_line = c->left < most ? c->left : most;
+        buf_printf(&c->w->out, "*%zu\r\n", c->in_line + 2);
+        append_argument(c->w, bytes_cstr(c->ops->add_command));
+        append_argument(c->w, c->e->key);
+    }
+    append_argument(c->w, argument);
+    c->left--;
+    if (--c->in_line == 0 && !c->expiry_set)
+        append_expiry(c);
+}
+
+/* False: its bytes are not of this version. */
+static bool append_collection(struct writer *w, const struct dump_entry *e)
+{
+    struct value *v = value_decode(e->type, e->value);
+    if (v == NULL || v->opaque) {
+        buf_printf(w->error, "a key has a value of type %d, which this version cannot read", e->type);
+        value_unref(v);
+        return false;
+    }
+    struct collection_writer c = {w, e, value_type_ops(e->type), 0, 0, false};
+    c.left = value_count(v) * (size_t)c.ops->add_arguments;
+    buf_append_cstr(&w->out, "*2\r\n");
+    append_argument(w, BYTES_LIT("DEL"));
+    append_argument(w, e->key);
+    c.ops->each(value_content(v), append_element, &c);
+    value_unref(v);
+    return true;
+}
+
 static bool on_entry(void *arg, const struct dump_entry *e)
 {
     struct writer *w = arg;
     select_database(w, e->db);
-    switch (e->type) {
-    case VALUE_STRING:
+    if (e->type == VALUE_STRING)
         append_string(w, e);
-        break;
-    default:
-        buf_printf(w->error, "a key has type %d, which this version does not know", e->type);
+    else if (!append_collection(w, e))
         return false;
-    }
     w->totals.keys++;
     return w->out.len < CHUNK || flush(w);
 }

@@ -48,10 +48,8 @@ static inline void sip_round(struct sip *s)
 }
 
 /* Aumasson and Bernstein, "SipHash: a fast short-input PRF", with one and three rounds. */
-uint64_t hash_bytes(struct bytes s, uint64_t tweak)
+static uint64_t sip(struct bytes s, uint64_t k0, uint64_t k1)
 {
-    uint64_t k0 = seed_key[0] ^ tweak;
-    uint64_t k1 = seed_key[1];
     struct sip st = {k0 ^ 0x736f6d6570736575ULL, k1 ^ 0x646f72616e646f6dULL,
                      k0 ^ 0x6c7967656e657261ULL, k1 ^ 0x7465646279746573ULL};
     size_t whole = s.len & ~(size_t)7;
@@ -73,6 +71,16 @@ uint64_t hash_bytes(struct bytes s, uint64_t tweak)
     sip_round(&st);
     sip_round(&st);
     return st.v0 ^ st.v1 ^ st.v2 ^ st.v3;
+}
+
+uint64_t hash_bytes(struct bytes s, uint64_t tweak)
+{
+    return sip(s, seed_key[0] ^ tweak, seed_key[1]);
+}
+
+uint64_t hash_bytes_keyed(struct bytes s, uint64_t seed)
+{
+    return sip(s, seed, ~seed);
 }
 
 uint32_t hash_stable(struct bytes s)

@@ -13,6 +13,9 @@ void hash_seed(void);
 /* `tweak` distinguishes equal bytes of different spaces (a database number). */
 uint64_t hash_bytes(struct bytes s, uint64_t tweak);
 
+/* SipHash-1-3 with a key of the caller's: the same in every process. */
+uint64_t hash_bytes_keyed(struct bytes s, uint64_t seed);
+
 /* FNV-1a, 32 bits: the same in every process, and in the schema's SQL (bucket_code). */
 uint32_t hash_stable(struct bytes s);
 

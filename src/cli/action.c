@@ -15,6 +15,7 @@
 #include "store/journal/journal.h"
 #include "store/postgres/doctor.h"
 #include "store/postgres/postgres.h"
+#include "tls/context.h"
 
 static bool url_good(const struct config *c, struct buf *error)
 {
@@ -245,6 +246,21 @@ static int check_health(const struct config *c, struct buf *error)
     return 1;
 }
 
+/* The files of TLS, which a start would read. */
+static bool report_tls(const struct config *c, struct buf *out, struct buf *error)
+{
+    if (c->tls_port == 0)
+        return true;
+    struct tls_context *t = tls_context_new(c, error);
+    if (t == NULL)
+        return false;
+    buf_printf(out, "# certificate: %s, until ", tls_context_subject(t));
+    tls_append_time(out, tls_context_validity(t)->until_s);
+    buf_append_cstr(out, "\n");
+    tls_context_free(t);
+    return true;
+}
+
 /* On standard output: what respgres would run with. */
 static int check_config(const struct config_store *config, struct buf *error)
 {
@@ -255,6 +271,11 @@ static int check_config(const struct config_store *config, struct buf *error)
     }
     buf_init(&text);
     config_report(config, &text);
+    if (!report_tls(config_values(config), &text, error)) {
+        fprintf(stderr, "respgres: %s\n", buf_cstr(error));
+        buf_release(&text);
+        return 1;
+    }
     bool written = fputs(buf_cstr(&text), stdout) >= 0 && fflush(stdout) == 0;
     buf_release(&text);
     return written ? 0 : 1;

@@ -9,6 +9,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "tls/ask.h"
+
 enum { PATIENCE_S = 3, CMDLINE_MAX = 64 * 1024 };
 
 /* ---- the flags of process 1 ---- */
@@ -48,7 +50,8 @@ int healthcheck_argv(int argc, char **argv, const char *cmdline_path, struct buf
             break;
         if (strncmp(word, "--", 2) == 0)
             skip = strncmp(word, "--database-url", 14) == 0 ||
-                   strncmp(word, "--requirepass", 13) == 0 || strncmp(word, "--exec-url", 10) == 0;
+                   strncmp(word, "--requirepass", 13) == 0 || strncmp(word, "--exec-url", 10) == 0 ||
+                   strncmp(word, "--tls-key-file-pass", 19) == 0;
         if (!skip)
             out[n++] = word;
     }
@@ -131,6 +134,23 @@ static bool ask(int fd, const char *request, char *answer, size_t size, struct b
     return n > 0;
 }
 
+/* By the port, the Unix socket or the TLS port: what there is. */
+static bool ping(const struct config *c, char *answer, size_t size, struct buf *error)
+{
+    static const char request[] = "PING\r\n";
+    bool tls = c->port == 0 && c->unixsocket[0] == '\0' && c->tls_port != 0;
+    int fd = tls            ? connect_tcp(c->bind, c->tls_port, error)
+             : c->port != 0 ? connect_tcp(c->bind, c->port, error)
+                            : connect_unix(c->unixsocket, error);
+    if (fd < 0)
+        return false;
+    if (!tls)
+        return ask(fd, request, answer, size, error);
+    bool ok = tls_ask(c, fd, request, answer, size, error);
+    close(fd);
+    return ok;
+}
+
 bool healthcheck(const struct config *c, struct buf *error)
 {
     char answer[64];
@@ -144,9 +164,7 @@ bool healthcheck(const struct config *c, struct buf *error)
         buf_printf(error, "/healthz answers %s", answer);
         return false;
     }
-    int fd =
-        c->port != 0 ? connect_tcp(c->bind, c->port, error) : connect_unix(c->unixsocket, error);
-    if (fd < 0 || !ask(fd, "PING\r\n", answer, sizeof(answer), error))
+    if (!ping(c, answer, sizeof(answer), error))
         return false;
     if (answer[0] == '+' || answer[0] == '-') /* -LOADING and -NOAUTH: it lives */
         return true;

@@ -44,6 +44,10 @@ enum command_flag {
 enum command_group {
     GROUP_STRING,
     GROUP_BITMAP,
+    GROUP_HASH,
+    GROUP_LIST,
+    GROUP_SET,
+    GROUP_SORTED_SET,
     GROUP_GENERIC,
     GROUP_CONNECTION,
     GROUP_SERVER,
@@ -132,6 +136,9 @@ MUST_CHECK const struct command *command_lookup_or_reply(int argc, const struct 
 
 /* Is argc allowed? */
 bool command_arity_ok(const struct command *c, int argc);
+
+/* Is running it a use of its keys, for OBJECT IDLETIME? Looking at a key from outside is none. */
+bool command_uses_keys(const struct command *c);
 
 /* Number of key arguments of this call. */
 int command_key_count(const struct command *c, int argc);

@@ -48,12 +48,20 @@ enum {
     CAT_CONNECTION = 1 << 10,
     CAT_TRANSACTION = 1 << 11,
     CAT_BITMAP = 1 << 12,
+    CAT_HASH = 1 << 13,
+    CAT_LIST = 1 << 14,
+    CAT_SET = 1 << 15,
+    CAT_SORTED_SET = 1 << 16,
 };
 
 static const struct flag_name category_names[] = {
     {CAT_KEYSPACE, "@keyspace"},
     {CAT_READ, "@read"},
     {CAT_WRITE, "@write"},
+    {CAT_SET, "@set"},
+    {CAT_SORTED_SET, "@sortedset"},
+    {CAT_LIST, "@list"},
+    {CAT_HASH, "@hash"},
     {CAT_STRING, "@string"},
     {CAT_BITMAP, "@bitmap"},
     {CAT_PUBSUB, "@pubsub"},
@@ -77,6 +85,14 @@ static uint32_t group_category(const struct command *c)
         return CAT_STRING;
     case GROUP_BITMAP:
         return CAT_BITMAP;
+    case GROUP_HASH:
+        return CAT_HASH;
+    case GROUP_LIST:
+        return CAT_LIST;
+    case GROUP_SET:
+        return CAT_SET;
+    case GROUP_SORTED_SET:
+        return CAT_SORTED_SET;
     case GROUP_GENERIC:
         return CAT_KEYSPACE;
     case GROUP_CONNECTION:

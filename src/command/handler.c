@@ -13,12 +13,89 @@ struct value *key_find(const struct command_ctx *ctx, int i)
     return expired ? NULL : k->value;
 }
 
+static void reply_wrong_type(struct command_ctx *ctx, const struct value *v)
+{
+    reply_error(ctx->reply,
+                v->opaque ? "WRONGTYPE This version of respgres cannot read the value of the key"
+                          : "WRONGTYPE Operation against a key holding the wrong kind of value");
+}
+
 bool key_is_string_or_reply(struct command_ctx *ctx, const struct value *v)
 {
     if (v == NULL || v->type == VALUE_STRING)
         return true;
-    reply_error(ctx->reply, "WRONGTYPE Operation against a key holding the wrong kind of value");
+    reply_wrong_type(ctx, v);
     return false;
+}
+
+bool key_collection_or_reply(struct command_ctx *ctx, int i, enum value_type type,
+                             const void **content)
+{
+    const struct value *v = key_find(ctx, i);
+    if (v != NULL && (v->type != type || v->opaque)) {
+        reply_wrong_type(ctx, v);
+        return false;
+    }
+    *content = v != NULL ? value_content(v) : NULL;
+    return true;
+}
+
+/* An equal one in the place of one that others hold: for them nothing changes. */
+static bool make_own(struct key *k)
+{
+    if (value_is_shared(k->value)) {
+        struct value *copy = value_collection_copy(k->value);
+        if (copy == NULL)
+            return false;
+        value_unref(k->value);
+        k->value = copy;
+    }
+    value_begin_change(k->value);
+    return true;
+}
+
+static bool has_room_or_reply(struct command_ctx *ctx, const struct value *v, size_t more)
+{
+    size_t size = v != NULL ? value_size(v) : 0;
+    if (more == 0 || (size <= ctx->max_value && more <= ctx->max_value - size))
+        return true;
+    reply_error(ctx->reply, "ERR value exceeds maximum allowed size (proto-max-bulk-len)");
+    return false;
+}
+
+bool key_edit_or_reply(struct command_ctx *ctx, int i, enum value_type type, size_t more,
+                       struct key_edit *edit)
+{
+    struct value *v = key_find(ctx, i);
+    if (v != NULL && (v->type != type || v->opaque)) {
+        reply_wrong_type(ctx, v);
+        return false;
+    }
+    if (!has_room_or_reply(ctx, v, more))
+        return false;
+    if (v != NULL && !make_own(ctx->keys[i])) {
+        reply_out_of_memory(ctx);
+        return false;
+    }
+    edit->is_new = v == NULL;
+    edit->value = edit->is_new ? value_collection_new((uint8_t)type) : ctx->keys[i]->value;
+    edit->content = value_content(edit->value);
+    return true;
+}
+
+void key_edit_end(struct command_ctx *ctx, int i, struct key_edit *edit, bool changed)
+{
+    bool empty = value_count(edit->value) == 0;
+    if (edit->is_new) {
+        if (changed && !empty)
+            key_put(ctx, i, edit->value);
+        else
+            value_unref(edit->value);
+    } else if (changed && empty) {
+        key_remove(ctx->keys[i]);
+    } else if (changed) {
+        key_note_change(ctx->keys[i]);
+    }
 }
 
 void key_put(struct command_ctx *ctx, int i, struct value *v)

@@ -31,11 +31,39 @@ bool string_set_is_blind(int argc, const struct bytes *argv);
 const char *generic_copy_db(int argc, const struct bytes *argv, int databases, int db, int *out);
 const char *generic_move_db(int argc, const struct bytes *argv, int databases, int db, int *out);
 
+/* Does this call of DEBUG look at a key? That is argument 2. */
+bool debug_has_key(int argc, const struct bytes *argv);
+
+/* Redis' name for the way it would store the value. */
+const char *object_encoding_name(const struct value *v);
+
 /* The i-th key's value; NULL if the key is absent or expired. */
 struct value *key_find(const struct command_ctx *ctx, int i);
 
 /* Is the value a string? If not, WRONGTYPE is written. An absent one (NULL) passes. */
 MUST_CHECK bool key_is_string_or_reply(struct command_ctx *ctx, const struct value *v);
+
+/* The i-th key's collection, to be read: its structure, or NULL if the key is absent. False = it is of
+ * another type, and WRONGTYPE is written. */
+MUST_CHECK bool key_collection_or_reply(struct command_ctx *ctx, int i, enum value_type type,
+                                        const void **content);
+
+/* A collection about to be changed. Between begin and end a handler prepares what can fail, then
+ * changes `content`; the key may not be looked at meanwhile. */
+struct key_edit {
+    struct value *value;
+    void *content; /* its structure: the caller's alone until key_edit_end */
+    bool is_new;   /* the key was absent: it is empty */
+};
+
+/* The collection under the i-th key, copied if anybody else holds it; a new one if the key is absent.
+ * `more`: bytes by which its stored form may grow. False = it is of another type, it would become too
+ * large, or there is no memory, and the error is written. Whoever would change nothing should find out
+ * by key_collection_or_reply before. */
+MUST_CHECK bool key_edit_or_reply(struct command_ctx *ctx, int i, enum value_type type, size_t more,
+                                  struct key_edit *edit);
+/* Ends it. Changed: the key is written, its expiry kept, or removed if nothing is left in it. */
+void key_edit_end(struct command_ctx *ctx, int i, struct key_edit *edit, bool changed);
 
 /* Puts new bytes under the i-th key, whose expiry stays if it is there. Takes `v`. */
 void key_put(struct command_ctx *ctx, int i, struct value *v);

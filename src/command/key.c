@@ -18,6 +18,12 @@ void key_replace(struct key *k, struct value *v)
     k->change = KEY_WRITTEN;
 }
 
+void key_note_change(struct key *k)
+{
+    CHECK(k->value != NULL && value_is_collection(k->value));
+    k->change = KEY_WRITTEN;
+}
+
 void key_set_expiry(struct key *k, struct expiry e)
 {
     CHECK(k->value != NULL);
@@ -62,4 +68,9 @@ int64_t key_ttl_ms(const struct key *k, int64_t now_ms)
     if (at < 0)
         return -1;
     return at > now_ms ? at - now_ms : 0;
+}
+
+int64_t key_idle_ms(const struct key *k, int64_t now_ms)
+{
+    return now_ms > k->used_ms ? now_ms - k->used_ms : 0;
 }

@@ -131,11 +131,32 @@ bool check_payload(struct bytes text, struct buf *reason)
     return words % 2 == 0 || fail(reason, "a pattern has no format behind it");
 }
 
+bool check_tls_protocols(struct bytes text, struct buf *reason)
+{
+    static const char *const names[] = {"TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"};
+    for (size_t i = 0; i < text.len;) {
+        size_t n = 0;
+        while (i + n < text.len && text.data[i + n] != ' ' && text.data[i + n] != '\t')
+            n++;
+        bool known = n == 0;
+        for (size_t k = 0; !known && k < sizeof(names) / sizeof(names[0]); k++)
+            known = bytes_ieq(bytes_of(text.data + i, n), names[k]);
+        if (!known)
+            return fail(reason, "Invalid tls-protocols specified. Use a combination of 'TLSv1', "
+                                "'TLSv1.1', 'TLSv1.2' and 'TLSv1.3'.");
+        i += n + 1;
+    }
+    return true;
+}
+
 bool check_together(const struct config *c, struct buf *reason)
 {
     if (c->pg_pooler == POOLER_TRANSACTION && c->consistency != CONSISTENCY_STRICT)
         return fail(reason, "consistency: only strict works with pg-pooler transaction: anything else "
                             "needs a connection that LISTENs, and behind a pooler in transaction mode "
                             "none can");
+    if (c->tls_port != 0 && c->tls_port == c->port)
+        return fail(reason, "tls-port: the same as port: each needs one of its own, and port 0 leaves "
+                            "TLS alone");
     return true;
 }

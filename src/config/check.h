@@ -17,6 +17,8 @@ MUST_CHECK bool check_pg_schema(struct bytes text, struct buf *reason);
 MUST_CHECK bool check_database_url(struct bytes text, struct buf *reason);
 /* Pairs of a pattern and a format. */
 MUST_CHECK bool check_payload(struct bytes text, struct buf *reason);
+/* Versions of TLS, separated by blanks. */
+MUST_CHECK bool check_tls_protocols(struct bytes text, struct buf *reason);
 
 /* What options must not be at the same time. */
 struct config;

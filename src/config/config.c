@@ -26,7 +26,7 @@ static void set_instance_name(struct config *c)
     }
     struct buf name;
     buf_init(&name);
-    buf_printf(&name, "%s:%lld", host, (long long)c->port);
+    buf_printf(&name, "%s:%lld", host, (long long)(c->port != 0 ? c->port : c->tls_port));
     mem_free(c->instance_name);
     c->instance_name = mem_strdup(buf_cstr(&name));
     buf_release(&name);
@@ -121,25 +121,54 @@ static void changed(struct config_store *s)
         s->on_change(s->on_change_arg);
 }
 
+/* What would be the live values: options that cannot change while running stay, and are named in
+ * `kept`. */
+static void keep_immutable(const struct config_store *s, struct values *fresh, struct buf *kept)
+{
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const struct option *o = &options[i];
+        if (option_equal(o, &fresh->config, &s->live.config) ||
+            (o->flags & (OPTION_MUTABLE | OPTION_RELOADABLE)))
+            continue;
+        option_copy(o, &fresh->config, &s->live.config);
+        fresh->source[i] = s->live.source[i];
+        buf_printf(kept, "%s%s", kept->len > 0 ? ", " : "", o->name);
+    }
+}
+
+void config_on_prepare(struct config_store *s,
+                       bool (*f)(void *arg, const struct config *fresh, struct buf *reason),
+                       void *arg)
+{
+    s->on_prepare = f;
+    s->on_prepare_arg = arg;
+}
+
+static bool prepare(struct config_store *s, const struct config *fresh, struct buf *reason)
+{
+    return s->on_prepare == NULL || s->on_prepare(s->on_prepare_arg, fresh, reason);
+}
+
 bool config_reload(struct config_store *s, struct buf *error)
 {
     struct values fresh;
-    struct buf dropped;
-    buf_init(&dropped);
+    struct buf note; /* names of database-url's parameters, then of options: of no interest on failure */
+    buf_init(&note);
     values_init(&fresh);
-    bool ok = read_all(s, &fresh, &dropped, error);
-    for (size_t i = 0; ok && i < OPTION_COUNT; i++) {
-        const struct option *o = &options[i];
-        if (option_equal(o, &fresh.config, &s->live.config) ||
-            (o->flags & (OPTION_MUTABLE | OPTION_RELOADABLE))) {
-            option_copy(o, &s->live.config, &fresh.config);
-            s->live.source[i] = fresh.source[i];
-        } else {
-            buf_printf(error, "%s%s", error->len > 0 ? ", " : "", o->name);
-        }
+    bool ok = read_all(s, &fresh, &note, error);
+    if (ok) {
+        note.len = 0;
+        keep_immutable(s, &fresh, &note);
+        ok = prepare(s, &fresh.config, error);
     }
+    for (size_t i = 0; ok && i < OPTION_COUNT; i++) {
+        option_copy(&options[i], &s->live.config, &fresh.config);
+        s->live.source[i] = fresh.source[i];
+    }
+    if (ok)
+        buf_append_bytes(error, buf_bytes(&note));
     values_release(&fresh);
-    buf_release(&dropped);
+    buf_release(&note);
     if (ok)
         changed(s);
     return ok;
@@ -196,6 +225,27 @@ static bool set_one(struct values *v, struct bytes name, struct bytes value, str
     return ok;
 }
 
+/* Of the options that were named, those marked PREPARED are ready for what they would be. */
+static bool prepare_set(struct config_store *s, int n, const struct bytes *names,
+                        const struct config *fresh, struct buf *error)
+{
+    int concerned = -1;
+    for (int i = n - 1; i >= 0; i--) {
+        const struct option *o = option_find(names[i]);
+        if (o != NULL && (o->flags & OPTION_PREPARED))
+            concerned = i;
+    }
+    if (concerned < 0)
+        return true;
+    struct buf reason;
+    buf_init(&reason);
+    bool ok = check_together(fresh, &reason) && prepare(s, fresh, &reason);
+    if (!ok)
+        refuse(error, names[concerned], buf_cstr(&reason));
+    buf_release(&reason);
+    return ok;
+}
+
 bool config_set(struct config_store *s, int n, const struct bytes *names,
                 const struct bytes *values, struct buf *error)
 {
@@ -210,6 +260,7 @@ bool config_set(struct config_store *s, int n, const struct bytes *names,
     bool ok = true;
     for (int i = 0; ok && i < n; i++)
         ok = set_one(&fresh, names[i], values[i], error);
+    ok = ok && prepare_set(s, n, names, &fresh.config, error);
     if (ok)
         values_overlay(&s->live, &fresh);
     values_release(&fresh);

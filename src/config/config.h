@@ -14,6 +14,8 @@
 enum consistency { CONSISTENCY_STRICT, CONSISTENCY_CACHED };
 enum pooler { POOLER_NONE, POOLER_TRANSACTION };
 enum durability { DURABILITY_COMMIT, DURABILITY_RELAXED };
+enum tls_auth { TLS_AUTH_NO, TLS_AUTH_YES, TLS_AUTH_OPTIONAL };
+enum protected_action { PROTECTED_NO, PROTECTED_YES, PROTECTED_LOCAL };
 enum dir_is { DIR_PERSISTENT, DIR_EPHEMERAL };
 
 /* The options' values. One field per row of options.def; strings are never NULL ("" = unset). */
@@ -32,6 +34,21 @@ struct config {
     int64_t client_query_buffer_limit;
     int64_t client_output_buffer_limit; /* bytes for a normal client, 0 = none */
     bool protected_mode;
+    int64_t tls_port; /* 0 = no TLS */
+    char *tls_cert_file;
+    char *tls_key_file;
+    char *tls_key_file_pass;
+    char *tls_ca_cert_file;
+    char *tls_ca_cert_dir;
+    int tls_auth_clients; /* enum tls_auth */
+    char *tls_protocols;
+    char *tls_ciphers;
+    char *tls_ciphersuites;
+    bool tls_prefer_server_ciphers;
+    bool tls_session_caching;
+    int64_t tls_session_cache_size;
+    int64_t tls_session_cache_timeout_s;
+    char *tls_dh_params_file;
     int64_t http_port; /* 0 = off */
     char *http_bind;
     char *requirepass;
@@ -43,6 +60,8 @@ struct config {
     int64_t maxmemory;   /* bytes; 0 = a quarter of the smaller of RAM and cgroup limit */
     int64_t slowlog_log_slower_than_us; /* < 0 = off */
     int64_t slowlog_max_len;
+    int64_t latency_monitor_threshold_ms; /* 0 = off */
+    int enable_debug_command;             /* enum protected_action */
     int64_t shutdown_timeout_s;
     char *dir;
     int64_t backup_interval_s; /* 0 = none */
@@ -124,6 +143,13 @@ void config_each_matching(const struct config_store *s, int n, const struct byte
 
 /* Called after every successful change at run time, so that the holders can apply it. */
 void config_on_change(struct config_store *s, void (*f)(void *arg), void *arg);
+
+/* Asked before a change at run time that concerns an option marked PREPARED, or may concern what
+ * its file holds (a reload, and a CONFIG SET to the same name): `fresh` is what would be. False and
+ * a reason refuse it; true promises that `config_on_change`'s call will find it all ready. */
+void config_on_prepare(struct config_store *s,
+                       bool (*f)(void *arg, const struct config *fresh, struct buf *reason),
+                       void *arg);
 
 /* Logs each option that is not at its default with its source, never a secret's value. */
 void config_log(const struct config_store *s);

@@ -12,7 +12,8 @@
 #include "config/quantity.h"
 
 enum { MUTABLE = OPTION_MUTABLE, SECRET = OPTION_SECRET, LIST = OPTION_LIST,
-       RELOADABLE = OPTION_RELOADABLE, MULTI = OPTION_MULTI };
+       RELOADABLE = OPTION_RELOADABLE, MULTI = OPTION_MULTI,
+       PREPARED = OPTION_PREPARED };
 
 const struct option options[OPTION_COUNT] = {
 #define SECTION(title, first)
@@ -55,6 +56,7 @@ _Static_assert(LOG_DEBUG == 0 && LOG_VERBOSE == 1 && LOG_NOTICE == 2 && LOG_WARN
                "loglevel");
 _Static_assert(CONSISTENCY_STRICT == 0 && CONSISTENCY_CACHED == 1, "consistency");
 _Static_assert(POOLER_NONE == 0 && POOLER_TRANSACTION == 1, "pg-pooler");
+_Static_assert(TLS_AUTH_NO == 0 && TLS_AUTH_YES == 1 && TLS_AUTH_OPTIONAL == 2, "tls-auth-clients");
 _Static_assert(DURABILITY_COMMIT == 0 && DURABILITY_RELAXED == 1, "durability");
 
 static const struct {
@@ -70,6 +72,7 @@ static const struct {
     {OPT_fallback, check_fallback},
     {OPT_away_miss, check_away_miss},
     {OPT_payload, check_payload},
+    {OPT_tls_protocols, check_tls_protocols},
 };
 
 const struct option *option_find(struct bytes name)

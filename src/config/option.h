@@ -23,7 +23,8 @@ enum option_flag {
     OPTION_SECRET = 2,  /* never shown; has a _FILE variable; scrubbed from argv */
     OPTION_LIST = 4,    /* takes several words */
     OPTION_RELOADABLE = 8, /* a reload may change it, CONFIG SET not */
-    OPTION_MULTI = 16      /* pairs of words, each time some more */
+    OPTION_MULTI = 16,     /* pairs of words, each time some more */
+    OPTION_PREPARED = 32   /* config_on_prepare has a say in a change at run time */
 };
 
 enum option_id {

@@ -11,6 +11,8 @@ struct config_store {
     char *path; /* NULL = no file */
     void (*on_change)(void *arg);
     void *on_change_arg;
+    bool (*on_prepare)(void *arg, const struct config *fresh, struct buf *reason);
+    void *on_prepare_arg;
 };
 
 #endif

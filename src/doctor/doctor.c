@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "doctor/parts.h"
 
 enum { WIDTH = 90, INDENT = 9 };
@@ -71,6 +72,7 @@ bool doctor(const struct config_store *config)
     struct report r = {{0}};
     printf("respgres %s\n\n", RESPGRES_VERSION);
     doctor_options(c, on_found, &r);
+    doctor_tls(c, clock_wall_us() / 1000000, on_found, &r);
     look_at_folder(config, &r);
     if (c->database_url[0] != '\0')
         postgres_doctor(c, on_found, &r);

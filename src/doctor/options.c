@@ -22,11 +22,11 @@ static bool reachable(const char *list)
 
 static void look_at_doors(const struct config *c, finding_cb found, void *arg)
 {
-    bool open = c->port != 0 && c->bind[0] != '\0';
+    bool open = (c->port != 0 || c->tls_port != 0) && c->bind[0] != '\0';
     bool password = c->requirepass[0] != '\0';
     if (!open && c->unixsocket[0] == '\0')
         found(arg, FINDING_BLOCKER,
-              "There is nothing to listen on: port, bind and unixsocket are off.",
+              "There is nothing to listen on: port and tls-port, or bind, and unixsocket are off.",
               "Set port and bind, or unixsocket.");
     if (open && reachable(c->bind) && !password && c->protected_mode)
         found(arg, FINDING_WARNING,
@@ -43,8 +43,10 @@ static void look_at_doors(const struct config *c, finding_cb found, void *arg)
               "Every user of this host may use the Unix socket, and there is no "
               "password.",
               "Set unixsocketperm 770, or requirepass.");
-    if (c->http_port != 0 && c->http_port == c->port)
-        found(arg, FINDING_BLOCKER, "http-port and port are the same.",
+    if (c->http_port != 0 && (c->http_port == c->port || c->http_port == c->tls_port))
+        found(arg, FINDING_BLOCKER,
+              c->http_port == c->port ? "http-port and port are the same."
+                                      : "http-port and tls-port are the same.",
               "Choose another http-port.");
     if (c->http_port == 0)
         found(arg, FINDING_NOTE, "http-port is 0: there is no /healthz to ask.",

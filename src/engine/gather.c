@@ -140,10 +140,31 @@ static bool is_bulk(const struct txn *t)
 {
     for (int i = 0; i < t->nkeys; i++) {
         const struct key *k = &t->keys[i].key;
-        if (k->change == KEY_WRITTEN && k->value != NULL && k->value->len > STORE_BULK_BYTES)
+        if (k->change == KEY_WRITTEN && k->value != NULL && value_size(k->value) > STORE_BULK_BYTES)
             return true;
     }
     return false;
+}
+
+/* It has run on a working value of a gather, and must join that: see fill_key. */
+static bool has_taken(const struct txn *t)
+{
+    for (int i = 0; i < t->nkeys; i++) {
+        if (t->keys[i].taken)
+            return true;
+    }
+    return false;
+}
+
+/* A large value has its batch to itself. The gather stays open for others who change it, too. */
+static bool bulk_gather_is_anothers(const struct engine *e, const struct txn *t)
+{
+    const struct gather *open = e->commits[e->ncommits - 1].open;
+    for (int i = 0; open != NULL && i < t->nkeys; i++) {
+        if (t->keys[i].entry->work->gather == open)
+            return false;
+    }
+    return open != NULL;
 }
 
 /* An idle lane if there is one, else a fixed one per client. */
@@ -174,10 +195,13 @@ bool gather_lane_for(struct txn *t, size_t *lane)
     size_t bound_to = bound ? t->client->commit_lane : 0;
     if (g != NULL && bound && g->lane != bound_to)
         return false;
-    if (is_bulk(t) && ((g != NULL && g->lane != bulk_lane) || (bound && bound_to != bulk_lane)))
+    bool bulk = is_bulk(t) && !has_taken(t);
+    if (bulk && ((g != NULL && g->lane != bulk_lane) || (bound && bound_to != bulk_lane)))
         return false;
-    *lane = g != NULL ? g->lane : bound ? bound_to : is_bulk(t) ? bulk_lane : any_lane(t);
-    return true;
+    *lane = g != NULL ? g->lane : bound ? bound_to : bulk ? bulk_lane : any_lane(t);
+    /* What its client has there may be rejected: it may not overtake that. */
+    return *lane != bulk_lane || !bound || t->client->open_group == NULL ||
+           !t->client->open_group->conditional || !bulk_gather_is_anothers(t->engine, t);
 }
 
 static struct group *group_new(struct gather *g)
@@ -257,7 +281,7 @@ static bool is_same_bytes(const struct txn_key *k)
 {
     const struct entry *entry = k->entry;
     return !k->observed && entry->knowledge == ENTRY_LIVE && k->key.value != NULL &&
-           k->key.value->type == entry->value->type &&
+           k->key.value->type == VALUE_STRING && entry->value->type == VALUE_STRING &&
            bytes_eq(value_bytes(k->key.value), value_bytes(entry->value));
 }
 
@@ -279,13 +303,23 @@ static void change_item(struct gather *g, struct item *it, struct txn_key *k, bo
     it->saw_absent = k->txn->client != NULL && client_saw_absent(k->txn->client, entry);
     it->group->nwrites += !was_write;
     value_unref(it->value);
-    it->value = NULL;
-    it->expiry = (struct expiry){EXPIRY_NONE, 0};
-    if (k->key.value == NULL)
-        return;
-    it->expiry = k->key.expiry;
-    it->value = value_ref(k->key.value);
-    g->bytes += k->key.value->len;
+    it->value = k->key.value; /* takes the reference */
+    k->key.value = NULL;
+    it->expiry = it->value != NULL ? k->key.expiry : (struct expiry){EXPIRY_NONE, 0};
+    g->bytes -= it->bytes;
+    it->bytes = it->value != NULL ? value_size(it->value) : 0;
+    g->bytes += it->bytes;
+}
+
+/* Whoever runs next on a working value is to have it alone, so nothing of it stays with the txn. */
+static void leave_value(struct item *it, struct txn_key *k)
+{
+    if (k->taken && it->value == NULL && k->key.change == KEY_UNCHANGED)
+        it->value = k->key.value;
+    else
+        value_unref(k->key.value);
+    k->key.value = NULL;
+    k->taken = false;
 }
 
 static void join_key(struct gather *g, struct group *grp, struct txn_key *k)
@@ -302,6 +336,7 @@ static void join_key(struct gather *g, struct group *grp, struct txn_key *k)
     }
     if (changed)
         change_item(g, it, k, is_new);
+    leave_value(it, k);
 }
 
 static struct gather *open_gather(struct engine *e, size_t lane)
@@ -343,9 +378,19 @@ static void close_gather(struct gather *g)
     g->engine->commits[g->lane].open = NULL;
 }
 
+static void close_to_others(struct gather *g)
+{
+    close_gather(g);
+    set_state(g, GATHER_READY);
+    list_push_back(&g->engine->commits[g->lane].ready, &g->node);
+}
+
 void gather_join(struct txn *t, size_t lane)
 {
     struct engine *e = t->engine;
+    size_t bulk_lane = e->ncommits - 1;
+    if (lane == bulk_lane && bulk_gather_is_anothers(e, t))
+        close_to_others(e->commits[lane].open);
     struct gather *g = open_gather(e, lane);
     struct group *grp = t->client != NULL ? t->client->open_group : NULL;
     for (int i = 0; i < t->nkeys; i++) {
@@ -369,12 +414,9 @@ void gather_join(struct txn *t, size_t lane)
     }
     for (int i = 0; i < t->nkeys; i++)
         entry_wake_later(e, t->keys[i].entry);
-    bool alone = lane == e->ncommits - 1; /* a large value has its batch to itself */
-    if (alone || g->nitems >= MAX_GATHER_ITEMS || g->bytes >= MAX_GATHER_BYTES) {
-        close_gather(g);
-        set_state(g, GATHER_READY);
-        list_push_back(&e->commits[lane].ready, &g->node);
-    }
+    /* On the bulk lane bytes do not count: there is one large value, and what has to go with it. */
+    if (g->nitems >= MAX_GATHER_ITEMS || (lane != bulk_lane && g->bytes >= MAX_GATHER_BYTES))
+        close_to_others(g);
 }
 
 /* ---- leaving ---- */
@@ -605,6 +647,7 @@ static void settle_item(struct engine *e, struct item *it, const struct commit_i
     if (it->expiry.kind != EXPIRY_NONE)
         expires_us = (it->expiry.kind == EXPIRY_RELATIVE ? time_us : 0) + it->expiry.us;
     int64_t value_version = c->op == COMMIT_WRITE ? c->version : entry->value_version;
+    value_drop_bytes(it->value);
     entry_set_live(e->keyspace, entry, value_ref(it->value), c->version, value_version, expires_us);
 }
 

@@ -2,15 +2,21 @@
  *
  * A connection is OPEN until its input ends; then FLUSHING until its last output is written; then
  * CLOSED, and freed by conns_turn_end, never by its own callback. Calls from the engine (conn_*_cb)
- * only set flags and join lists, so that they may come from within client_submit. */
+ * only set flags and join lists, so that they may come from within client_submit.
+ *
+ * With TLS, bytes go through a channel, after a handshake. What the channel has read ahead, the
+ * socket does not tell of: such a connection is in set->resumed as long as it may be read. */
 #include "net/conns.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "net/handshakes.h"
 #include "resp/reader.h"
 
 enum {
@@ -20,6 +26,10 @@ enum {
     MAX_PENDING = 10000,     /* requests taken and not answered; reading resumes at half */
     MAX_PENDING_BYTES = 4 * 1024 * 1024,
     MAX_UNWRITTEN = 1024 * 1024,
+    UNAUTHENTICATED_READ = 4 * 1024,   /* what one that has not logged in may send at a time */
+    UNAUTHENTICATED_OWED = 4 * 1024,   /* in place of MAX_UNWRITTEN */
+    UNAUTHENTICATED_UNWRITTEN = 1024,  /* replies that it does not take, as in Redis; then closed */
+    UNAUTHENTICATED_UNSENT = 4 * 1024, /* the same in the kernel's buffer */
     FLUSH_PATIENCE_US = 10 * 1000 * 1000, /* for a peer that does not take its last replies */
 };
 
@@ -29,14 +39,17 @@ struct conn {
     struct conns *set;
     struct list node;    /* in set->all */
     struct list dirty;   /* in set->dirty: has output, or may close */
-    struct list resumed; /* in set->resumed: may go on after a pause */
+    struct list resumed; /* in set->resumed: may go on after a pause, or has more to read */
     struct list closed;  /* in set->closed */
     enum conn_state state;
     bool input_over;    /* after a protocol error or the peer's end: nothing is parsed any more */
     bool paused;        /* too much owed: neither read nor parsed */
     bool write_blocked; /* the socket is full: waits for IO_WRITE */
     bool await_replies; /* FLUSHING: what the peer sent before its end is answered first */
+    bool kept_short;    /* not logged in: the kernel's buffer for replies is small */
     int fd;
+    struct tls_channel *tls; /* NULL = none */
+    const char *refusal;     /* TLS: what it gets after the handshake, and then is closed */
     struct io *io;
     struct reader *reader;
     struct client *client;
@@ -55,15 +68,22 @@ struct conns {
     struct list closed;
     size_t count;
     bool reading;
+    struct handshakes handshakes;
     char scratch[SCRATCH_SIZE];
 };
 
 /* ---- state ---- */
 
+static bool conn_may_read(const struct conn *c)
+{
+    return c->state == CONN_OPEN && !c->input_over && !c->paused && c->set->reading;
+}
+
 static void conn_watch(struct conn *c)
 {
-    bool read = c->state == CONN_OPEN && !c->input_over && !c->paused && c->set->reading;
-    bool write = c->state != CONN_CLOSED && c->write_blocked;
+    bool read = conn_may_read(c);
+    bool write = c->state != CONN_CLOSED &&
+                 (c->write_blocked || (read && c->tls != NULL && tls_channel_wants_write(c->tls)));
     io_want(c->io, (read ? IO_READ : 0) | (write ? IO_WRITE : 0));
 }
 
@@ -97,9 +117,10 @@ static size_t conn_unwritten(const struct conn *c)
 /* Above the bounds by 1/share of them: pausing asks with 1, resuming with 2. */
 static bool conn_owes_much(const struct conn *c, size_t share)
 {
+    size_t unwritten = c->kept_short ? UNAUTHENTICATED_OWED : MAX_UNWRITTEN;
     return client_pending(c->client) > MAX_PENDING / share ||
            client_pending_memory(c->client) > MAX_PENDING_BYTES / share ||
-           conn_unwritten(c) > MAX_UNWRITTEN / share;
+           conn_unwritten(c) > unwritten / share;
 }
 
 static void conn_may_resume(struct conn *c)
@@ -138,6 +159,25 @@ static const struct client_io conn_client_io = {
     .resume = conn_resume_cb,
 };
 
+/* ---- before authentication ---- */
+
+/* How much of replies the kernel takes beyond what the peer's window has room for. */
+static void conn_limit_unsent(struct conn *c, int bytes)
+{
+    (void)setsockopt(c->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof(bytes));
+}
+
+/* Whoever has not logged in may hold little: of requests (reader.h), and of replies. */
+static bool conn_is_unauthenticated(struct conn *c)
+{
+    bool kept_short = !client_authenticated(c->client);
+    if (kept_short != c->kept_short) {
+        c->kept_short = kept_short;
+        conn_limit_unsent(c, kept_short ? UNAUTHENTICATED_UNSENT : 0); /* 0 = the default */
+    }
+    return kept_short;
+}
+
 /* ---- input ---- */
 
 static void conn_protocol_error(struct conn *c)
@@ -163,7 +203,6 @@ static bool conn_submit_requests(struct conn *c)
         .max_args = INT32_MAX,
         .max_bulk = (size_t)config->proto_max_bulk_len,
         .max_inline = MAX_INLINE,
-        .max_query = (size_t)config->client_query_buffer_limit,
     };
     bool any = false;
     while (c->state == CONN_OPEN && !c->input_over && c->set->reading) {
@@ -171,8 +210,12 @@ static bool conn_submit_requests(struct conn *c)
             c->paused = true;
             break;
         }
-        /* AUTH may have been the request before. */
-        limits.unauthenticated = !client_authenticated(c->client);
+        /* AUTH may have been the request before, EXEC or DISCARD, too. */
+        limits.unauthenticated = conn_is_unauthenticated(c);
+        /* As in Redis, the commands of a MULTI block count as not yet read. */
+        size_t queued = client_queued_memory(c->client);
+        size_t most = (size_t)config->client_query_buffer_limit;
+        limits.max_query = queued < most ? most - queued : 0;
         struct request *request = NULL;
         enum reader_status status = reader_next(c->reader, &limits, &request);
         if (status == READER_ERROR)
@@ -201,12 +244,41 @@ static void conn_input_end(struct conn *c)
     conn_mark_dirty(c);
 }
 
-static void conn_read(struct conn *c)
+/* ---- TLS ---- */
+
+/* The handshake. Once it is done there may be requests to read. */
+static bool conn_greet(struct conn *c)
 {
-    char *scratch = c->set->scratch;
-    ssize_t n = recv(c->fd, scratch, SCRATCH_SIZE, 0);
+    enum tls_status status = handshakes_step(&c->set->handshakes, c->tls, c->peer);
+    if (status == TLS_FAILED) {
+        conn_set_state(c, CONN_CLOSED, "tls-handshake");
+        return false;
+    }
+    if (status == TLS_OPEN && c->refusal != NULL) {
+        engine_count_rejected_connection(c->set->engine);
+        c->input_over = true;
+        buf_append_cstr(client_out(c->client), c->refusal);
+        conn_set_state(c, CONN_FLUSHING, "denied");
+        conn_mark_dirty(c);
+    }
+    conn_watch(c);
+    return status == TLS_OPEN;
+}
+
+/* What the readiness of the socket means for what goes through the channel. */
+static int conn_tls_events(struct conn *c, int events)
+{
+    if (!tls_channel_is_open(c->tls))
+        return c->state == CONN_OPEN && conn_greet(c) ? IO_READ : 0;
+    return events | (tls_channel_wants_write(c->tls) ? IO_READ : 0);
+}
+
+/* What recv, or the channel, has put into the scratch buffer. */
+static inline void conn_take(struct conn *c, ssize_t n)
+{
     if (n > 0) {
-        reader_feed(c->reader, scratch, (size_t)n);
+        engine_count_input(c->set->engine, (size_t)n);
+        reader_feed(c->reader, c->set->scratch, (size_t)n);
         (void)conn_submit_requests(c);
     } else if (n == 0) {
         conn_input_end(c);
@@ -215,17 +287,35 @@ static void conn_read(struct conn *c)
     }
 }
 
+static inline size_t conn_most_to_read(const struct conn *c)
+{
+    return c->kept_short ? UNAUTHENTICATED_READ : SCRATCH_SIZE;
+}
+
+static void conn_read_tls(struct conn *c)
+{
+    conn_take(c, tls_channel_read(c->tls, c->set->scratch, conn_most_to_read(c)));
+    if (tls_channel_pending(c->tls) && conn_may_read(c) && list_empty(&c->resumed))
+        list_push_back(&c->set->resumed, &c->resumed);
+    conn_watch(c);
+}
+
 static void conn_ready(void *arg, int events)
 {
     struct conn *c = arg;
+    if (c->tls != NULL)
+        events = conn_tls_events(c, events);
     if (events & IO_WRITE) {
         c->write_blocked = false;
         conn_mark_dirty(c);
         conn_watch(c);
     }
-    if ((events & IO_READ) && c->state == CONN_OPEN && !c->input_over && !c->paused &&
-        c->set->reading)
-        conn_read(c);
+    if (!(events & IO_READ) || !conn_may_read(c))
+        return;
+    if (c->tls != NULL)
+        conn_read_tls(c);
+    else
+        conn_take(c, recv(c->fd, c->set->scratch, conn_most_to_read(c), 0));
 }
 
 /* ---- output ---- */
@@ -234,7 +324,9 @@ static void conn_ready(void *arg, int events)
 static bool conn_send(struct conn *c, struct buf *out)
 {
     while (c->written < out->len) {
-        ssize_t n = send(c->fd, out->data + c->written, out->len - c->written, MSG_NOSIGNAL);
+        const char *from = out->data + c->written;
+        ssize_t n = c->tls == NULL ? send(c->fd, from, out->len - c->written, MSG_NOSIGNAL)
+                                   : tls_channel_write(c->tls, from, out->len - c->written);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
@@ -244,9 +336,10 @@ static bool conn_send(struct conn *c, struct buf *out)
         if (n < 0)
             return false;
         c->written += (size_t)n;
+        engine_count_output(c->set->engine, (size_t)n);
     }
     if (c->written == out->len) {
-        buf_reset(out, KEEP_OUTPUT);
+        buf_reset(out, c->kept_short ? UNAUTHENTICATED_UNWRITTEN : KEEP_OUTPUT);
         c->written = 0;
     } else if (c->written > out->len / 2) {
         /* At least half is gone: each byte is moved a constant number of times. */
@@ -272,6 +365,11 @@ static void conn_flush(struct conn *c)
         conn_set_state(c, CONN_CLOSED, "write-error");
         return;
     }
+    if (c->kept_short && conn_unwritten(c) > UNAUTHENTICATED_UNWRITTEN) {
+        log_event(LOG_VERBOSE, "client-output-limit", "peer=%s why=unauthenticated", c->peer);
+        conn_set_state(c, CONN_CLOSED, "output-limit");
+        return;
+    }
     client_wrote(c->client);
     bool waits = c->await_replies && client_pending(c->client) > 0;
     if (c->state == CONN_FLUSHING && out->len == 0 && !waits) {
@@ -284,7 +382,7 @@ static void conn_flush(struct conn *c)
 
 /* ---- life ---- */
 
-void conns_add(struct conns *s, int fd, const struct client_info *info)
+static struct conn *conn_new(struct conns *s, int fd, const struct client_info *info)
 {
     struct conn *c = mem_zalloc(sizeof(*c));
     c->set = s;
@@ -298,6 +396,21 @@ void conns_add(struct conns *s, int fd, const struct client_info *info)
     c->reader = reader_new();
     c->io = io_new(s->loop, fd, conn_ready, c);
     c->client = client_new(s->engine, &conn_client_io, c, info);
+    (void)conn_is_unauthenticated(c);
+    return c;
+}
+
+void conns_add(struct conns *s, int fd, const struct client_info *info)
+{
+    conn_watch(conn_new(s, fd, info));
+}
+
+void conns_add_tls(struct conns *s, int fd, const struct client_info *info,
+                   struct tls_channel *channel, const char *refusal)
+{
+    struct conn *c = conn_new(s, fd, info);
+    c->tls = channel;
+    c->refusal = refusal;
     conn_watch(c);
 }
 
@@ -305,6 +418,7 @@ static void conn_free(struct conn *c)
 {
     client_closed(c->client);
     io_free(c->io);
+    tls_channel_free(c->tls);
     close(c->fd);
     reader_free(c->reader);
     list_remove(&c->node);
@@ -372,6 +486,10 @@ static bool resume_all(struct conns *s)
         list_remove(&c->resumed);
         c->paused = false;
         any |= conn_submit_requests(c);
+        if (c->tls != NULL && tls_channel_pending(c->tls) && conn_may_read(c)) {
+            conn_read_tls(c);
+            any = true;
+        }
     }
     return any;
 }
@@ -379,6 +497,7 @@ static bool resume_all(struct conns *s)
 bool conns_turn_end(struct conns *s)
 {
     bool more = resume_all(s);
+    handshakes_turn_end(&s->handshakes);
     struct list dirty;
     list_init(&dirty);
     list_append_all(&dirty, &s->dirty);
@@ -392,6 +511,15 @@ bool conns_turn_end(struct conns *s)
     return more || !list_empty(&s->resumed) || !list_empty(&s->dirty);
 }
 
+static bool conn_greets_too_long(struct conn *c, int64_t now_us)
+{
+    if (c->tls == NULL || tls_channel_is_open(c->tls) || c->state != CONN_OPEN ||
+        now_us - tls_channel_since_us(c->tls) <= HANDSHAKE_PATIENCE_US)
+        return false;
+    handshakes_give_up(&c->set->handshakes, c->peer);
+    return true;
+}
+
 void conns_scan(struct conns *s, int64_t now_us)
 {
     int64_t timeout_us = s->config->timeout_s * 1000000;
@@ -400,6 +528,8 @@ void conns_scan(struct conns *s, int64_t now_us)
         struct conn *c = LIST_ITEM(it, struct conn, node);
         if (c->state == CONN_FLUSHING && now_us - c->flushing_since_us > FLUSH_PATIENCE_US)
             conn_set_state(c, CONN_CLOSED, "not-reading");
+        else if (conn_greets_too_long(c, now_us))
+            conn_set_state(c, CONN_CLOSED, "tls-handshake");
         else if (c->state == CONN_OPEN && timeout_us > 0 && client_may_idle_out(c->client) &&
                  now_us - client_last_active_us(c->client) > timeout_us)
             conn_set_state(c, CONN_CLOSED, "idle");

@@ -13,12 +13,17 @@
 #include "event/loop.h"
 
 struct conns;
+struct tls_channel;
 
 struct conns *conns_new(struct loop *loop, struct engine *engine, const struct config *config);
 void conns_free(struct conns *s);
 
 /* Takes the socket, which is non-blocking. */
 void conns_add(struct conns *s, int fd, const struct client_info *info);
+/* The same for one that speaks TLS: takes the channel as well. `refusal`, unless NULL, is the line
+ * that it gets after the handshake, and then is closed; in static memory. */
+void conns_add_tls(struct conns *s, int fd, const struct client_info *info,
+                   struct tls_channel *channel, const char *refusal);
 
 size_t conns_count(const struct conns *s);
 size_t conns_unwritten(const struct conns *s);

@@ -77,7 +77,7 @@ bool listen_set_open(struct listen_set *s, const struct config *c, struct buf *e
         return false;
     if (c->unixsocket[0] != '\0' && !open_unix(s, c, error))
         goto fail;
-    if (s->count == 0) {
+    if (s->count == 0 && (c->tls_port == 0 || c->bind[0] == '\0')) {
         buf_append_cstr(error, "nothing to listen on: set port and bind, or unixsocket");
         goto fail;
     }

@@ -19,7 +19,7 @@ struct listen_set {
     uint64_t unix_inode;
 };
 
-/* Everything `port`, `bind` and `unixsocket` name. On failure nothing is left open. */
+/* Everything `port`, `bind` and `unixsocket` name; tls_door.h has `tls-port`. On failure nothing is left open. */
 MUST_CHECK bool listen_set_open(struct listen_set *s, const struct config *c, struct buf *error);
 void listen_set_close(struct listen_set *s);
 

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "net/conns.h"
 #include "net/listen.h"
+#include "net/tls_door.h"
 
 enum {
     ACCEPTS_PER_WAKE = 64,
@@ -23,10 +24,12 @@ enum {
 struct net {
     struct loop *loop;
     struct engine *engine;
+    struct config_store *config_store;
     const struct config *config;
     struct conns *conns;
     struct listen_set listening;
     struct io *accept_io[LISTEN_MAX];
+    struct tls_door *tls;
     struct timer *accept_pause;
     int64_t accept_logged_us; /* 0 = never */
     struct timer *scan;
@@ -69,9 +72,13 @@ static void apply_max_clients(struct net *n)
     rlim_t want = (rlim_t)n->config->maxclients + RESERVED_FILES;
     rlim_t have = raise_open_files(want);
     n->max_clients = (size_t)n->config->maxclients;
+    if (have < want)
+        n->max_clients = have > RESERVED_FILES ? (size_t)(have - RESERVED_FILES) : 1;
+    engine_set_max_clients(n->engine, n->max_clients);
+    log_event(LOG_VERBOSE, "open-files", "limit=%llu maxclients=%zu", (unsigned long long)have,
+              n->max_clients);
     if (have >= want)
         return;
-    n->max_clients = have > RESERVED_FILES ? (size_t)(have - RESERVED_FILES) : 1;
     log_event(LOG_WARNING, "maxclients-lowered", "wanted=%lld effective=%zu open-files=%llu",
               (long long)n->config->maxclients, n->max_clients, (unsigned long long)have);
 }
@@ -87,27 +94,33 @@ static void refuse(struct net *n, int fd, const char *text, size_t len)
     engine_count_rejected_connection(n->engine);
 }
 
-static void admit(struct net *n, int fd)
+static void admit(struct net *n, int fd, bool tls)
 {
     struct client_info info;
     peer_describe(fd, n->listening.unix_path, &info);
     if (conns_count(n->conns) >= n->max_clients) {
-        refuse(n, fd, TOO_MANY, sizeof(TOO_MANY) - 1);
+        /* As in Redis, a peer that speaks TLS gets no text: a handshake would be work. */
+        refuse(n, fd, TOO_MANY, tls ? 0 : sizeof(TOO_MANY) - 1);
         return;
     }
-    if (n->config->protected_mode && n->config->requirepass[0] == '\0' && !info.loopback) {
+    bool denied = n->config->protected_mode && n->config->requirepass[0] == '\0' && !info.loopback;
+    if (denied && !tls) {
         refuse(n, fd, DENIED, sizeof(DENIED) - 1);
         return;
     }
     if (!info.unix_socket)
         peer_set_options(fd, n->config->tcp_keepalive_s);
-    conns_add(n->conns, fd, &info);
+    if (tls)
+        conns_add_tls(n->conns, fd, &info, tls_door_channel(n->tls, fd), denied ? DENIED : NULL);
+    else
+        conns_add(n->conns, fd, &info);
 }
 
 static void want_accepts(struct net *n, bool want)
 {
     for (int i = 0; i < n->listening.count; i++)
         io_want(n->accept_io[i], want ? IO_READ : 0);
+    tls_door_want(n->tls, want);
 }
 
 static void on_accept_pause_over(void *arg)
@@ -116,12 +129,12 @@ static void on_accept_pause_over(void *arg)
 }
 
 /* False when the process has run out of descriptors or memory. */
-static bool accept_some(struct net *n, int listener)
+static bool accept_some(struct net *n, int listener, bool tls)
 {
     for (int i = 0; i < ACCEPTS_PER_WAKE; i++) {
         int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
-            admit(n, fd);
+            admit(n, fd, tls);
             continue;
         }
         if (errno == EINTR || errno == ECONNABORTED)
@@ -151,11 +164,20 @@ static void on_acceptable(void *arg, int events)
     struct net *n = arg;
     (void)events;
     for (int i = 0; i < n->listening.count; i++) {
-        if (!accept_some(n, n->listening.fds[i])) {
+        if (!accept_some(n, n->listening.fds[i], false)) {
             pause_accepting(n, errno);
             return;
         }
     }
+}
+
+static bool on_tls_acceptable(void *arg, int listener)
+{
+    struct net *n = arg;
+    if (accept_some(n, listener, true))
+        return true;
+    pause_accepting(n, errno);
+    return false;
 }
 
 static void on_scan(void *arg)
@@ -166,6 +188,19 @@ static void on_scan(void *arg)
 }
 
 /* ---- life ---- */
+
+/* For config_on_prepare, in Redis' words. */
+static bool on_prepare(void *arg, const struct config *fresh, struct buf *reason)
+{
+    struct net *n = arg;
+    struct buf why;
+    buf_init(&why);
+    bool ok = tls_door_prepare(n->tls, fresh, &why);
+    if (!ok)
+        buf_printf(reason, "Unable to update TLS configuration. %s", buf_cstr(&why));
+    buf_release(&why);
+    return ok;
+}
 
 struct net *net_new(struct loop *loop, struct engine *engine, struct config_store *config,
                     struct buf *error)
@@ -179,9 +214,17 @@ struct net *net_new(struct loop *loop, struct engine *engine, struct config_stor
     struct net *n = mem_zalloc(sizeof(*n));
     n->loop = loop;
     n->engine = engine;
+    n->config_store = config;
     n->config = c;
     n->listening = listening;
     n->conns = conns_new(loop, engine, c);
+    n->tls = tls_door_new(loop, on_tls_acceptable, n);
+    if (!tls_door_prepare(n->tls, c, error)) {
+        net_free(n);
+        return NULL;
+    }
+    tls_door_commit(n->tls);
+    config_on_prepare(config, on_prepare, n);
     apply_max_clients(n);
     for (int i = 0; i < n->listening.count; i++)
         n->accept_io[i] = io_new(loop, n->listening.fds[i], on_acceptable, n);
@@ -198,7 +241,9 @@ void net_stop_accepting(struct net *n)
         io_free(n->accept_io[i]);
         n->accept_io[i] = NULL;
     }
-    timer_clear(n->accept_pause);
+    tls_door_close(n->tls);
+    if (n->accept_pause != NULL)
+        timer_clear(n->accept_pause);
     listen_set_close(&n->listening);
 }
 
@@ -208,6 +253,8 @@ void net_free(struct net *n)
         return;
     net_stop_accepting(n);
     conns_free(n->conns);
+    tls_door_free(n->tls);
+    config_on_prepare(n->config_store, NULL, NULL);
     timer_free(n->accept_pause);
     timer_free(n->scan);
     mem_free(n);
@@ -227,6 +274,7 @@ void net_config_changed(struct net *n)
 {
     /* Everything else is read from the live values where it is used. */
     apply_max_clients(n);
+    tls_door_commit(n->tls);
 }
 
 size_t net_unwritten(const struct net *n)

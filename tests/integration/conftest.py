@@ -18,7 +18,14 @@ def pytest_addoption(parser):
                      help="what stands between respgres and PostgreSQL")
 
 
+# The files that take longest, of those whose tests may run beside others.
+LONGEST = ("test_chaos.py",)
+
+
 def pytest_collection_modifyitems(config, items):
+    if hasattr(config, "workerinput"):  # several at a time: the last file should not be a long one
+        items.sort(key=lambda item: LONGEST.index(item.path.name)
+                   if item.path.name in LONGEST else len(LONGEST))
     against_redis = config.getoption("--against") == "redis"
     for item in items:
         if "long" in item.keywords and not config.getoption("--long"):

@@ -125,6 +125,7 @@ def prepared(server):
     return client
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("how", ["killed", "frozen", "stopped"])
 def test_no_command_waits_longer_than_the_bound(away, how):
     server = away.instance()
@@ -150,6 +151,7 @@ def test_no_command_waits_longer_than_the_bound(away, how):
     assert away.conflicts() == {}
 
 
+@pytest.mark.alone
 def test_nobody_waits_for_postgresql_that_is_known_to_be_away(away):
     server = away.instance(pg_timeout=5000)
     client = prepared(server)
@@ -160,6 +162,7 @@ def test_nobody_waits_for_postgresql_that_is_known_to_be_away(away):
     away.come_back(server)
 
 
+@pytest.mark.alone
 def test_a_server_that_falls_silent_on_the_network(away):
     proxy = away.lab.proxy(("127.0.0.1", away.postgres.port))
     url = away.database.url_by(port=proxy.port, tcp=True)
@@ -362,6 +365,7 @@ def test_nothing_acknowledged_is_lost_by_a_kill(away):
     assert away.conflicts() == {}
 
 
+@pytest.mark.alone
 def test_a_stop_with_something_left_says_so(away):
     server = away.instance(shutdown_timeout=1)
     client = server.client()
@@ -414,6 +418,7 @@ def test_a_full_journal_refuses_writes_and_goes_on_reading(away):
     assert client.set("more", 1)
 
 
+@pytest.mark.alone
 def test_memory_is_full(away):
     server = away.instance(maxmemory="3mb")
     client = server.client()
@@ -514,6 +519,7 @@ def test_what_both_sides_wrote(away):
         assert cut_off.client().get(name) == other.client().get(name)
 
 
+@pytest.mark.alone
 def test_two_that_were_away_at_once_agree(away):
     for first, second in ((0, 1), (1, 0)):
         proxies = [away.lab.proxy(("127.0.0.1", away.postgres.port)) for _ in range(2)]

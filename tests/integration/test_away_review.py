@@ -212,6 +212,7 @@ def test_cached_entries_are_not_taken_for_fresh_afterwards(away):
     assert away.database.live() == {b"read": b"3", b"written": b"3"}
 
 
+@pytest.mark.alone
 def test_a_held_row_holds_up_nothing_else(away):
     server = away.instance()
     client = server.client()

@@ -19,7 +19,7 @@ def nothing_but_postgresql(lab):
     lab.defaults["fallback"] = "off"
 
 
-pytestmark = [pytest.mark.rows, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.rows, pytest.mark.alone, pytest.mark.timeout(120)]
 
 T = 2.0  # pg-timeout, seconds
 OPTIONS = {"pg_timeout": int(T * 1000)}

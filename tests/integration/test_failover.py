@@ -215,6 +215,7 @@ def test_failover_there_and_back(lab, seed):
 
 # --- the standby goes --------------------------------------------------------------------------------
 
+@pytest.mark.alone
 def test_without_its_standby_a_write_is_not_acknowledged(lab, shared_pair):
     """An error within pg-timeout; when the standby is back, so is the service, and what was in doubt
     has been done once or not at all."""

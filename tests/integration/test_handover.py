@@ -83,6 +83,7 @@ def test_the_batch_of_a_lost_connection_is_taken(lab, client_of):
     assert row(database, "a") is None
 
 
+@pytest.mark.alone
 def test_a_frozen_servers_batch_is_taken_in_time_and_settled(lab, client_of):
     """Away before pg-timeout is over; the old backend has the batch and wakes up with it."""
     postgres = lab.own_postgres()

@@ -243,6 +243,7 @@ def test_a_request_in_pieces(http):
         assert wire.answer() == (200, b"ok\n")
 
 
+@pytest.mark.alone
 def test_a_slow_request_is_cut_off(http):
     """A byte now and then does not keep a connection: a request has five seconds as a whole."""
     with Wire(http) as wire, Wire(http) as silent:
@@ -273,6 +274,7 @@ def test_a_slow_request_is_cut_off(http):
     assert http.metrics().value("respgres_http_evicted_connections_total") == 1
 
 
+@pytest.mark.alone
 def test_many_slow_connections_keep_nobody_out(http):
     """There is room for 64; one more takes the place of the one that has been silent longest."""
     slow = [Wire(http).send(b"GET / HT") for _ in range(200)]
@@ -289,6 +291,7 @@ def test_many_slow_connections_keep_nobody_out(http):
             wire.socket.close()
 
 
+@pytest.mark.alone
 def test_http_does_not_hold_up_commands(server, http):
     """A client that asks for pages as fast as it can and reads none of them."""
     client = server.client()

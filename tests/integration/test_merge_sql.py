@@ -602,6 +602,7 @@ def test_a_flush_while_away(database, merger):
     assert database.live() == {} and database.live(1) == {}
 
 
+@pytest.mark.alone
 def test_a_flush_does_not_wait_for_long(database, merger):
     put(database, "k", "v", V0)
     with Holder(database, "k") as holder:

@@ -48,6 +48,7 @@ UPDATE = "UPDATE respgres.entries SET value = '100' WHERE key = %s"
 
 # --- deadlocks -------------------------------------------------------------------------------------
 
+@pytest.mark.alone
 @pytest.mark.parametrize("victim", ["respgres", "person"])
 def test_a_deadlock_with_a_person(lab, database, victim):
     """A person locks b, then a; a block of ours locks a, then b. PostgreSQL ends one of the two:
@@ -115,6 +116,7 @@ def test_a_failure_that_passes_is_tried_again(lab, database, commands, code):
     assert database.row("k").value == b"1"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("commands", COMMANDS, ids=["incr", "set", "multi"])
 def test_a_failure_that_does_not_pass_hits_only_its_key(lab, database, commands):
     """It was sent again and again, until pg-timeout, with everybody else's writes in the batch."""
@@ -173,6 +175,7 @@ HELD = {
 }
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("sql", HELD)
 def test_somebody_holds_what_everybody_needs(lab, database, sql):
     """Whoever has to wait is told within pg-timeout; when the transaction ends, service resumes at
@@ -198,6 +201,7 @@ def test_somebody_holds_what_everybody_needs(lab, database, sql):
         assert client.mget("k", "n") == ([b"5", b"5"] if waited else [b"v", b"6"])
 
 
+@pytest.mark.alone
 def test_postgresql_ends_an_idle_transaction(lab, database):
     """With idle_in_transaction_session_timeout for people, nobody's forgotten BEGIN lasts."""
     server = lab.respgres(database, pg_timeout=5000)

@@ -153,6 +153,7 @@ def test_pgbouncer_is_killed_under_load(lab, database, pooler, seed, rounds):
     load.check(database.live())
 
 
+@pytest.mark.alone
 def test_pgbouncer_away(lab, database, pooler):
     """Errors within pg-timeout, service again by itself."""
     server = lab.respgres(database, pg_timeout=1000, fallback="off")

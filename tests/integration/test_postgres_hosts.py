@@ -71,6 +71,7 @@ def test_a_name_that_does_not_exist_is_left_out(lab, names, database):
     wait_until(lambda: works(alone), 10, "the name is there now")
 
 
+@pytest.mark.alone
 def test_a_resolver_that_hangs_holds_up_nobody(lab, names, database):
     """It is asked again after a loss, and does not answer: what needs no PostgreSQL is answered at
     once, what does is told within pg-timeout, and service resumes when the resolver answers."""
@@ -110,6 +111,7 @@ def test_a_name_that_hangs_does_not_hide_the_other_host(lab, names, database):
     assert server.sigterm() == 0  # a thread still waits
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("how", ["blackhole", "refuse"])
 def test_a_first_host_that_does_not_answer(lab, database, how):
     """A server that takes connections and says nothing, or ends them (a balancer without servers):

@@ -192,6 +192,7 @@ def test_a05_opposite_orders_do_not_deadlock(lab, database, seed, commit_lanes):
     assert sum(done) > 300
 
 
+@pytest.mark.alone
 def test_a05_lock_timeout_is_a_quarter_of_pg_timeout_at_most(lab, database):
     """A lane waits for a lock for as long as its clients wait for it: nobody can be told in time
     what is wrong, and all others wait as well."""
@@ -210,6 +211,7 @@ def test_a05_lock_timeout_is_a_quarter_of_pg_timeout_at_most(lab, database):
     assert took < 0.75
 
 
+@pytest.mark.alone
 def test_a05_locks_of_a_half_sent_batch_are_freed(lab, database, lanes):
     """The network dies after the lock pass has been sent and before the Sync: no timeout of the
     server's ends that, and the keys stay locked until somebody finds out."""

@@ -23,6 +23,7 @@ def fill(database, count, db=0, prefix="bulk"):
 
 # --- 11: FLUSH and SWAPDB are one small row -------------------------------------------------------
 
+@pytest.mark.alone
 def test_a11_flush_does_not_touch_the_rows(lab, database):
     """FLUSHDB of many keys deletes them one by one: it takes a second, in which others wait, or
     write what is half flushed."""
@@ -204,6 +205,7 @@ def looked_at(database):
     return count
 
 
+@pytest.mark.alone
 def test_c27_scan_of_a_small_database_beside_a_large_one(lab, database):
     """With an index on the id alone SCAN of a database with three keys walks through all of the
     other databases' rows."""

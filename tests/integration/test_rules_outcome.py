@@ -350,6 +350,7 @@ def works(client):
         return False
 
 
+@pytest.mark.alone
 def test_a14_statement_timeout_comes_before_pg_timeout(lab, database):
     """A batch that takes too long is given up by us while PostgreSQL goes on with it: the outcome
     is unknown where it could have been known."""

@@ -219,6 +219,7 @@ class Others:
         assert sum(t > 0.2 for t in late) <= 2, "the others wait again and again"
 
 
+@pytest.mark.alone
 def test_a_locked_row_delays_only_its_key(lab, database):
     """SELECT … FOR UPDATE in psql for seconds: everybody waits for lock_timeout again and again, or
     the locked key's client gets no answer in time."""
@@ -240,6 +241,7 @@ def test_a_locked_row_delays_only_its_key(lab, database):
     assert stat(server, "postgres_lost_connections") == 0
 
 
+@pytest.mark.alone
 def test_a_locked_key_goes_on_when_it_is_released(lab, database):
     """What waited for the lock is forgotten, done twice, or in another order."""
     server = lab.respgres(database, pg_timeout=2000)
@@ -264,6 +266,7 @@ def test_a_locked_key_goes_on_when_it_is_released(lab, database):
     assert client.mget("k", "j", "s") == [b"11", b"6", b"abcdef"]
 
 
+@pytest.mark.alone
 def test_an_insert_under_way_delays_only_its_key(lab, database):
     """Somebody has inserted the key and not committed: no row that could be found locked is there,
     and everybody waits for it."""
@@ -284,6 +287,7 @@ def test_an_insert_under_way_delays_only_its_key(lab, database):
     assert client.set("k", "ours")
 
 
+@pytest.mark.alone
 def test_many_locked_rows(lab, database):
     """A person's UPDATE of half of all sessions, under way: the other half stands still."""
     server = lab.respgres(database, pg_timeout=1500)

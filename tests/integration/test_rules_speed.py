@@ -330,6 +330,7 @@ def test_d36_values_of_many_megabytes(lab, database, size):
     assert stat(servers[0], "postgres_lost_connections") == 0
 
 
+@pytest.mark.alone
 def test_d36_a_large_value_holds_up_nobody(lab, database):
     """While 16 MB are being written everybody else waits for the lane they are on."""
     server = lab.respgres(database, pg_timeout=20_000)

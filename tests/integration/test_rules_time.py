@@ -96,6 +96,7 @@ def test_a10_a_commit_that_ends_after_the_expiry_revives_nothing(pair, database,
     assert reader.client().get("slow") == writer.client().get("slow") == left
 
 
+@pytest.mark.alone
 def test_a10_a_person_who_holds_an_expired_row_delays_no_read(pair, database):
     """Whose write is under way is asked for what has just expired; only ours are waited for."""
     client = pair[0].client()
@@ -455,6 +456,7 @@ def test_the_sweeper_does_not_take_what_is_written_meanwhile(lab, database):
     assert sum(stat(server, "postgres_swept_rows") for server in servers) > 3
 
 
+@pytest.mark.alone
 def test_many_due_rows_are_swept_in_small_batches(lab, database):
     """A backlog is swept in one statement, or never: other clients wait, or the table grows."""
     server = lab.respgres(database, sweep_interval=100)

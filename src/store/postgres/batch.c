@@ -151,8 +151,8 @@ bool batch_take_row(struct read_batch *b, const PGresult *r, int row)
     it->expires_us = PQgetisnull(r, row, 5) ? STORE_NEVER : pg_timestamp_us(PQgetvalue(r, row, 5));
     if (PQgetisnull(r, row, 3))
         return true;
-    it->value = value_string_new(
-        bytes_of(PQgetvalue(r, row, 3), (size_t)PQgetlength(r, row, 3)));
+    it->value = value_decode(
+        it->type, bytes_of(PQgetvalue(r, row, 3), (size_t)PQgetlength(r, row, 3)));
     return it->value != NULL;
 }
 
@@ -173,8 +173,8 @@ static enum few_result take_few_item(struct read_item *it, const PGresult *r, in
     it->expires_us = PQgetisnull(r, row, 7) ? STORE_NEVER : pg_timestamp_us(PQgetvalue(r, row, 7));
     if (PQgetisnull(r, row, 5)) /* they are as another item's: a row that somebody has copied */
         return it->known > 0 && it->value_version == it->known_bytes ? FEW_TAKEN : FEW_ASK_AGAIN;
-    it->value = value_string_new(
-        bytes_of(PQgetvalue(r, row, 5), (size_t)PQgetlength(r, row, 5)));
+    it->value = value_decode(
+        it->type, bytes_of(PQgetvalue(r, row, 5), (size_t)PQgetlength(r, row, 5)));
     return it->value != NULL ? FEW_TAKEN : FEW_NO_MEMORY;
 }
 

@@ -24,15 +24,29 @@ static void refresh(struct docs *d)
     d->rules = payload_rules_new(c->decode, c->payload);
 }
 
+/* A collection is what it is, whatever format the rules name. */
+static bool decode_value(struct docs *d, const struct value *v, enum payload_format format)
+{
+    const struct payload_limits *limits = &payload_default_limits;
+    if (!value_is_collection(v))
+        return v->type == VALUE_STRING &&
+               payload_decode(value_bytes(v), format, limits, &d->json) == PAYLOAD_OK;
+    if (value_size(v) > limits->max_input)
+        return false;
+    struct emit e;
+    emit_init(&e, &d->json, limits);
+    value_type_ops(v->type)->to_json(value_content(v), &e);
+    return emit_ok(&e);
+}
+
 static bool decode(struct docs *d, const struct commit_item *it)
 {
     enum payload_format format;
-    if (it->op != COMMIT_WRITE || it->value == NULL || it->value->type != VALUE_STRING ||
+    if (it->op != COMMIT_WRITE || it->value == NULL ||
         !payload_rules_match(d->rules, it->key, &format))
         return false;
     buf_reset(&d->json, (size_t)1 << 20);
-    if (payload_decode(value_bytes(it->value), format, &payload_default_limits, &d->json) !=
-        PAYLOAD_OK)
+    if (!decode_value(d, it->value, format))
         return false;
     d->decoded++;
     return true;

@@ -197,6 +197,13 @@ static void add_notice(struct link *k, const struct merge_batch *b)
     params_text(&k->params, buf_cstr(text));
 }
 
+/* An entry holds the value on: not its bytes, too. */
+static void params_add_stored(struct params *p, int array, const struct value *v)
+{
+    params_add_bytea(p, array, value_bytes(v));
+    value_drop_bytes(v);
+}
+
 static void add_what_was_written(struct link *k, const struct merge_batch *b)
 {
     struct params *p = &k->params;
@@ -213,7 +220,7 @@ static void add_what_was_written(struct link *k, const struct merge_batch *b)
         params_add_bytea(p, key, it->key);
         params_add_int2(p, type, it->value != NULL ? it->value->type : 0);
         if (it->value != NULL)
-            params_add_bytea(p, value, value_bytes(it->value));
+            params_add_stored(p, value, it->value);
         else
             params_add_null(p, value);
         params_add_int8(p, version, it->version);

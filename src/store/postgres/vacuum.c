@@ -16,8 +16,8 @@ void vacuum_note(struct pg_store *s, const struct commit_batch *b)
     for (size_t i = 0; i < b->n; i++) {
         const struct commit_item *it = &b->items[i];
         if (it->applied && it->op == COMMIT_WRITE && it->value != NULL &&
-            it->value->len > TOAST_BYTES)
-            s->rewritten_bytes += (int64_t)it->value->len;
+            value_size(it->value) > TOAST_BYTES)
+            s->rewritten_bytes += (int64_t)value_size(it->value);
     }
 }
 

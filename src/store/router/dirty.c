@@ -112,7 +112,7 @@ void dirty_unite(struct dirty *a, struct dirty *b)
     mem_free(from);
 }
 
-void dirty_item(const struct dirty *d, struct journal_item *it)
+void dirty_item(const struct dirty *d, bool bytes, struct journal_item *it)
 {
     const struct entry *e = d->entry;
     *it = (struct journal_item){
@@ -124,7 +124,7 @@ void dirty_item(const struct dirty *d, struct journal_item *it)
     it->value_version = e->value_version;
     if (e->value != NULL) { /* else it has expired, and its bytes are of no use to anybody */
         it->type = e->value->type;
-        it->value = value_bytes(e->value);
+        it->value = bytes ? value_bytes(e->value) : bytes_of(NULL, 0);
     }
 }
 

@@ -24,6 +24,7 @@ static void emit(struct entry *e, void *arg)
     if (e->expires_us != STORE_NEVER)
         out.expires_ms = e->expires_us / 1000;
     d->ok = d->entry(d->arg, &out);
+    value_drop_bytes(e->value);
 }
 
 static bool emit_all(struct router *r, struct dump *d)

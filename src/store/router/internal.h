@@ -20,9 +20,9 @@
 #define LOCAL_CURSOR ((int64_t)1 << 52)
 
 /* 2025-01-01, from which stamps count microseconds. */
-#define STAMP_EPOCH_US (1735689600LL * 1000000)
+#define STAMP_EPOCH_US STORE_STAMP_EPOCH_US
 /* When a stamp was minted, microseconds since 1970. */
-#define STAMP_US(stamp) (((stamp) >> 10) + STAMP_EPOCH_US)
+#define STAMP_US(stamp) STORE_STAMP_US(stamp)
 
 enum { MERGE_MAX = 1000 }; /* keys of one merge batch, and of one merge set */
 
@@ -231,8 +231,8 @@ void dirty_drop_db(struct router *r, int db);
 void dirty_unite(struct dirty *a, struct dirty *b);
 /* What the key was based on, of a write by `e`'s knowledge. */
 void dirty_base_of(const struct router *r, const struct entry *e, struct journal_item *it);
-/* The journal's item of a dirty entry, bytes included. */
-void dirty_item(const struct dirty *d, struct journal_item *it);
+/* The journal's item of a dirty entry, with its bytes if they are wanted. */
+void dirty_item(const struct dirty *d, bool bytes, struct journal_item *it);
 void router_note_flush(struct router *r, int db, int64_t stamp);
 /* Some of them are merged now. */
 void router_know_flushed(struct router *r);

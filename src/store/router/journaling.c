@@ -252,10 +252,12 @@ static void snapshot_entry(struct entry *e, void *arg)
     struct journal_item it;
     if (e->dirty == NULL)
         return;
-    dirty_item(e->dirty, &it);
+    dirty_item(e->dirty, true, &it);
     struct journal_record rec = {.kind = JOURNAL_WRITE, .items = &it, .nitems = 1};
     journal_snapshot_add(r->journal, &rec);
     r->snapshot_bytes += it.key.len + it.value.len + 64;
+    if (e->value != NULL)
+        value_drop_bytes(e->value);
 }
 
 /* Sets are told by an empty-handed record: the items again, as touches. */
@@ -265,9 +267,9 @@ static void snapshot_set(struct router *r, const struct merge_set *set)
     size_t n = 0;
     for (const struct list *at = set->members.next; at != &set->members; at = at->next) {
         const struct dirty *d = LIST_ITEM(at, const struct dirty, set_node);
-        dirty_item(d, &items[n]);
+        dirty_item(d, false, &items[n]);
         items[n].touch = items[n].live;
-        items[n++].value = bytes_of(NULL, 0);
+        n++;
     }
     struct journal_record rec = {.kind = JOURNAL_WRITE, .items = items, .nitems = n};
     journal_snapshot_add(r->journal, &rec);
@@ -310,9 +312,8 @@ static void snapshot_lane(struct router *r, const struct unsettled *u)
         const struct dirty *d = LIST_ITEM(at, const struct dirty, node);
         if (!merger_is_of_lane(u, d->maybe_version))
             continue;
-        dirty_item(d, &item);
+        dirty_item(d, false, &item);
         item.touch = item.live;
-        item.value = bytes_of(NULL, 0);
         journal_snapshot_add(r->journal, &rec);
     }
 }

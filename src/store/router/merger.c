@@ -189,7 +189,7 @@ static void add_key(struct router *r, struct dirty *d, int32_t group)
 {
     struct merge_item *m = &r->items[r->batch.n];
     struct journal_item it;
-    dirty_item(d, &it);
+    dirty_item(d, false, &it);
     *m = (struct merge_item){.db = it.db, .key = it.key, .version = d->version,
                              .value_version = it.value_version, .expires_us = d->expires_us,
                              .base = (enum journal_base)d->base, .base_version = d->base_version,

@@ -53,6 +53,7 @@ static void add_entry(struct entry *e, void *arg)
         .value = value_bytes(e->value), .version = e->version, .value_version = e->value_version,
         .expires_us = e->expires_us, .base = BASE_LIVE, .base_version = e->version};
     warm_add(s->r->warm, &it);
+    value_drop_bytes(e->value);
     s->bytes += it.key.len + it.value.len + 64;
 }
 

@@ -43,6 +43,8 @@ class Server:
         self.process = None
         self.expected_status = 0
         self.socket_path = None
+        self.before_exec = None  # runs in the process that becomes the server
+        self.log_to = None  # a path or a descriptor in place of log_path, which stays empty
 
     def command_line(self):
         raise NotImplementedError
@@ -82,11 +84,12 @@ class Server:
     def _spawn(self):
         assert not self.is_running(), "already running"
         self.expected_status = 0
-        with open(self.log_path, "ab") as log:
+        to = self.log_path if self.log_to is None else self.log_to
+        with open(to, "ab", closefd=not isinstance(to, int)) as log:
             self.process = subprocess.Popen(
                 [str(arg) for arg in self.command_line()], stdin=subprocess.DEVNULL, stdout=log,
-                stderr=log, cwd=self.dir, env=clean_environ(**SANITIZERS, **self.env),
-                start_new_session=True)
+                stderr=log, cwd=self.dir, env=clean_environ(**{**SANITIZERS, **self.env}),
+                start_new_session=True, preexec_fn=self.before_exec)
 
     def _answers(self, how):
         status = self.process.poll()

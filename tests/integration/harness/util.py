@@ -3,6 +3,7 @@
 import os
 import pathlib
 import pwd
+import random
 import shutil
 import socket
 import subprocess
@@ -10,6 +11,8 @@ import tempfile
 import time
 
 TOP = pathlib.Path(__file__).resolve().parents[3]
+
+_ports = random.SystemRandom()
 
 
 def wait_until(condition, timeout=10.0, what="", interval=0.01):
@@ -25,10 +28,18 @@ def wait_until(condition, timeout=10.0, what="", interval=0.01):
 
 
 def free_port():
-    """A port that is free now on 127.0.0.1. Somebody may take it: callers that can, try again."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port that is free now on 127.0.0.1. Somebody may take it: callers that can, try again. It
+    lies below those that the kernel gives to clients, so that a server finds its port free again
+    after a restart, and is drawn by lot, so that test runs beside this one draw others."""
+    for _ in range(1000):
+        port = _ports.randrange(10000, 32000)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no free port")
 
 
 def tail(path, lines=60):
