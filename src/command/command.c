@@ -40,6 +40,7 @@ static const struct command commands[] = {
 /* A subcommand belongs to the group of its container. */
 enum {
     GROUP_OF_CLIENT = GROUP_CONNECTION,
+    GROUP_OF_CLUSTER = GROUP_CLUSTER,
     GROUP_OF_COMMAND = GROUP_SERVER,
     GROUP_OF_CONFIG = GROUP_SERVER,
     GROUP_OF_LATENCY = GROUP_SERVER,
@@ -176,6 +177,25 @@ bool command_arity_ok(const struct command *c, int argc)
     return c->arity > 0 ? argc == c->arity : argc >= -c->arity;
 }
 
+bool command_uses_keys(const struct command *c)
+{
+    switch (c->id) {
+    case CMD_DEBUG:
+    case CMD_EXISTS:
+    case CMD_EXPIRETIME:
+    case CMD_MEMORY:
+    case CMD_OBJECT:
+    case CMD_PEXPIRETIME:
+    case CMD_PTTL:
+    case CMD_TTL:
+    case CMD_TYPE:
+    case CMD_WATCH:
+        return false;
+    default:
+        return true;
+    }
+}
+
 const char *command_parse_db(struct bytes arg, int databases, int *out)
 {
     int64_t db;
@@ -250,36 +270,4 @@ void command_reply_unknown_subcommand(struct reply *r, const char *container, st
 void command_reply_sub_arity(struct reply *r, const char *full)
 {
     reply_errorf(r, "ERR wrong number of arguments for '%s' command", full);
-}
-
-static void reply_status_line(struct reply *r, struct buf *line)
-{
-    reply_status(r, buf_cstr(line));
-    buf_reset(line, 256);
-}
-
-void command_reply_help(struct reply *r, const struct command *container)
-{
-    size_t rows = 0;
-    for (size_t i = 0; i < SUBCOMMAND_COUNT; i++)
-        rows += subcommands[i].id == container->id;
-    reply_array(r, 1 + 2 * rows);
-
-    char name[64];
-    upper_case(command_called(container), name, sizeof(name));
-    struct buf line;
-    buf_init(&line);
-    buf_printf(&line, "%s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", name);
-    reply_status_line(r, &line);
-    for (size_t i = 0; i < SUBCOMMAND_COUNT; i++) {
-        const struct command *c = &subcommands[i];
-        if (c->id != container->id)
-            continue;
-        upper_case(c->name + container->name_len + 1, name, sizeof(name));
-        buf_printf(&line, "%s%s%s", name, c->syntax[0] != '\0' ? " " : "", c->syntax);
-        reply_status_line(r, &line);
-        buf_printf(&line, "    %s", c->summary);
-        reply_status_line(r, &line);
-    }
-    buf_release(&line);
 }

@@ -138,6 +138,9 @@ MUST_CHECK const struct command *command_lookup_or_reply(int argc, const struct 
 /* Is argc allowed? */
 bool command_arity_ok(const struct command *c, int argc);
 
+/* Is running it a use of its keys, for OBJECT IDLETIME? Looking at a key from outside is none. */
+bool command_uses_keys(const struct command *c);
+
 /* A database number given as an argument. Returns the error if there is no such database. */
 MUST_CHECK const char *command_parse_db(struct bytes arg, int databases, int *out);
 

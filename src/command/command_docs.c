@@ -72,7 +72,7 @@ static const char *arg_type(const struct command *c, struct bytes name)
         {"timeout", "integer"},
         {"client-id", "integer"},
     };
-    if (c->id == CMD_INCRBYFLOAT && bytes_ieq(name, "increment"))
+    if ((c->id == CMD_INCRBYFLOAT || c->id == CMD_HINCRBYFLOAT) && bytes_ieq(name, "increment"))
         return "double";
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
         if (bytes_ieq(name, types[i].name))

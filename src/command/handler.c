@@ -54,13 +54,25 @@ static bool make_own(struct key *k)
     return true;
 }
 
-bool key_edit_or_reply(struct command_ctx *ctx, int i, enum value_type type, struct key_edit *edit)
+static bool has_room_or_reply(struct command_ctx *ctx, const struct value *v, size_t more)
+{
+    size_t size = v != NULL ? value_size(v) : 0;
+    if (more == 0 || (size <= ctx->max_value && more <= ctx->max_value - size))
+        return true;
+    reply_error(ctx->reply, "ERR value exceeds maximum allowed size (proto-max-bulk-len)");
+    return false;
+}
+
+bool key_edit_or_reply(struct command_ctx *ctx, int i, enum value_type type, size_t more,
+                       struct key_edit *edit)
 {
     struct value *v = key_find(ctx, i);
     if (v != NULL && (v->type != type || v->opaque)) {
         reply_wrong_type(ctx, v);
         return false;
     }
+    if (!has_room_or_reply(ctx, v, more))
+        return false;
     if (v != NULL && !make_own(ctx->keys[i])) {
         reply_out_of_memory(ctx);
         return false;
@@ -69,17 +81,6 @@ bool key_edit_or_reply(struct command_ctx *ctx, int i, enum value_type type, str
     edit->value = edit->is_new ? value_collection_new((uint8_t)type) : ctx->keys[i]->value;
     edit->content = value_content(edit->value);
     return true;
-}
-
-bool key_edit_grow_or_reply(struct command_ctx *ctx, struct key_edit *edit, size_t more)
-{
-    size_t size = value_size(edit->value);
-    if (size <= ctx->max_value && more <= ctx->max_value - size)
-        return true;
-    if (edit->is_new)
-        value_unref(edit->value);
-    reply_error(ctx->reply, "ERR value exceeds maximum allowed size (proto-max-bulk-len)");
-    return false;
 }
 
 void key_edit_end(struct command_ctx *ctx, int i, struct key_edit *edit, bool changed)

@@ -31,6 +31,12 @@ bool string_set_is_blind(int argc, const struct bytes *argv);
 const char *generic_copy_db(int argc, const struct bytes *argv, int databases, int db, int *out);
 const char *generic_move_db(int argc, const struct bytes *argv, int databases, int db, int *out);
 
+/* Does this call of DEBUG look at a key? That is argument 2. */
+bool debug_has_key(int argc, const struct bytes *argv);
+
+/* Redis' name for the way it would store the value. */
+const char *object_encoding_name(const struct value *v);
+
 /* The i-th key's value; NULL if the key is absent or expired. */
 struct value *key_find(const struct command_ctx *ctx, int i);
 
@@ -51,12 +57,11 @@ struct key_edit {
 };
 
 /* The collection under the i-th key, copied if anybody else holds it; a new one if the key is absent.
- * False = it is of another type, or there is no memory, and the error is written. Whoever would change
- * nothing should find out by key_collection_or_reply before. */
-MUST_CHECK bool key_edit_or_reply(struct command_ctx *ctx, int i, enum value_type type,
+ * `more`: bytes by which its stored form may grow. False = it is of another type, it would become too
+ * large, or there is no memory, and the error is written. Whoever would change nothing should find out
+ * by key_collection_or_reply before. */
+MUST_CHECK bool key_edit_or_reply(struct command_ctx *ctx, int i, enum value_type type, size_t more,
                                   struct key_edit *edit);
-/* Is there room for so many bytes more? Otherwise the error is written, and the edit is over. */
-MUST_CHECK bool key_edit_grow_or_reply(struct command_ctx *ctx, struct key_edit *edit, size_t more);
 /* Ends it. Changed: the key is written, its expiry kept, or removed if nothing is left in it. */
 void key_edit_end(struct command_ctx *ctx, int i, struct key_edit *edit, bool changed);
 

@@ -151,8 +151,7 @@ static bool set_all_or_reply(struct command_ctx *ctx, int64_t *added)
     struct hash_item **items = make_items_or_reply(ctx, n);
     if (items == NULL)
         return false;
-    if (!key_edit_or_reply(ctx, 0, VALUE_HASH, &edit) ||
-        !key_edit_grow_or_reply(ctx, &edit, bytes_of_arguments(ctx))) {
+    if (!key_edit_or_reply(ctx, 0, VALUE_HASH, bytes_of_arguments(ctx), &edit)) {
         free_items(items, n);
         return false;
     }
@@ -209,7 +208,7 @@ void hash_hdel(struct command_ctx *ctx)
     if (!find_or_reply(ctx, &h))
         return;
     if (h != NULL && has_any(ctx, h)) {
-        if (!key_edit_or_reply(ctx, 0, VALUE_HASH, &edit))
+        if (!key_edit_or_reply(ctx, 0, VALUE_HASH, 0, &edit))
             return;
         for (int i = 2; i < ctx->argc; i++)
             removed += hash_remove(edit.content, ctx->argv[i]);
@@ -227,8 +226,8 @@ static bool set_number_or_reply(struct command_ctx *ctx, struct bytes text)
         reply_out_of_memory(ctx);
         return false;
     }
-    if (!key_edit_or_reply(ctx, 0, VALUE_HASH, &edit) ||
-        !key_edit_grow_or_reply(ctx, &edit, coded_size(ctx->argv[2].len) + coded_size(text.len))) {
+    size_t more = coded_size(ctx->argv[2].len) + coded_size(text.len);
+    if (!key_edit_or_reply(ctx, 0, VALUE_HASH, more, &edit)) {
         hash_item_free(item);
         return false;
     }

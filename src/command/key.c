@@ -69,3 +69,8 @@ int64_t key_ttl_ms(const struct key *k, int64_t now_ms)
         return -1;
     return at > now_ms ? at - now_ms : 0;
 }
+
+int64_t key_idle_ms(const struct key *k, int64_t now_ms)
+{
+    return now_ms > k->used_ms ? now_ms - k->used_ms : 0;
+}

@@ -28,6 +28,7 @@ struct key {
     struct expiry expiry; /* meaningless while absent */
     enum key_change change;
     bool blind;           /* this run did not know the value: it only ever overwrites */
+    int64_t used_ms;      /* when it was last used, as far as is known here; milliseconds since 1970 */
     bool guessed;         /* absent as far as is known here while PostgreSQL is away: it may be there */
 };
 
@@ -55,5 +56,8 @@ int64_t key_ttl_ms(const struct key *k, int64_t now_ms);
 
 /* Milliseconds since 1970 at which the key expires; -1 = never. */
 int64_t key_expires_ms(const struct key *k, int64_t now_ms);
+
+/* For how long it has not been used, as far as is known here. */
+int64_t key_idle_ms(const struct key *k, int64_t now_ms);
 
 #endif

@@ -52,6 +52,8 @@ int command_place_count(const struct command *c, int argc, const struct bytes *a
                         int db)
 {
     other_db other = other_db_of(c);
+    if (c->id == CMD_DEBUG)
+        return debug_has_key(argc, argv);
     if (other == NULL)
         return command_key_count(c, argc, argv);
     int unused;
@@ -62,6 +64,8 @@ struct key_place command_place(const struct command *c, int argc, const struct b
                                int databases, int db, int i)
 {
     other_db other = other_db_of(c);
+    if (c->id == CMD_DEBUG)
+        return (struct key_place){2, db};
     if (other == NULL || i == 0)
         return (struct key_place){command_key_at(c, argc, argv, i), db};
     struct key_place place = {c->last_key, db};

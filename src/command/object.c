@@ -16,20 +16,20 @@ static const struct value *value_or_reply(struct command_ctx *ctx)
     return v;
 }
 
+const char *object_encoding_name(const struct value *v)
+{
+    int64_t n;
+    if (v->type != VALUE_STRING)
+        return v->opaque ? "unknown" : value_type_ops(v->type)->encoding(value_content(v));
+    return num_int64(value_bytes(v), &n) ? "int" : v->len <= EMBSTR_MAX ? "embstr" : "raw";
+}
+
 void object_encoding(struct command_ctx *ctx)
 {
     const struct value *v = value_or_reply(ctx);
     if (v == NULL)
         return;
-    if (v->type != VALUE_STRING) {
-        reply_bulk_cstr(ctx->reply, v->opaque ? "unknown"
-                                              : value_type_ops(v->type)->encoding(value_content(v)));
-        return;
-    }
-    int64_t n;
-    reply_bulk_cstr(ctx->reply, num_int64(value_bytes(v), &n) ? "int"
-                                : v->len <= EMBSTR_MAX        ? "embstr"
-                                                              : "raw");
+    reply_bulk_cstr(ctx->reply, object_encoding_name(v));
 }
 
 /* Small integers are one object that is never freed. */
@@ -43,11 +43,11 @@ void object_refcount(struct command_ctx *ctx)
     reply_int(ctx->reply, shared ? INT32_MAX : 1);
 }
 
-/* The last use is not kept; the question itself makes the key the one used last. */
+/* The last use by this instance, or the last write by any. */
 void object_idletime(struct command_ctx *ctx)
 {
     if (value_or_reply(ctx) != NULL)
-        reply_int(ctx->reply, 0);
+        reply_int(ctx->reply, key_idle_ms(ctx->keys[0], ctx->now_ms) / 1000);
 }
 
 void object_freq(struct command_ctx *ctx)

@@ -15,6 +15,7 @@ enum consistency { CONSISTENCY_STRICT, CONSISTENCY_CACHED };
 enum pooler { POOLER_NONE, POOLER_TRANSACTION };
 enum durability { DURABILITY_COMMIT, DURABILITY_RELAXED };
 enum tls_auth { TLS_AUTH_NO, TLS_AUTH_YES, TLS_AUTH_OPTIONAL };
+enum protected_action { PROTECTED_NO, PROTECTED_YES, PROTECTED_LOCAL };
 enum dir_is { DIR_PERSISTENT, DIR_EPHEMERAL };
 
 /* The options' values. One field per row of options.def; strings are never NULL ("" = unset). */
@@ -59,6 +60,8 @@ struct config {
     int64_t maxmemory;   /* bytes; 0 = a quarter of the smaller of RAM and cgroup limit */
     int64_t slowlog_log_slower_than_us; /* < 0 = off */
     int64_t slowlog_max_len;
+    int64_t latency_monitor_threshold_ms; /* 0 = off */
+    int enable_debug_command;             /* enum protected_action */
     int64_t shutdown_timeout_s;
     char *dir;
     int64_t backup_interval_s; /* 0 = none */

@@ -118,10 +118,14 @@ static bool apply_variable(struct values *v, char **env, const char *name, size_
                            const char *text, struct buf *reason)
 {
     size_t suffix = strlen(FILE_SUFFIX);
-    bool is_file = n > suffix && memcmp(name + n - suffix, FILE_SUFFIX, suffix) == 0;
-    if (is_file)
-        n -= suffix;
     char *option = option_name(name, n);
+    /* TLS_CERT_FILE is an option, not a file that holds one. */
+    bool is_file = n > suffix && memcmp(name + n - suffix, FILE_SUFFIX, suffix) == 0 &&
+                   option_find(bytes_cstr(option)) == NULL;
+    if (is_file) {
+        n -= suffix;
+        option[n] = '\0';
+    }
     const struct option *o = option_find(bytes_cstr(option));
     bool ok = false;
     if (o == NULL && option_fixed_find(bytes_cstr(option)) == NULL) {

@@ -124,6 +124,8 @@ void client_closed(struct client *c)
     list_remove(&c->monitor_node);
     list_remove(&c->node);
     list_push_back(&e->closing, &c->node);
+    if (c->paused) /* a pause is no reason to do it later */
+        drop_held(c);
     client_discard_multi(c);
     /* Nobody reads any more: nothing waits for room. */
     buf_release(&c->out);
@@ -176,6 +178,21 @@ void client_pump_later(struct client *c)
         list_push_back(&c->engine->pumping, &c->pump_node);
 }
 
+/* About what a read of this value is answered: of a collection, those commands that are O(1) take as
+ * many elements as they have arguments. */
+static size_t expected_of(const struct txn *t, const struct value *v)
+{
+    if (v == NULL)
+        return 0;
+    size_t size = value_size(v);
+    const struct txn_command *tc = &t->commands[0];
+    if (!value_is_collection(v) || t->ncommands != 1 || (tc->cmd->flags & CF_FAST) == 0)
+        return size;
+    size_t elements = value_count(v);
+    size_t some = size / (elements > 0 ? elements : 1) * (size_t)tc->request->argc;
+    return some < size ? some : size;
+}
+
 void client_expect(struct client *c, struct txn *t)
 {
     if (!t->readonly)
@@ -185,9 +202,9 @@ void client_expect(struct client *c, struct txn *t)
         const struct item *item = entry->work->item;
         t->expected_bytes += 64;
         if (item != NULL && item->op != COMMIT_CHECK)
-            t->expected_bytes += item->value != NULL ? value_size(item->value) : 0;
+            t->expected_bytes += expected_of(t, item->value);
         else if (entry->knowledge == ENTRY_LIVE)
-            t->expected_bytes += value_size(entry->value);
+            t->expected_bytes += expected_of(t, entry->value);
         else if (entry->knowledge == ENTRY_UNKNOWN)
             t->expected_bytes += UNKNOWN_REPLY;
     }
@@ -287,7 +304,7 @@ void engine_pump_clients(struct engine *e)
         }
         struct client *c = LIST_ITEM(e->pumping.next, struct client, pump_node);
         list_remove(&c->pump_node);
-        if (has_held(c) && !c->stalled)
+        if (has_held(c) && !c->stalled && !c->paused)
             take_held(c);
         pump(c);
     }
@@ -304,6 +321,11 @@ static void done_now(struct txn *t)
     list_remove(&t->age_node);
     txn_set_state(t, TXN_DONE);
     client_flush(c);
+}
+
+void client_end_held(struct txn *t)
+{
+    done_now(t);
 }
 
 static void end_with_error(struct txn *t, const char *error)
@@ -426,7 +448,7 @@ static void queue_in_multi(struct txn *t, const struct command *cmd)
 
 static void refuse(struct txn *t, const struct command *cmd, const char *error)
 {
-    t->engine->commands[cmd->id].rejected++;
+    t->engine->commands[command_slot(cmd)].rejected++;
     if (t->client->multi)
         t->client->multi_failed = true;
     end_with_error(t, error);
@@ -437,13 +459,18 @@ static void run_session_now(struct txn *t)
     struct client *c = t->client;
     struct reply r;
     txn_reply_init(t, &r);
+    c->hold_reply = false; /* of a block it says nothing */
     session_run(c, &t->single, &r);
     if (t->single.cmd->sub == SUB_CLIENT_REPLY)
         t->silent = c->reply_off || c->reply_skip_next;
-    stats_note_call(c->engine, t->single.cmd->id, 0);
-    c->engine->commands[t->single.cmd->id].failed += r.is_error;
+    stats_note_call(c->engine, t->single.cmd, 0);
+    c->engine->commands[command_slot(t->single.cmd)].failed += r.is_error;
     t->close_after = c->closing;
-    done_now(t);
+    if (c->hold_reply)
+        pause_hold_reply(t);
+    else
+        done_now(t);
+    c->hold_reply = false;
 }
 
 /* Within MULTI these are carried out at once. */
@@ -451,6 +478,32 @@ static bool breaks_multi(enum command_id id)
 {
     return id == CMD_EXEC || id == CMD_DISCARD || id == CMD_MULTI || id == CMD_WATCH ||
            id == CMD_QUIT || id == CMD_RESET;
+}
+
+/* What the configuration has to allow first, in Redis' words. */
+static bool is_forbidden(const struct client *c, const struct command *cmd, const char **error)
+{
+    int debug = c->engine->config->enable_debug_command;
+    bool debug_allowed = debug == PROTECTED_YES || (debug == PROTECTED_LOCAL && c->info.loopback);
+#define NOT_ALLOWED(name, option)                                                                  \
+    "ERR " name " command not allowed. If the " option " option is set to \"local\", you can run it "  \
+    "from a local connection, otherwise you need to set this option in the configuration file, and " \
+    "then restart the server."
+    *error = NULL;
+    if (cmd->id == CMD_DEBUG && !debug_allowed)
+        *error = NOT_ALLOWED("DEBUG", "enable-debug-command");
+    else if (cmd->sub == SUB_MODULE_LOAD || cmd->sub == SUB_MODULE_LOADEX ||
+             cmd->sub == SUB_MODULE_UNLOAD)
+        *error = NOT_ALLOWED("MODULE", "enable-module-command");
+#undef NOT_ALLOWED
+    return *error != NULL;
+}
+
+/* DEBUG SLEEP is the server's, unlike the rest of DEBUG. */
+static bool is_sleep(const struct txn_command *tc)
+{
+    const struct request *r = tc->request;
+    return tc->cmd->id == CMD_DEBUG && r->argc == 3 && bytes_ieq(r->argv[1], "sleep");
 }
 
 static void dispatch(struct txn *t, const struct command *cmd)
@@ -471,6 +524,8 @@ static void dispatch(struct txn *t, const struct command *cmd)
         end_with_error(t, "ERR WATCH inside MULTI is not allowed");
     } else if (cmd->id == CMD_DISCARD && !c->multi) {
         end_with_error(t, "ERR DISCARD without MULTI");
+    } else if (is_sleep(&t->single)) {
+        run_session_now(t);
     } else if (cmd->handler != NULL || cmd->id == CMD_WATCH || runs_in_order(cmd->id)) {
         if (runs_in_order(cmd->id))
             client_discard_multi(c);
@@ -515,11 +570,16 @@ static void abort_exec(struct txn *t)
     queue_txn(t);
 }
 
+void client_take_held_later(struct client *c)
+{
+    if (has_held(c) && list_empty(&c->pump_node))
+        list_push_back(&c->engine->pumping, &c->pump_node);
+}
+
 void client_unstall(struct client *c)
 {
     c->stalled = false;
-    if (has_held(c) && list_empty(&c->pump_node))
-        list_push_back(&c->engine->pumping, &c->pump_node);
+    client_take_held_later(c);
 }
 
 static void take(struct client *c, struct request *request);
@@ -539,7 +599,7 @@ static void take_held(struct client *c)
             take(c, held[i]); /* holds it again if another one stalls */
     }
     mem_free(held);
-    if (!c->stalled && c->held_error != NULL) {
+    if (!c->stalled && !c->paused && c->held_error != NULL) {
         char *error = c->held_error;
         c->held_error = NULL;
         client_protocol_error(c, error);
@@ -559,7 +619,8 @@ static void take(struct client *c, struct request *request)
 {
     struct engine *e = c->engine;
     struct reply r;
-    if (c->stalled) {
+    const char *forbidden;
+    if (c->stalled || pause_holds(c, request)) {
         hold(c, request);
         return;
     }
@@ -585,7 +646,9 @@ static void take(struct client *c, struct request *request)
         return;
     }
     c->last_command = cmd->name;
-    if (!c->authenticated && !(cmd->flags & CF_NO_AUTH))
+    if (is_forbidden(c, cmd, &forbidden))
+        refuse(t, cmd, forbidden);
+    else if (!c->authenticated && !(cmd->flags & CF_NO_AUTH))
         refuse(t, cmd, error_noauth);
     else if (c->multi && (cmd->flags & CF_NO_MULTI))
         refuse(t, cmd, "ERR Command not allowed inside a transaction");
@@ -601,7 +664,7 @@ void client_protocol_error(struct client *c, const char *text)
 {
     if (c->closing || c->closed)
         return;
-    if (c->stalled) { /* what was sent before it comes first */
+    if (c->stalled || c->paused) { /* what was sent before it comes first */
         c->held_error = mem_strdup(text);
         return;
     }

@@ -21,6 +21,7 @@ static void on_deadlines(void *arg)
         e->ops_per_s = done * 1000000 / (uint64_t)(now - e->ops_at_us);
         e->ops_at_us = now;
         e->ops_at_commands = e->total_commands;
+        stats_tick(e);
     }
     timer_set(e->deadlines, DEADLINE_TICK_US);
 }
@@ -60,6 +61,8 @@ struct engine *engine_new(struct loop *loop, struct config_store *config,
     gather_init(e);
     exclusive_init(e);
     preload_init(e);
+    pause_init(e);
+    latency_init(e);
     e->deadlines = timer_new(loop, on_deadlines, e);
     timer_set(e->deadlines, DEADLINE_TICK_US);
     return e;
@@ -92,6 +95,8 @@ void engine_free(struct engine *e)
     free_client(LIST_ITEM(it, struct client, node));
     LIST_EACH(it, &e->querying) /* nobody waits for these any more */
     txn_free(LIST_ITEM(it, struct txn, work_node));
+    pause_release(e);
+    latency_release(e);
     fresh_release(e);
     slowlog_release(e);
     stats_release(e);
@@ -110,6 +115,7 @@ static void free_closed_clients(struct engine *e)
 
 bool engine_turn_end(struct engine *e)
 {
+    pause_release_replies(e);
     engine_pump_clients(e);
     fetch_send(e);
     exclusive_send(e);
@@ -125,6 +131,8 @@ static bool in_flight(const struct engine *e)
     LIST_EACH(it, (struct list *)&e->active)
     {
         const struct txn *t = LIST_ITEM(it, struct txn, age_node);
+        if (t->held)
+            continue;
         if (t->state != TXN_QUEUED || t->client->active > 0 || !t->client->output_full)
             return true;
     }
@@ -139,6 +147,18 @@ bool engine_idle(const struct engine *e)
 bool engine_shutdown_requested(const struct engine *e)
 {
     return e->shutdown_requested;
+}
+
+void engine_count_input(struct engine *e, size_t bytes)
+{
+    e->input_bytes += bytes;
+    e->socket_reads++;
+}
+
+void engine_count_output(struct engine *e, size_t bytes)
+{
+    e->output_bytes += bytes;
+    e->socket_writes++;
 }
 
 void engine_count_rejected_connection(struct engine *e)

@@ -30,6 +30,9 @@ bool engine_idle(const struct engine *e);
 
 /* For maxclients' error and INFO: connections net refused. */
 void engine_count_rejected_connection(struct engine *e);
+/* What net has read from and written to clients by one call each. */
+void engine_count_input(struct engine *e, size_t bytes);
+void engine_count_output(struct engine *e, size_t bytes);
 size_t engine_client_count(const struct engine *e);
 
 /* ---- seen from outside ---- */

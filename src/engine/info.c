@@ -34,61 +34,167 @@ static void human(char out[24], size_t bytes)
         snprintf(out, 24, "%.2f%c", v, units[u]);
 }
 
+static void put_size(struct buf *out, const char *name, size_t bytes)
+{
+    char text[24];
+    human(text, bytes);
+    buf_printf(out, "%s:%zu\r\n%s_human:%s\r\n", name, bytes, name, text);
+}
+
+/* Fields that Redis has and that say one thing here for ever, in Redis' order. */
+static void put_fixed(struct buf *out, const char *const *fields, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        buf_printf(out, "%s\r\n", fields[i]);
+}
+
+#define PUT_FIXED(out, ...)                                                \
+    do {                                                                   \
+        static const char *const fields[] = {__VA_ARGS__};                 \
+        put_fixed(out, fields, sizeof(fields) / sizeof(fields[0]));        \
+    } while (0)
+
+static const char *executable(char *out, size_t size)
+{
+    ssize_t n = readlink("/proc/self/exe", out, size - 1);
+    out[n > 0 ? n : 0] = '\0';
+    return out;
+}
+
 static void section_server(const struct info *i)
 {
     struct utsname name;
+    char path_of_program[512];
     int64_t up_s = (clock_mono_us() - i->e->started_us) / 1000000;
     const char *path = config_path(i->e->config_store);
     uname(&name);
-    buf_printf(i->out, "redis_version:%s\r\nrespgres_version:%s\r\nredis_mode:standalone\r\n",
-               REDIS_VERSION, RESPGRES_VERSION);
-    buf_printf(i->out, "os:%s %s %s\r\narch_bits:%zu\r\nmultiplexing_api:libevent\r\n",
+    buf_printf(i->out, "redis_version:%s\r\nrespgres_version:%s\r\n", REDIS_VERSION,
+               RESPGRES_VERSION);
+    PUT_FIXED(i->out, "redis_git_sha1:00000000", "redis_git_dirty:0", "redis_build_id:0",
+              "redis_mode:standalone");
+    buf_printf(i->out, "os:%s %s %s\r\narch_bits:%zu\r\nmonotonic_clock:POSIX clock_gettime\r\n",
                name.sysname, name.release, name.machine, sizeof(void *) * 8);
-    buf_printf(i->out, "process_id:%d\r\nrun_id:%s\r\ntcp_port:%lld\r\n", (int)getpid(),
-               i->e->run_id,
+    PUT_FIXED(i->out, "multiplexing_api:libevent", "atomicvar_api:c11-builtin");
+    buf_printf(i->out, "gcc_version:%d.%d.%d\r\nprocess_id:%d\r\nprocess_supervised:no\r\n", __GNUC__,
+               __GNUC_MINOR__, __GNUC_PATCHLEVEL__, (int)getpid());
+    buf_printf(i->out, "run_id:%s\r\ntcp_port:%lld\r\n", i->e->run_id,
                (long long)(i->e->config->port != 0 ? i->e->config->port : i->e->config->tls_port));
     buf_printf(i->out, "server_time_usec:%lld\r\nuptime_in_seconds:%lld\r\n",
                (long long)clock_wall_us(), (long long)up_s);
-    buf_printf(i->out, "uptime_in_days:%lld\r\nconfig_file:%s\r\n", (long long)up_s / 86400,
-               path != NULL ? path : "");
+    buf_printf(i->out, "uptime_in_days:%lld\r\nhz:10\r\nconfigured_hz:10\r\nlru_clock:%lld\r\n",
+               (long long)up_s / 86400,
+               (long long)(clock_wall_us() / 1000000 & ((1 << 24) - 1)));
+    buf_printf(i->out, "executable:%s\r\nconfig_file:%s\r\nio_threads_active:0\r\n",
+               executable(path_of_program, sizeof(path_of_program)), path != NULL ? path : "");
     buf_printf(i->out, "instance_name:%s\r\n", i->e->config->instance_name);
 }
 
 static void section_clients(const struct info *i)
 {
-    buf_printf(i->out, "connected_clients:%zu\r\nmaxclients:%lld\r\nblocked_clients:0\r\n",
+    size_t most_in = 0;
+    size_t most_out = 0;
+    LIST_EACH(it, &i->e->clients)
+    {
+        const struct client *c = LIST_ITEM(it, struct client, node);
+        most_in = c->query_memory > most_in ? c->query_memory : most_in;
+        most_out = c->out.len > most_out ? c->out.len : most_out;
+    }
+    buf_printf(i->out, "connected_clients:%zu\r\ncluster_connections:0\r\nmaxclients:%lld\r\n",
                i->e->nclients, (long long)i->e->config->maxclients);
-    buf_printf(i->out, "tracking_clients:0\r\nclients_in_timeout_table:0\r\n");
+    buf_printf(i->out, "client_recent_max_input_buffer:%zu\r\n"
+                       "client_recent_max_output_buffer:%zu\r\n", most_in, most_out);
+    buf_printf(i->out, "blocked_clients:%zu\r\ntracking_clients:0\r\nclients_in_timeout_table:0\r\n",
+               pause_held_clients(i->e));
+}
+
+static double per_cent(size_t part, size_t whole)
+{
+    return whole > 0 ? 100.0 * (double)part / (double)whole : 0;
+}
+
+static double ratio(size_t a, size_t b)
+{
+    return b > 0 ? (double)a / (double)b : 0;
+}
+
+/* `used` is the cache, which maxmemory bounds; what the process has besides is overhead. */
+static void memory_sizes(const struct info *i, size_t used, size_t resident)
+{
+    struct engine *e = i->e;
+    if (used > e->peak_memory)
+        e->peak_memory = used;
+    put_size(i->out, "used_memory", used);
+    put_size(i->out, "used_memory_rss", resident);
+    put_size(i->out, "used_memory_peak", e->peak_memory);
+    buf_printf(i->out, "used_memory_peak_perc:%.2f%%\r\n", per_cent(used, e->peak_memory));
+    buf_printf(i->out, "used_memory_overhead:%zu\r\nused_memory_startup:0\r\n",
+               resident > used ? resident - used : 0);
+    buf_printf(i->out, "used_memory_dataset:%zu\r\nused_memory_dataset_perc:100.00%%\r\n", used);
+    buf_printf(i->out, "allocator_allocated:%zu\r\nallocator_active:%zu\r\nallocator_resident:%zu\r\n",
+               used, resident, resident);
+    put_size(i->out, "total_system_memory", mem_available_total());
 }
 
 static void section_memory(const struct info *i)
 {
     struct keyspace_stats st;
-    char used[24];
-    char most[24];
-    char total[24];
     keyspace_get_stats(i->e->keyspace, &st);
-    human(used, st.memory);
-    human(most, st.max_memory);
-    human(total, mem_available_total());
-    buf_printf(i->out, "used_memory:%zu\r\nused_memory_human:%s\r\nused_memory_rss:%zu\r\n",
-               st.memory, used, mem_resident());
-    buf_printf(i->out, "total_system_memory:%zu\r\ntotal_system_memory_human:%s\r\n",
-               mem_available_total(), total);
+    size_t resident = mem_resident();
+    size_t rest = resident > st.memory ? resident - st.memory : 0;
+    memory_sizes(i, st.memory, resident);
+    PUT_FIXED(i->out, "used_memory_lua:0", "used_memory_vm_eval:0", "used_memory_lua_human:0B",
+              "used_memory_scripts_eval:0", "number_of_cached_scripts:0", "number_of_functions:0",
+              "number_of_libraries:0", "used_memory_vm_functions:0", "used_memory_vm_total:0",
+              "used_memory_vm_total_human:0B", "used_memory_functions:0", "used_memory_scripts:0",
+              "used_memory_scripts_human:0B");
     /* Evicting from the cache loses no key. */
-    buf_printf(i->out, "maxmemory:%zu\r\nmaxmemory_human:%s\r\nmaxmemory_policy:noeviction\r\n",
-               st.max_memory, most);
-    buf_printf(i->out, "cached_keys:%zu\r\ncache_evictions:%llu\r\nmem_allocator:libc\r\n",
-               st.entries, (unsigned long long)st.evicted);
+    put_size(i->out, "maxmemory", st.max_memory);
+    buf_append_cstr(i->out, "maxmemory_policy:noeviction\r\n");
+    buf_printf(i->out, "allocator_frag_ratio:1.00\r\nallocator_frag_bytes:0\r\n"
+                       "allocator_rss_ratio:1.00\r\nallocator_rss_bytes:0\r\n"
+                       "rss_overhead_ratio:1.00\r\nrss_overhead_bytes:0\r\n");
+    buf_printf(i->out, "mem_fragmentation_ratio:%.2f\r\nmem_fragmentation_bytes:%zu\r\n",
+               ratio(resident, st.memory), rest);
+    PUT_FIXED(i->out, "mem_not_counted_for_evict:0", "mem_replication_backlog:0",
+              "mem_total_replication_buffers:0", "mem_clients_slaves:0");
+    buf_printf(i->out, "mem_clients_normal:%zu\r\n", session_clients_memory(i->e));
+    PUT_FIXED(i->out, "mem_cluster_links:0", "mem_aof_buffer:0", "mem_allocator:libc",
+              "active_defrag_running:0", "lazyfree_pending_objects:0", "lazyfreed_objects:0");
+    buf_printf(i->out, "cached_keys:%zu\r\ncache_evictions:%llu\r\n", st.entries,
+               (unsigned long long)st.evicted);
 }
 
 static void section_persistence(const struct info *i)
 {
     /* `loading` is what clients wait for: 1 until PostgreSQL can be asked. */
-    buf_printf(i->out, "loading:%d\r\nasync_loading:0\r\nrdb_changes_since_last_save:0\r\n",
-               engine_is_loading(i->e));
-    buf_printf(i->out, "rdb_bgsave_in_progress:0\r\nrdb_last_bgsave_status:ok\r\naof_enabled:1\r\n");
-    buf_printf(i->out, "aof_rewrite_in_progress:0\r\naof_last_write_status:ok\r\n");
+    buf_printf(i->out, "loading:%d\r\n", engine_is_loading(i->e));
+    PUT_FIXED(i->out, "async_loading:0", "current_cow_peak:0", "current_cow_size:0",
+              "current_cow_size_age:0", "current_fork_perc:0.00", "current_save_keys_processed:0",
+              "current_save_keys_total:0", "rdb_changes_since_last_save:0",
+              "rdb_bgsave_in_progress:0");
+    /* As LASTSAVE: what was acknowledged is saved. */
+    buf_printf(i->out, "rdb_last_save_time:%lld\r\n",
+               (long long)(i->e->store->ops->now_us(i->e->store) / 1000000));
+    PUT_FIXED(i->out, "rdb_last_bgsave_status:ok", "rdb_last_bgsave_time_sec:-1",
+              "rdb_current_bgsave_time_sec:-1", "rdb_saves:0", "rdb_last_cow_size:0",
+              "rdb_last_load_keys_expired:0", "rdb_last_load_keys_loaded:0", "aof_enabled:1",
+              "aof_rewrite_in_progress:0", "aof_rewrite_scheduled:0",
+              "aof_last_rewrite_time_sec:-1", "aof_current_rewrite_time_sec:-1",
+              "aof_last_bgrewrite_status:ok", "aof_rewrites:0",
+              "aof_rewrites_consecutive_failures:0", "aof_last_write_status:ok",
+              "aof_last_cow_size:0", "module_fork_in_progress:0", "module_fork_last_cow_size:0");
+}
+
+static void stats_net(const struct info *i)
+{
+    const struct engine *e = i->e;
+    buf_printf(i->out, "total_net_input_bytes:%llu\r\ntotal_net_output_bytes:%llu\r\n",
+               (unsigned long long)e->input_bytes, (unsigned long long)e->output_bytes);
+    PUT_FIXED(i->out, "total_net_repl_input_bytes:0", "total_net_repl_output_bytes:0");
+    buf_printf(i->out, "instantaneous_input_kbps:%.2f\r\ninstantaneous_output_kbps:%.2f\r\n",
+               (double)e->input_rate.per_s / 1024, (double)e->output_rate.per_s / 1024);
+    PUT_FIXED(i->out, "instantaneous_input_repl_kbps:0.00",
+              "instantaneous_output_repl_kbps:0.00");
 }
 
 static void section_stats(const struct info *i)
@@ -96,27 +202,60 @@ static void section_stats(const struct info *i)
     const struct engine *e = i->e;
     buf_printf(i->out, "total_connections_received:%llu\r\ntotal_commands_processed:%llu\r\n",
                (unsigned long long)e->total_connections, (unsigned long long)e->total_commands);
-    buf_printf(i->out, "instantaneous_ops_per_sec:%llu\r\nrejected_connections:%llu\r\n",
-               (unsigned long long)e->ops_per_s, (unsigned long long)e->rejected_connections);
-    buf_printf(i->out, "keyspace_hits:%llu\r\nkeyspace_misses:%llu\r\nevicted_keys:0\r\n",
+    buf_printf(i->out, "instantaneous_ops_per_sec:%llu\r\n", (unsigned long long)e->ops_per_s);
+    stats_net(i);
+    buf_printf(i->out, "rejected_connections:%llu\r\n",
+               (unsigned long long)e->rejected_connections);
+    PUT_FIXED(i->out, "sync_full:0", "sync_partial_ok:0", "sync_partial_err:0", "expired_keys:0",
+              "expired_stale_perc:0.00", "expired_time_cap_reached_count:0",
+              "expire_cycle_cpu_milliseconds:0", "evicted_keys:0", "evicted_clients:0",
+              "total_eviction_exceeded_time:0", "current_eviction_exceeded_time:0");
+    buf_printf(i->out, "keyspace_hits:%llu\r\nkeyspace_misses:%llu\r\n",
                (unsigned long long)e->keyspace_hits, (unsigned long long)e->keyspace_misses);
-    buf_printf(i->out, "total_error_replies:%llu\r\npubsub_channels:0\r\npubsub_patterns:0\r\n",
+    PUT_FIXED(i->out, "pubsub_channels:0", "pubsub_patterns:0", "pubsubshard_channels:0",
+              "latest_fork_usec:0", "total_forks:0", "migrate_cached_sockets:0",
+              "slave_expires_tracked_keys:0", "active_defrag_hits:0", "active_defrag_misses:0",
+              "active_defrag_key_hits:0", "active_defrag_key_misses:0",
+              "total_active_defrag_time:0", "current_active_defrag_time:0",
+              "tracking_total_keys:0", "tracking_total_items:0", "tracking_total_prefixes:0",
+              "unexpected_error_replies:0");
+    buf_printf(i->out, "total_error_replies:%llu\r\ndump_payload_sanitizations:0\r\n",
                (unsigned long long)e->total_errors);
+    buf_printf(i->out, "total_reads_processed:%llu\r\ntotal_writes_processed:%llu\r\n",
+               (unsigned long long)e->socket_reads, (unsigned long long)e->socket_writes);
+    PUT_FIXED(i->out, "io_threaded_reads_processed:0", "io_threaded_writes_processed:0",
+              "reply_buffer_shrinks:0", "reply_buffer_expands:0");
 }
 
 static void section_replication(const struct info *i)
 {
-    buf_printf(i->out, "role:master\r\nconnected_slaves:0\r\nmaster_failover_state:no-failover\r\n");
-    buf_printf(i->out, "master_replid:%s\r\nmaster_repl_offset:0\r\n", i->e->run_id);
+    PUT_FIXED(i->out, "role:master", "connected_slaves:0", "master_failover_state:no-failover");
+    buf_printf(i->out, "master_replid:%s\r\n", i->e->run_id);
+    PUT_FIXED(i->out, "master_replid2:0000000000000000000000000000000000000000",
+              "master_repl_offset:0", "second_repl_offset:-1", "repl_backlog_active:0",
+              "repl_backlog_size:1048576", "repl_backlog_first_byte_offset:0",
+              "repl_backlog_histlen:0");
+}
+
+static void put_cpu(struct buf *out, const char *name, const struct timeval *t)
+{
+    buf_printf(out, "%s:%lld.%06lld\r\n", name, (long long)t->tv_sec, (long long)t->tv_usec);
 }
 
 static void section_cpu(const struct info *i)
 {
-    struct rusage u;
-    getrusage(RUSAGE_SELF, &u);
-    buf_printf(i->out, "used_cpu_sys:%lld.%06lld\r\nused_cpu_user:%lld.%06lld\r\n",
-               (long long)u.ru_stime.tv_sec, (long long)u.ru_stime.tv_usec,
-               (long long)u.ru_utime.tv_sec, (long long)u.ru_utime.tv_usec);
+    struct rusage own;
+    struct rusage children;
+    struct rusage thread;
+    getrusage(RUSAGE_SELF, &own);
+    getrusage(RUSAGE_CHILDREN, &children);
+    getrusage(RUSAGE_THREAD, &thread);
+    put_cpu(i->out, "used_cpu_sys", &own.ru_stime);
+    put_cpu(i->out, "used_cpu_user", &own.ru_utime);
+    put_cpu(i->out, "used_cpu_sys_children", &children.ru_stime);
+    put_cpu(i->out, "used_cpu_user_children", &children.ru_utime);
+    put_cpu(i->out, "used_cpu_sys_main_thread", &thread.ru_stime);
+    put_cpu(i->out, "used_cpu_user_main_thread", &thread.ru_utime);
 }
 
 static void section_modules(const struct info *i)
@@ -126,13 +265,13 @@ static void section_modules(const struct info *i)
 
 static void section_commandstats(const struct info *i)
 {
-    for (int id = 0; id < COMMAND_COUNT; id++) {
-        const struct command_stats *st = &i->e->commands[id];
+    for (int slot = 0; slot < COMMAND_SLOTS; slot++) {
+        const struct command_stats *st = &i->e->commands[slot];
         uint64_t calls = stats_calls(st);
         if (calls == 0 && st->rejected == 0 && st->failed == 0)
             continue;
         buf_printf(i->out, "cmdstat_%s:calls=%llu,usec=%llu,usec_per_call=%.2f,rejected_calls=%llu,"
-                   "failed_calls=%llu\r\n", command_by_id((enum command_id)id)->name,
+                   "failed_calls=%llu\r\n", stats_command(slot)->name,
                    (unsigned long long)calls, (unsigned long long)st->us,
                    calls ? (double)st->us / (double)calls : 0, (unsigned long long)st->rejected,
                    (unsigned long long)st->failed);

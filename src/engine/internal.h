@@ -37,6 +37,8 @@ struct exclusive;
 struct fresh;
 struct gather;
 struct group;
+struct latency;
+struct pause;
 struct preload;
 struct txn;
 
@@ -105,8 +107,11 @@ struct txn {
     bool built;              /* keys are resolved */
     bool is_query;           /* over the whole keyspace */
     bool readonly;
+    bool uses_keys;          /* for OBJECT IDLETIME: a look from outside is no use */
     bool solo;               /* runs alone: its neighbours in a group must not pay for it */
     bool close_after;        /* QUIT: close once the reply is out */
+    bool held;               /* its reply is made, and waits: pause.c */
+    int64_t held_until_us;   /* 0 = for what was taken before it */
     bool sent_conditional;   /* closed for joining, and it may yet be rejected or have to wait */
     int attempts;            /* commits that were rejected */
     int proto;
@@ -221,6 +226,20 @@ struct slowlog_entry {
     char name[64];
 };
 
+/* One slot per command and per subcommand. */
+enum { COMMAND_SLOTS = COMMAND_COUNT + SUB_END };
+
+static inline int command_slot(const struct command *c)
+{
+    return c->sub == SUB_NONE ? (int)c->id : COMMAND_COUNT + (int)c->sub;
+}
+
+/* A counter's growth per second, over the last second or so. */
+struct rate {
+    uint64_t at;
+    uint64_t per_s;
+};
+
 struct command_stats {
     uint64_t us;
     uint64_t rejected;
@@ -268,6 +287,8 @@ struct engine {
     size_t ncommits;
     struct exclusive *exclusive;
     struct fresh *fresh;     /* NULL unless `consistency cached` */
+    struct pause *pause;
+    struct latency *latency;
     struct preload *preload; /* NULL unless `preload yes` */
     struct list parked;
     size_t nparked;
@@ -288,7 +309,14 @@ struct engine {
     uint64_t conflicts;      /* txns run again because a version had moved */
     uint64_t revalidated;    /* reads answered by the bytes that were here */
     uint64_t fetched;
-    struct command_stats commands[COMMAND_COUNT];
+    struct command_stats commands[COMMAND_SLOTS];
+    uint64_t input_bytes;    /* of clients */
+    uint64_t output_bytes;
+    uint64_t socket_reads;
+    uint64_t socket_writes;
+    size_t peak_memory;      /* the most that the cache has used */
+    struct rate input_rate;
+    struct rate output_rate;
     struct error_stats errors[ERROR_KINDS_MAX];
     size_t nerrors;
     struct state_history history;
@@ -326,6 +354,9 @@ struct client {
     size_t read_lane;         /* while fetching > 0 */
     size_t commit_lane;       /* while gathered > 0 */
     size_t expected_bytes;    /* of replies that its started reads will make, as far as known */
+    bool paused;              /* by CLIENT PAUSE: requests are held */
+    bool hold_reply;          /* what runs now is to be answered later: pause.c */
+    int64_t hold_reply_until_us;
     bool stalled;             /* a txn that `stalls` has not ended: requests are held */
     struct request **held;
     int nheld;
@@ -425,6 +456,26 @@ void preload_init(struct engine *e);
 void preload_release(struct engine *e);
 void preload_info(const struct engine *e, struct buf *out);
 
+/* ---- pause.c: CLIENT PAUSE and DEBUG SLEEP ---- */
+void pause_init(struct engine *e);
+void pause_release(struct engine *e);
+/* The client's own request is answered once the pause has begun, or is over (DEBUG SLEEP). */
+void pause_clients(struct client *c, int64_t us, bool all);
+void pause_sleep(struct client *c, int64_t us);
+void pause_end(struct engine *e);
+/* The client is not to go on, from this request on. */
+bool pause_holds(struct client *c, const struct request *r);
+size_t pause_held_clients(const struct engine *e);
+void pause_hold_reply(struct txn *t);
+void pause_release_replies(struct engine *e);
+
+/* ---- latency.c: LATENCY ---- */
+void latency_init(struct engine *e);
+void latency_release(struct engine *e);
+/* A command took so long. */
+void latency_note(struct engine *e, const struct command *cmd, int64_t us);
+void session_latency(struct client *c, const struct txn_command *tc, struct reply *r);
+
 /* ---- fresh.c: what may be answered from memory ---- */
 void fresh_init(struct engine *e);
 void fresh_release(struct engine *e);
@@ -471,6 +522,12 @@ void engine_pump_clients(struct engine *e);
 void client_expect(struct client *c, struct txn *t);
 /* The txn that stalled it has ended: the requests held since then are taken. */
 void client_unstall(struct client *c);
+void client_take_held_later(struct client *c);
+/* Sends the reply that pause.c has held. */
+void client_end_held(struct txn *t);
+/* Ends the wait of a command that blocks, as if its time were up, or with an error; false = the client
+ * waits for nothing. */
+bool client_unblock(struct client *c, bool with_error);
 /* Moves finished replies to the output. */
 void client_flush(struct client *c);
 void client_unwatch(struct client *c);
@@ -485,6 +542,8 @@ void client_set_text(char **field, struct bytes s);
 void session_run(struct client *c, const struct txn_command *tc, struct reply *r);
 typedef void (*session_function)(struct client *c, const struct txn_command *tc, struct reply *r);
 /* session_server.c's; NULL if it is not there. */
+/* Bytes that connections hold. */
+size_t session_clients_memory(const struct engine *e);
 session_function session_server_function(enum command_id id);
 void session_auth(struct client *c, const struct txn_command *tc, struct reply *r);
 void session_hello(struct client *c, const struct txn_command *tc, struct reply *r);
@@ -504,8 +563,12 @@ bool info_wants_keyspace(int nsections, const struct bytes *sections);
 void stats_init(struct engine *e);
 void stats_release(struct engine *e);
 void stats_reset(struct engine *e);
+/* Every second or so. */
+void stats_tick(struct engine *e);
 struct histogram *stats_new_latency(struct command_stats *st);
 uint64_t stats_calls(const struct command_stats *st);
+/* The row that a slot counts; NULL if there is none. */
+const struct command *stats_command(int slot);
 void stats_note_error(struct engine *e, struct bytes reply);
 void stats_state_changed(struct engine *e, enum store_state to);
 /* Sections of INFO. */
@@ -514,9 +577,9 @@ void stats_info_errors(const struct engine *e, struct buf *out);
 void stats_info_respgres(struct engine *e, struct buf *out);
 
 /* A command has run, and took so long. */
-static inline void stats_note_call(struct engine *e, enum command_id id, uint64_t us)
+static inline void stats_note_call(struct engine *e, const struct command *cmd, uint64_t us)
 {
-    struct command_stats *st = &e->commands[id];
+    struct command_stats *st = &e->commands[command_slot(cmd)];
     struct histogram *h = st->latency;
     st->us += us;
     if (__builtin_expect(h == NULL, 0))

@@ -41,7 +41,7 @@ static void config_set_many(struct client *c, const struct txn_command *tc, stru
     int n = (tc->request->argc - 2) / 2;
     const struct bytes *argv = tc->request->argv + 2;
     if ((tc->request->argc - 2) % 2 != 0) {
-        command_reply_arity(r, tc->cmd);
+        reply_error(r, "ERR syntax error");
         return;
     }
     struct bytes *names = mem_alloc((size_t)n * sizeof(*names));
@@ -84,6 +84,10 @@ static void reset_stats(struct engine *e)
     e->revalidated = 0;
     e->fetched = 0;
     e->ops_at_commands = 0;
+    e->input_bytes = 0;
+    e->output_bytes = 0;
+    e->socket_reads = 0;
+    e->socket_writes = 0;
     stats_reset(e);
     metrics_reset();
     e->store->ops->reset_stats(e->store);
@@ -165,6 +169,8 @@ static void slowlog_copy_args(struct slowlog_entry *s, const struct request *r)
 void slowlog_note(struct txn *t, int64_t us)
 {
     struct engine *e = t->engine;
+    if (t->ncommands > 0)
+        latency_note(e, t->commands[0].cmd, us);
     int64_t limit = e->config->slowlog_log_slower_than_us;
     if (limit < 0 || us < limit || t->ncommands == 0 || t->client == NULL)
         return;

@@ -5,10 +5,32 @@
 #include "base/num.h"
 #include "engine/internal.h"
 
+/* Redis' letters, in its order. */
+static void client_flags(const struct client *c, char out[16])
+{
+    size_t n = 0;
+    if (c->monitor)
+        out[n++] = 'O';
+    if (c->multi)
+        out[n++] = 'x';
+    if (c->paused)
+        out[n++] = 'b';
+    if (c->closing)
+        out[n++] = 'c';
+    if (c->info.unix_socket)
+        out[n++] = 'U';
+    if (c->no_evict)
+        out[n++] = 'e';
+    if (n == 0)
+        out[n++] = 'N';
+    out[n] = '\0';
+}
+
 static void append_client(struct buf *out, const struct client *c)
 {
     int64_t now = loop_now_us(c->engine->loop);
-    const char *flags = c->monitor ? "O" : c->multi ? "x" : c->closing ? "c" : c->info.unix_socket ? "U" : "N";
+    char flags[16];
+    client_flags(c, flags);
     buf_printf(out, "id=%llu addr=%s laddr=%s fd=%d name=%s age=%lld idle=%lld flags=%s db=%d ",
                (unsigned long long)c->id, c->info.peer, c->info.local, c->info.fd, c->name,
                (long long)(now - c->created_us) / 1000000, (long long)(now - c->active_us) / 1000000,
@@ -62,7 +84,7 @@ static void run_list(struct client *c, const struct txn_command *tc, struct repl
         all = false;
         for (int i = 3; i < argc; i++) {
             int64_t id;
-            if (!num_int64(argv[i], &id) || id < 1) {
+            if (!num_int64(argv[i], &id)) {
                 reply_error(r, "ERR Invalid client ID");
                 buf_release(&out);
                 return;
@@ -238,6 +260,104 @@ static void run_no_evict(struct client *c, const struct txn_command *tc, struct 
     reply_ok(r);
 }
 
+/* ---- pausing and blocking ---- */
+
+static void reply_wrong_arguments(const struct txn_command *tc, struct reply *r)
+{
+    struct bytes sub = tc->request->argv[1];
+    reply_errorf(r, "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try CLIENT HELP.",
+                 (int)sub.len, sub.data);
+}
+
+static void run_pause(struct client *c, const struct txn_command *tc, struct reply *r)
+{
+    const struct bytes *argv = tc->request->argv;
+    int argc = tc->request->argc;
+    int64_t ms;
+    bool all = true;
+    if (argc > 4) {
+        reply_wrong_arguments(tc, r);
+        return;
+    }
+    if (argc == 4) {
+        all = bytes_ieq(argv[3], "all");
+        if (!all && !bytes_ieq(argv[3], "write")) {
+            reply_error(r, "ERR CLIENT PAUSE mode must be WRITE or ALL");
+            return;
+        }
+    }
+    if (!num_int64(argv[2], &ms)) {
+        reply_error(r, "ERR timeout is not an integer or out of range");
+    } else if (ms < 0) {
+        reply_error(r, "ERR timeout is negative");
+    } else {
+        pause_clients(c, ms > INT64_MAX / 1000 ? INT64_MAX : ms * 1000, all);
+        reply_ok(r);
+    }
+}
+
+/* No command blocks yet. One that does ends its wait here. */
+bool client_unblock(struct client *c, bool with_error)
+{
+    (void)c;
+    (void)with_error;
+    return false;
+}
+
+static void run_unblock(struct client *c, const struct txn_command *tc, struct reply *r)
+{
+    const struct bytes *argv = tc->request->argv;
+    int argc = tc->request->argc;
+    bool with_error = argc == 4 && bytes_ieq(argv[3], "error");
+    int64_t id;
+    if (argc > 4) {
+        reply_wrong_arguments(tc, r);
+    } else if (argc == 4 && !with_error && !bytes_ieq(argv[3], "timeout")) {
+        reply_error(r, "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
+    } else if (!num_int64(argv[2], &id)) {
+        reply_error(r, "ERR value is not an integer or out of range");
+    } else {
+        struct client *other = find_client(c->engine, id);
+        reply_int(r, other != NULL && client_unblock(other, with_error));
+    }
+}
+
+/* ---- tracking: there is none, and to turn it off is to leave it so ---- */
+
+static void run_tracking(const struct txn_command *tc, struct reply *r)
+{
+    const struct bytes *argv = tc->request->argv;
+    for (int i = 3; i < tc->request->argc; i++) {
+        bool one = bytes_ieq(argv[i], "bcast") || bytes_ieq(argv[i], "optin") ||
+                   bytes_ieq(argv[i], "optout") || bytes_ieq(argv[i], "noloop");
+        bool two = (bytes_ieq(argv[i], "prefix") || bytes_ieq(argv[i], "redirect")) &&
+                   i + 1 < tc->request->argc;
+        if (!one && !two) {
+            reply_error(r, "ERR syntax error");
+            return;
+        }
+        i += two;
+    }
+    if (bytes_ieq(argv[2], "off"))
+        reply_ok(r);
+    else if (bytes_ieq(argv[2], "on"))
+        reply_error(r, "ERR client tracking is not supported");
+    else
+        reply_error(r, "ERR syntax error");
+}
+
+static void reply_tracking_info(struct reply *r)
+{
+    reply_map(r, 3);
+    reply_bulk_cstr(r, "flags");
+    reply_set(r, 1);
+    reply_bulk_cstr(r, "off");
+    reply_bulk_cstr(r, "redirect");
+    reply_int(r, -1);
+    reply_bulk_cstr(r, "prefixes");
+    reply_array(r, 0);
+}
+
 static void run_info(struct client *c, struct reply *r)
 {
     struct buf out;
@@ -282,6 +402,26 @@ void session_client(struct client *c, const struct txn_command *tc, struct reply
         break;
     case SUB_CLIENT_GETREDIR:
         reply_int(r, -1);
+        break;
+    case SUB_CLIENT_PAUSE:
+        run_pause(c, tc, r);
+        break;
+    case SUB_CLIENT_UNPAUSE:
+        pause_end(c->engine);
+        reply_ok(r);
+        break;
+    case SUB_CLIENT_UNBLOCK:
+        run_unblock(c, tc, r);
+        break;
+    case SUB_CLIENT_TRACKING:
+        run_tracking(tc, r);
+        break;
+    case SUB_CLIENT_TRACKINGINFO:
+        reply_tracking_info(r);
+        break;
+    case SUB_CLIENT_CACHING:
+        reply_error(r, "ERR CLIENT CACHING can be called only when the client is in tracking mode "
+                       "with OPTIN or OPTOUT mode enabled");
         break;
     case SUB_CLIENT_HELP:
         command_reply_help(r, command_by_id(CMD_CLIENT));

@@ -1,6 +1,7 @@
 /* session_server: commands about the server that tools and client libraries send, and that have a
  * plain answer here: what was acknowledged is saved, there are no replicas, no modules, no cluster. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -84,6 +85,83 @@ static void run_wait(struct client *c, const struct txn_command *tc, struct repl
         reply_int(r, 0);
 }
 
+static void run_replicaof(struct client *c, const struct txn_command *tc, struct reply *r)
+{
+    (void)c;
+    const struct bytes *argv = tc->request->argv;
+    int64_t port;
+    if (bytes_ieq(argv[1], "no") && bytes_ieq(argv[2], "one"))
+        reply_ok(r);
+    else if (!num_int64(argv[2], &port) || port < 0 || port > 65535)
+        reply_error(r, "ERR Invalid master port");
+    else
+        reply_errorf(r, "ERR replication is not supported: '%s' was not carried out", tc->cmd->name);
+}
+
+struct failover {
+    bool to, force, abort, has_timeout;
+    int64_t timeout_ms;
+};
+
+/* The timeout's own errors come before those of the syntax behind it, as in Redis. */
+static bool failover_parse(const struct request *q, struct failover *f, struct reply *r)
+{
+    for (int i = 1; i < q->argc; i++) {
+        struct bytes word = q->argv[i];
+        if (bytes_ieq(word, "timeout") && i + 1 < q->argc && !f->has_timeout) {
+            if (!num_int64(q->argv[++i], &f->timeout_ms)) {
+                reply_error(r, "ERR value is not an integer or out of range");
+                return false;
+            }
+            if (f->timeout_ms <= 0) {
+                reply_error(r, "ERR FAILOVER timeout must be greater than 0");
+                return false;
+            }
+            f->has_timeout = true;
+        } else if (q->argc == 2 && bytes_ieq(word, "abort")) {
+            f->abort = true;
+        } else if (bytes_ieq(word, "to") && i + 2 < q->argc && !f->to) {
+            int64_t port;
+            if (!num_int64(q->argv[i + 2], &port)) {
+                reply_error(r, "ERR value is not an integer or out of range");
+                return false;
+            }
+            f->to = true;
+            i += 2;
+        } else if (bytes_ieq(word, "force") && !f->force) {
+            f->force = true;
+        } else {
+            reply_error(r, "ERR syntax error");
+            return false;
+        }
+    }
+    return true;
+}
+
+static void run_failover(struct client *c, const struct txn_command *tc, struct reply *r)
+{
+    (void)c;
+    struct failover f = {0};
+    if (!failover_parse(tc->request, &f, r))
+        return;
+    reply_error(r, f.abort ? "ERR No failover in progress."
+                           : "ERR FAILOVER requires connected replicas.");
+}
+
+/* ---- DEBUG SLEEP ---- */
+
+/* Redis reads the number as C's strtod does, whatever stands behind it. */
+static void run_sleep(struct client *c, const struct txn_command *tc, struct reply *r)
+{
+    char text[64];
+    struct bytes arg = tc->request->argv[2];
+    snprintf(text, sizeof(text), "%.*s", arg.len > 63 ? 63 : (int)arg.len, arg.data);
+    double s = strtod(text, NULL);
+    if (s > 0 && s < 1e9)
+        pause_sleep(c, (int64_t)(s * 1e6));
+    reply_ok(r);
+}
+
 static void run_cluster(struct client *c, const struct txn_command *tc, struct reply *r)
 {
     (void)c;
@@ -97,39 +175,6 @@ static void run_replication(struct client *c, const struct txn_command *tc, stru
     reply_errorf(r, "ERR replication is not supported: '%s' was not carried out", tc->cmd->name);
 }
 
-/* ---- LATENCY ---- */
-
-static void run_latency(struct client *c, const struct txn_command *tc, struct reply *r)
-{
-    (void)c;
-    switch (tc->cmd->sub) {
-    case SUB_LATENCY_LATEST:
-    case SUB_LATENCY_HISTORY:
-        reply_array(r, 0);
-        break;
-    case SUB_LATENCY_HISTOGRAM:
-        reply_map(r, 0);
-        break;
-    case SUB_LATENCY_RESET:
-        reply_int(r, 0);
-        break;
-    case SUB_LATENCY_DOCTOR:
-        reply_verbatim(r, "txt", BYTES_LIT("Latencies are not sampled here. INFO commandstats has "
-                                           "the mean time of each command, SLOWLOG the slow ones, "
-                                           "INFO postgres the round trips to PostgreSQL.\n"));
-        break;
-    case SUB_LATENCY_GRAPH: {
-        struct bytes event = tc->request->argv[2];
-        int shown = event.len > 4096 ? 4096 : (int)event.len;
-        reply_errorf(r, "ERR No samples available for event '%.*s'", shown, event.data);
-        break;
-    }
-    default:
-        command_reply_help(r, command_by_id(CMD_LATENCY));
-        break;
-    }
-}
-
 /* ---- MEMORY ---- */
 
 static void reply_stat(struct reply *r, const char *name, size_t n)
@@ -138,7 +183,7 @@ static void reply_stat(struct reply *r, const char *name, size_t n)
     reply_int(r, (int64_t)n);
 }
 
-static size_t clients_memory(const struct engine *e)
+size_t session_clients_memory(const struct engine *e)
 {
     size_t n = 0;
     LIST_EACH(it, (struct list *)&e->clients)
@@ -163,7 +208,7 @@ static void memory_stats(const struct engine *e, struct reply *r)
     reply_stat(r, "total.allocated", resident);
     reply_stat(r, "replication.backlog", 0);
     reply_stat(r, "clients.slaves", 0);
-    reply_stat(r, "clients.normal", clients_memory(e));
+    reply_stat(r, "clients.normal", session_clients_memory(e));
     reply_stat(r, "keys.count", st.entries);
     reply_stat(r, "keys.bytes-per-key", st.entries > 0 ? st.memory / st.entries : 0);
     reply_stat(r, "dataset.bytes", st.memory);
@@ -291,7 +336,9 @@ session_function session_server_function(enum command_id id)
         [CMD_BGREWRITEAOF] = run_bgrewriteaof, [CMD_ROLE] = run_role, [CMD_WAIT] = run_wait,
         [CMD_CLUSTER] = run_cluster, [CMD_READONLY] = run_cluster, [CMD_READWRITE] = run_cluster,
         [CMD_ASKING] = run_cluster, [CMD_REPLCONF] = run_replication, [CMD_SYNC] = run_replication,
-        [CMD_PSYNC] = run_replication, [CMD_LATENCY] = run_latency, [CMD_MEMORY] = run_memory,
+        [CMD_PSYNC] = run_replication, [CMD_LATENCY] = session_latency,
+        [CMD_REPLICAOF] = run_replicaof, [CMD_SLAVEOF] = run_replicaof,
+        [CMD_FAILOVER] = run_failover, [CMD_DEBUG] = run_sleep, [CMD_MEMORY] = run_memory,
         [CMD_MODULE] = run_module, [CMD_LOLWUT] = run_lolwut, [CMD_SHUTDOWN] = run_shutdown,
         [CMD_OBJECT] = run_object,
     };

@@ -32,7 +32,7 @@ void stats_init(struct engine *e)
 
 void stats_release(struct engine *e)
 {
-    for (int i = 0; i < COMMAND_COUNT; i++)
+    for (int i = 0; i < COMMAND_SLOTS; i++)
         mem_free(e->commands[i].latency);
 }
 
@@ -42,6 +42,33 @@ void stats_reset(struct engine *e)
     memset(e->commands, 0, sizeof(e->commands));
     e->nerrors = 0;
     e->total_errors = 0;
+}
+
+const struct command *stats_command(int slot)
+{
+    size_t n;
+    const struct command *subs = command_subs(&n);
+    if (slot < COMMAND_COUNT)
+        return command_by_id((enum command_id)slot);
+    /* The ids of subcommands are in the order of their rows, and begin behind SUB_NONE. */
+    size_t row = (size_t)(slot - COMMAND_COUNT) - 1;
+    return slot == COMMAND_COUNT ? NULL : &subs[row];
+}
+
+static void rate_tick(struct rate *r, uint64_t now)
+{
+    r->per_s = now >= r->at ? now - r->at : now;
+    r->at = now;
+}
+
+void stats_tick(struct engine *e)
+{
+    struct keyspace_stats st;
+    rate_tick(&e->input_rate, e->input_bytes);
+    rate_tick(&e->output_rate, e->output_bytes);
+    keyspace_get_stats(e->keyspace, &st);
+    if (st.memory > e->peak_memory)
+        e->peak_memory = st.memory;
 }
 
 struct histogram *stats_new_latency(struct command_stats *st)
@@ -126,12 +153,12 @@ static void count_stages(const struct engine *e, size_t counts[STAGES])
 
 void stats_info_latency(const struct engine *e, struct buf *out)
 {
-    for (int id = 0; id < COMMAND_COUNT; id++) {
-        const struct histogram *h = e->commands[id].latency;
+    for (int slot = 0; slot < COMMAND_SLOTS; slot++) {
+        const struct histogram *h = e->commands[slot].latency;
         if (h == NULL)
             continue;
         buf_printf(out, "latency_percentiles_usec_%s:p50=%llu.000,p99=%llu.000,p99.9=%llu.000\r\n",
-                   command_by_id((enum command_id)id)->name,
+                   stats_command(slot)->name,
                    (unsigned long long)histogram_quantile(h, 500),
                    (unsigned long long)histogram_quantile(h, 990),
                    (unsigned long long)histogram_quantile(h, 999));
@@ -193,12 +220,12 @@ static void collect_commands(const struct engine *e, struct metrics_page *p)
 {
     struct histogram all = {0};
     uint64_t us = 0;
-    for (int id = 0; id < COMMAND_COUNT; id++) {
-        const struct command_stats *st = &e->commands[id];
-        const char *name = command_by_id((enum command_id)id)->name;
+    for (int slot = 0; slot < COMMAND_SLOTS; slot++) {
+        const struct command_stats *st = &e->commands[slot];
         uint64_t calls = stats_calls(st);
         if (calls == 0 && st->rejected == 0 && st->failed == 0)
             continue;
+        const char *name = stats_command(slot)->name;
         page_put(p, METRIC_command_calls, name, (int64_t)calls);
         page_put(p, METRIC_command_seconds, name, (int64_t)st->us);
         page_put(p, METRIC_command_failed, name, (int64_t)st->failed);

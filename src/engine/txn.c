@@ -174,7 +174,7 @@ static void note_error_reply(const struct txn *t, const struct buf *reply)
 {
     stats_note_error(t->engine, buf_bytes(reply));
     if (t->ncommands == 1 && !t->exec)
-        t->engine->commands[t->commands[0].cmd->id].failed++;
+        t->engine->commands[command_slot(t->commands[0].cmd)].failed++;
 }
 
 /* Errors inside the array that a block answers. */
@@ -184,7 +184,7 @@ static void note_block_errors(const struct txn *t)
         const struct txn_command *tc = &t->commands[i];
         if (tc->error_at == 0 || tc->error_at > t->reply.len)
             continue;
-        t->engine->commands[tc->cmd->id].failed++;
+        t->engine->commands[command_slot(tc->cmd)].failed++;
         stats_note_error(t->engine, bytes_of(t->reply.data + tc->error_at - 1,
                                              t->reply.len - tc->error_at + 1));
     }
@@ -195,10 +195,10 @@ static void note_block_errors(const struct txn *t)
 static void note_command_stats(const struct txn *t, const struct client *c, uint64_t us)
 {
     if (t->ncommands == 1) {
-        stats_note_call(t->engine, t->commands[0].cmd->id, us);
+        stats_note_call(t->engine, t->commands[0].cmd, us);
     } else {
         for (int i = 0; i < t->ncommands; i++)
-            stats_note_call(t->engine, t->commands[i].cmd->id, us / (uint64_t)t->ncommands);
+            stats_note_call(t->engine, t->commands[i].cmd, us / (uint64_t)t->ncommands);
     }
     if (c == NULL)
         return;
@@ -338,6 +338,7 @@ void txn_build_keys(struct txn *t, const struct watch *watches, int nwatches)
         most += (size_t)command_place_count(tc->cmd, r->argc, r->argv,
                                             t->engine->config->databases, tc->db);
         t->readonly &= (tc->cmd->flags & CF_WRITE) == 0;
+        t->uses_keys |= command_uses_keys(tc->cmd);
     }
     t->keys = most <= 1 ? &t->own_key : mem_zalloc(most * sizeof(*t->keys));
     for (int i = 0; i < nwatches; i++) {
@@ -371,6 +372,17 @@ static void take_working_value(struct txn_key *k, struct item *item)
     k->key.expiry = item->expiry;
 }
 
+/* By this instance, or by whoever wrote it last: that is in its version. */
+static int64_t last_use_ms(const struct engine *e, const struct entry *entry)
+{
+    int64_t written_ms = STORE_STAMP_US(entry->version) / 1000;
+    if (entry->used_s == 0)
+        return written_ms;
+    int64_t idle_us = loop_now_us(e->loop) - ((int64_t)entry->used_s - 1) * 1000000;
+    int64_t used_ms = (e->store->ops->now_us(e->store) - idle_us) / 1000;
+    return used_ms > written_ms ? used_ms : written_ms;
+}
+
 static void fill_key(struct txn_key *k)
 {
     const struct entry *entry = k->entry;
@@ -381,6 +393,7 @@ static void fill_key(struct txn_key *k)
     k->key.change = KEY_UNCHANGED;
     k->key.blind = !k->observed;
     k->key.guessed = false;
+    k->key.used_ms = last_use_ms(k->txn->engine, entry);
     k->key.expiry = (struct expiry){EXPIRY_NONE, 0};
     if (k->key.blind)
         return;
@@ -480,8 +493,11 @@ static bool run(struct txn *t)
             t->keys[i].key.change = KEY_UNCHANGED;
         return false;
     }
-    for (int i = 0; i < t->nkeys; i++)
+    for (int i = 0; i < t->nkeys; i++) {
+        if (t->uses_keys)
+            t->keys[i].entry->used_s = (uint32_t)(loop_now_us(t->engine->loop) / 1000000) + 1;
         fill_key(&t->keys[i]);
+    }
     if (t->exec)
         reply_array(&r, (size_t)t->ncommands);
     for (int i = 0; i < t->ncommands; i++)
@@ -960,7 +976,7 @@ void engine_check_deadlines(struct engine *e)
             txn_abandon(t, error_away);
             continue;
         }
-        if (t->arrived_us > limit || has_own_limit(t, loop_now_us(e->loop)))
+        if (t->held || t->arrived_us > limit || has_own_limit(t, loop_now_us(e->loop)))
             continue;
         /* Behind a query of its own client, or behind replies that it does not read. */
         if (t->state == TXN_QUEUED && (t->client->active > 0 || t->client->output_full))

@@ -39,6 +39,7 @@ struct entry {
     uint16_t db;
     uint8_t knowledge;       /* enum entry_knowledge */
     bool guessed;            /* absent because nothing was known while PostgreSQL was away */
+    uint32_t used_s;         /* the engine's: when it was last used, by clock_mono_us; 0 = never here */
     bool suspect;            /* its row was found locked by somebody else: probe before a commit */
     char key[];
 };

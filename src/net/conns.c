@@ -76,7 +76,7 @@ static void conn_watch(struct conn *c)
 {
     bool read = conn_may_read(c);
     bool write = c->state != CONN_CLOSED &&
-                 (c->write_blocked || (c->tls != NULL && tls_channel_wants_write(c->tls)));
+                 (c->write_blocked || (read && c->tls != NULL && tls_channel_wants_write(c->tls)));
     io_want(c->io, (read ? IO_READ : 0) | (write ? IO_WRITE : 0));
 }
 
@@ -243,28 +243,26 @@ static int conn_tls_events(struct conn *c, int events)
     return events | (tls_channel_wants_write(c->tls) ? IO_READ : 0);
 }
 
-static void conn_after_tls_read(struct conn *c)
+/* What recv, or the channel, has put into the scratch buffer. */
+static inline void conn_take(struct conn *c, ssize_t n)
 {
-    if (tls_channel_pending(c->tls) && conn_may_read(c) && list_empty(&c->resumed))
-        list_push_back(&c->set->resumed, &c->resumed);
-    conn_watch(c);
-}
-
-static void conn_read(struct conn *c)
-{
-    char *scratch = c->set->scratch;
-    ssize_t n = c->tls == NULL ? recv(c->fd, scratch, SCRATCH_SIZE, 0)
-                               : tls_channel_read(c->tls, scratch, SCRATCH_SIZE);
     if (n > 0) {
-        reader_feed(c->reader, scratch, (size_t)n);
+        engine_count_input(c->set->engine, (size_t)n);
+        reader_feed(c->reader, c->set->scratch, (size_t)n);
         (void)conn_submit_requests(c);
     } else if (n == 0) {
         conn_input_end(c);
     } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
         conn_set_state(c, CONN_CLOSED, "read-error");
     }
-    if (c->tls != NULL)
-        conn_after_tls_read(c);
+}
+
+static void conn_read_tls(struct conn *c)
+{
+    conn_take(c, tls_channel_read(c->tls, c->set->scratch, SCRATCH_SIZE));
+    if (tls_channel_pending(c->tls) && conn_may_read(c) && list_empty(&c->resumed))
+        list_push_back(&c->set->resumed, &c->resumed);
+    conn_watch(c);
 }
 
 static void conn_ready(void *arg, int events)
@@ -277,8 +275,12 @@ static void conn_ready(void *arg, int events)
         conn_mark_dirty(c);
         conn_watch(c);
     }
-    if ((events & IO_READ) && conn_may_read(c))
-        conn_read(c);
+    if (!(events & IO_READ) || !conn_may_read(c))
+        return;
+    if (c->tls != NULL)
+        conn_read_tls(c);
+    else
+        conn_take(c, recv(c->fd, c->set->scratch, SCRATCH_SIZE, 0));
 }
 
 /* ---- output ---- */
@@ -299,6 +301,7 @@ static bool conn_send(struct conn *c, struct buf *out)
         if (n < 0)
             return false;
         c->written += (size_t)n;
+        engine_count_output(c->set->engine, (size_t)n);
     }
     if (c->written == out->len) {
         buf_reset(out, KEEP_OUTPUT);
@@ -443,7 +446,7 @@ static bool resume_all(struct conns *s)
         c->paused = false;
         any |= conn_submit_requests(c);
         if (c->tls != NULL && tls_channel_pending(c->tls) && conn_may_read(c)) {
-            conn_read(c);
+            conn_read_tls(c);
             any = true;
         }
     }

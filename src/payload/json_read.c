@@ -10,6 +10,8 @@ const char *const json_words[JSON_WORDS] = {"null", "true",     "false",
 
 void json_reader_init(struct json_reader *r, struct bytes in)
 {
+    if (in.len == 0)
+        in = BYTES_LIT(""); /* not NULL */
     *r = (struct json_reader){.p = in.data, .end = in.data + in.len};
     buf_init(&r->text);
 }

@@ -39,6 +39,11 @@ enum store_result {
 #define STORE_BULK_BYTES ((size_t)256 * 1024)
 #define STORE_BULK_TIMEOUT_MS ((int64_t)60000)
 
+/* Versions are stamps: microseconds since 2025 on PostgreSQL's clock, over ten bits of the writer's slot.
+ * When one was minted, in microseconds since 1970. */
+#define STORE_STAMP_EPOCH_US (1735689600LL * 1000000)
+#define STORE_STAMP_US(stamp) (((stamp) >> 10) + STORE_STAMP_EPOCH_US)
+
 #define STORE_NEVER INT64_MAX /* an expiry that never comes */
 
 struct entry; /* keyspace/keyspace.h */

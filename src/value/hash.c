@@ -1,6 +1,6 @@
 /* hash: see hash.h. The items stand in an array: it is their order, and what a random one is drawn
- * from. A large hash has a map of them, too, and fills the gap of a removed item with the last one.
- */
+ * from. More than a few of them have a map, too. A large hash always has it, walks through it for
+ * HSCAN, and fills the gap of a removed item with the last one. */
 #include "value/hash.h"
 
 #include "base/hash.h"
@@ -9,10 +9,10 @@
 #include "base/mem.h"
 #include "value/coding.h"
 
-enum { HASH_VERSION = 1, FLAG_LARGE = 1, MIN_CAP = 4 };
+enum { HASH_VERSION = 1, FLAG_LARGE = 1, MIN_CAP = 4, INDEX_FROM = 32 };
 
 struct hash_item {
-    struct map_node node; /* while the hash is large */
+    struct map_node node; /* while the hash has a map */
     uint32_t at;          /* in its array */
     uint32_t field_len;
     size_t value_len;
@@ -26,6 +26,7 @@ struct hash {
     size_t item_memory; /* of all items */
     size_t item_bytes;  /* of all items, encoded */
     bool large;
+    bool indexed;  /* it has a map */
     uint64_t seed; /* of the map's hash */
     struct map map;
 };
@@ -116,14 +117,33 @@ static void append(struct hash *h, struct hash_item *item)
     item->at = (uint32_t)h->count;
     h->items[h->count++] = item;
     account(h, item);
-    if (h->large)
+    if (h->indexed)
         map_insert(&h->map, &item->node, hash_bytes_keyed(field_of(item), h->seed));
+}
+
+/* `seed` is set. */
+static void make_index(struct hash *h)
+{
+    h->indexed = true;
+    for (size_t i = 0; i < h->count; i++) {
+        struct hash_item *item = h->items[i];
+        map_insert(&h->map, &item->node, hash_bytes_keyed(field_of(item), h->seed));
+    }
+}
+
+static void make_index_if_due(struct hash *h)
+{
+    if (h->indexed || h->count <= INDEX_FROM)
+        return;
+    random_bytes(&h->seed, sizeof(h->seed));
+    make_index(h);
 }
 
 struct hash *hash_copy(const struct hash *h)
 {
     struct hash *copy = hash_new();
     copy->large = h->large;
+    copy->indexed = h->indexed;
     copy->seed = h->seed;
     copy->cap = h->count;
     copy->items = h->count > 0 ? mem_alloc(h->count * sizeof(struct hash_item *)) : NULL;
@@ -136,7 +156,7 @@ struct hash *hash_copy(const struct hash *h)
         }
         memcpy(item, from, item_memory(from));
         copy->items[copy->count++] = item;
-        if (h->large)
+        if (h->indexed)
             map_insert(&copy->map, &item->node, from->node.hash);
     }
     copy->item_memory = h->item_memory;
@@ -154,7 +174,7 @@ static bool match(const struct map_node *node, const void *field)
 
 static struct hash_item *find(const struct hash *h, struct bytes field)
 {
-    if (h->large) {
+    if (h->indexed) {
         struct map_node *node =
             map_find((struct map *)&h->map, hash_bytes_keyed(field, h->seed), match, &field);
         return node != NULL ? LIST_ITEM(node, struct hash_item, node) : NULL;
@@ -223,12 +243,11 @@ uint64_t hash_scan(const struct hash *h, uint64_t cursor,
 
 static void make_large(struct hash *h)
 {
-    random_bytes(&h->seed, sizeof(h->seed));
     h->large = true;
-    for (size_t i = 0; i < h->count; i++) {
-        struct hash_item *item = h->items[i];
-        map_insert(&h->map, &item->node, hash_bytes_keyed(field_of(item), h->seed));
-    }
+    if (h->indexed)
+        return;
+    random_bytes(&h->seed, sizeof(h->seed));
+    make_index(h);
 }
 
 /* In the place of one of the same field. */
@@ -237,7 +256,7 @@ static void replace(struct hash *h, struct hash_item *old, struct hash_item *ite
     item->at = old->at;
     h->items[item->at] = item;
     account(h, item);
-    if (h->large) {
+    if (h->indexed) {
         uint64_t hash = old->node.hash;
         map_remove(&h->map, &old->node);
         map_insert(&h->map, &item->node, hash);
@@ -257,6 +276,7 @@ bool hash_put(struct hash *h, struct hash_item *take)
     }
     CHECK(h->count < UINT32_MAX);
     append(h, take);
+    make_index_if_due(h);
     if (!h->large && h->count > HASH_MAX_LISTPACK_ENTRIES)
         make_large(h);
     return true;
@@ -269,8 +289,9 @@ bool hash_remove(struct hash *h, struct bytes field)
         return false;
     size_t at = item->at;
     h->count--;
-    if (h->large) {
+    if (h->indexed)
         map_remove(&h->map, &item->node);
+    if (h->large) {
         h->items[at] = h->items[h->count];
         h->items[at]->at = (uint32_t)at;
     } else {
@@ -328,6 +349,7 @@ static bool take_item(struct hash *h, struct bytes *in)
     if (item == NULL)
         return false;
     append(h, item);
+    make_index_if_due(h);
     return true;
 }
 
@@ -339,6 +361,7 @@ static bool take_all(struct hash *h, struct bytes in)
         flags > FLAG_LARGE)
         return false;
     h->large = flags == FLAG_LARGE;
+    h->indexed = h->large;
     if ((h->large && !take_seed(&in, &h->seed)) || !take_varint(&in, &count) || count == 0 ||
         count > in.len / 2)
         return false;

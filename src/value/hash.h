@@ -1,7 +1,6 @@
-/* hash: fields with a value each. A small one is a list in the order of insertion, looked through
- * from the front; a large one has a table besides. It becomes large, and stays so, as a Redis hash
- * becomes a hashtable: by more than 128 fields, or one of more than 64 bytes in field or value. So
- * a small one is listed in the very order of Redis.
+/* hash: fields with a value each. A small one keeps them in the order of insertion. It becomes large,
+ * and stays so, as a Redis hash becomes a hashtable: by more than 512 fields, or one of more than 64
+ * bytes in field or value. So a small one is listed in the very order of Redis.
  *
  * Encoding, version 1: a byte of flags (1 = large), the seed of the table's hash where it is large
  * (8 bytes), the number of fields, then field and value of each. The seed travels along so that a
@@ -12,7 +11,7 @@
 #include "base/check.h"
 #include "value/type.h"
 
-enum { HASH_MAX_LISTPACK_ENTRIES = 128, HASH_MAX_LISTPACK_VALUE = 64 };
+enum { HASH_MAX_LISTPACK_ENTRIES = 512, HASH_MAX_LISTPACK_VALUE = 64 };
 
 struct hash;
 

@@ -18,9 +18,11 @@ Compared other than byte for byte (see Normaliser):
   OBJECT                            of values that were just set; of IDLETIME
                                     and REFCOUNT the kind of reply only
   TIME INFO CLIENT ID|INFO|LIST, LASTSAVE LOLWUT LATENCY DOCTOR MEMORY DOCTOR|STATS|USAGE
-                                    the kind of reply only
+  SLOWLOG GET|LEN                   the kind of reply only
+  COMMAND DOCS                      group, and which subcommands
+  CONFIG GET                        in any order
 Never sent: what differs by design (COMMAND COUNT and the whole COMMAND LIST, CONFIG GET of options
-there are, SLOWLOG GET, MONITOR).
+that are ours, CLIENT SETINFO, CLIENT TRACKING ON). MONITOR has a test of its own.
 
 Times: the random program's expiries are long past or at least 1000 seconds away. Short ones have
 phases of their own: set, sleep well beyond, look. So no reply depends on the speed of a server.
@@ -29,6 +31,9 @@ The last line is "N commands compared, M mismatches"; the exit status is 1 if M 
 """
 import argparse
 import collections
+import importlib
+import itertools
+import pathlib
 import random
 import select
 import socket
@@ -36,6 +41,7 @@ import sys
 import time
 
 from differential_more import MoreCommands
+from differential_server import Silent
 
 CRLF = b"\r\n"
 BURST_MAX = 120
@@ -188,7 +194,7 @@ class Normaliser:
     KIND_ONLY = {(b"time",), (b"info",), (b"client", b"id"), (b"client", b"info"),
                  (b"client", b"list"), (b"lastsave",), (b"lolwut",), (b"latency", b"doctor"),
                  (b"memory", b"doctor"), (b"memory", b"stats"), (b"memory", b"malloc-stats"),
-                 (b"memory", b"usage")}
+                 (b"memory", b"usage"), (b"slowlog", b"len"), (b"slowlog", b"get")}
     TIMES = {b"ttl": 1000, b"pttl": 1, b"expiretime": 1000, b"pexpiretime": 1}  # unit in ms
 
     def same(self, cmd, queued, ref, sub):
@@ -223,7 +229,24 @@ class Normaliser:
             return a[0] == b[0] == ":"  # a queued SET holds a reference
         if name == b"hello":
             return self.without(a[1]) == self.without(b[1])
+        if tuple(x.lower() for x in cmd[:2]) == (b"config", b"get"):
+            return self.pairs(a) == self.pairs(b)  # Redis' order is that of a hash table
+        if tuple(x.lower() for x in cmd[:2]) == (b"command", b"docs"):
+            return self.docs(a) == self.docs(b)
         return False
+
+    # Texts, history and names of alternatives are our own, and nothing is called deprecated.
+    OWN_DOCS = (b"summary", b"complexity", b"history", b"deprecated_since", b"replaced_by",
+                b"doc_flags", b"since", b"arguments")
+
+    @classmethod
+    def docs(cls, reply):
+        """What COMMAND DOCS says of commands, but for OWN_DOCS."""
+        found = {}
+        for name, doc in zip(reply[1][::2], reply[1][1::2]):
+            found[name[1]] = [(field[1], value) for field, value in zip(doc[1][::2], doc[1][1::2])
+                              if field[1] not in cls.OWN_DOCS]
+        return found
 
     @staticmethod
     def same_time(unit_ms, a, b):
@@ -234,6 +257,10 @@ class Normaliser:
         return abs(a - b) * unit_ms <= TTL_SLACK_MS
 
     @staticmethod
+    def pairs(reply):
+        return sorted(zip(reply[1][::2], reply[1][1::2]))
+
+    @staticmethod
     def without(items):
         """A HELLO reply as pairs, id and version left out."""
         pairs = list(zip(items[::2], items[1::2]))
@@ -242,6 +269,12 @@ class Normaliser:
 
 class Mismatch(Exception):
     pass
+
+
+def readable(processes):
+    """Those whose output can be read."""
+    by_file = {process.stdout: process for process in processes}
+    return [by_file[f] for f in select.select(list(by_file), [], [])[0]]
 
 
 class Link:
@@ -262,9 +295,11 @@ class Link:
     def submit(self, commands):
         """commands: lists of arguments, or bytes sent as they are (inline)."""
         data = b"".join(c if isinstance(c, bytes) else encode(c) for c in commands)
-        self.sent = [c.split() if isinstance(c, bytes) else c for c in commands]
-        self.ref.submit(data, len(commands))
-        self.sub.submit(data, len(commands))
+        self.sent = [c.split() if isinstance(c, bytes) else c for c in commands
+                     if not isinstance(c, Silent)]
+        self.checker.note_burst(self, commands)
+        self.ref.submit(data, len(self.sent))
+        self.sub.submit(data, len(self.sent))
 
     def check(self):
         for i, cmd in enumerate(self.sent):
@@ -314,12 +349,22 @@ class Checker:
         self.mismatches = 0
         self.normaliser = Normaliser()
         self.history = collections.deque(maxlen=3000)
+        self.steps = []  # the program so far: (connection, commands), or seconds to sleep
+        self.mismatch = None  # the command that was answered differently
+
+    def note_burst(self, link, commands):
+        self.steps.append((link.number, commands))
+
+    def sleep(self, seconds):
+        self.steps.append(seconds)
+        time.sleep(seconds)
 
     def compare(self, link, cmd, ref, sub):
         self.count += 1
         self.history.append((self.count, link.number, cmd, ref, sub))
         if ref != sub and not (cmd and self.normaliser.same(cmd, link.queued, ref, sub)):
             self.mismatches += 1
+            self.mismatch = cmd
             self.report(link, cmd, ref, sub)
             raise Mismatch()
 
@@ -386,6 +431,25 @@ TIME_COMMANDS = (b"EXPIRE", b"PEXPIRE", b"EXPIREAT", b"PEXPIREAT")
 READ_TIMES = (b"TTL", b"PTTL", b"EXPIRETIME", b"PEXPIRETIME")
 
 
+class Weighted:
+    """(weight, category, function), to be chosen from."""
+
+    def __init__(self, rows):
+        self.rows = list(rows)
+        self.functions = [row[2] for row in self.rows]
+        self.bounds = list(itertools.accumulate(row[0] for row in self.rows))
+
+
+def more_modules():
+    """The modules beside this one that add commands: see differential_server.py."""
+    names = sorted(p.stem for p in pathlib.Path(__file__).parent.glob("differential_*.py"))
+    return [importlib.import_module(name) for name in names]
+
+
+def bound(function, generator):
+    return lambda: function(generator)
+
+
 class Generator(MoreCommands):
     """Random commands. A method returns one or more commands, each a list of arguments."""
 
@@ -406,13 +470,25 @@ class Generator(MoreCommands):
             (4, "command", self.command), (3, "auth", self.auth), (3, "misc", self.misc),
             (3, "server", self.server),
             (1, "reset", self.reset), (1, "quit", self.quit), (2, "inline", self.inline)]
-        self.table = [row for row in table if row[1] not in skip]
-        self.private_table = [row for row in self.table if row[1] in ("data", "wrong", "multi")]
-        self.in_multi_table = [row for row in self.table
-                               if row[1] not in ("multi", "watch", "quit", "reset", "inline")]
+        self.families = list(self.FAMILIES)
+        for module in more_modules():
+            for weight, category, function in getattr(module, "FAMILIES", ()):
+                if category == "data":
+                    self.families += [function] * weight
+                else:
+                    table.append((weight, category, bound(function, self)))
+            self.ALL_DATA = self.ALL_DATA + [
+                name for name in getattr(module, "COMMANDS", ()) if name not in self.ALL_DATA]
+        self.table = Weighted(row for row in table if row[1] not in skip)
+        self.private_table = Weighted(row for row in self.table.rows
+                                      if row[1] in ("data", "wrong", "multi"))
+        self.data_table = Weighted(row for row in self.table.rows if row[1] == "data")
+        self.in_multi_table = Weighted(
+            row for row in self.table.rows
+            if row[1] not in ("multi", "watch", "quit", "reset", "inline", "silence"))
         if "multi-query" in skip:
-            self.in_multi_table = [row for row in self.in_multi_table
-                                   if row[1] not in ("keys", "flush", "swapdb")]
+            self.in_multi_table = Weighted(row for row in self.in_multi_table.rows
+                                           if row[1] not in ("keys", "flush", "swapdb"))
 
     # small choices
 
@@ -423,7 +499,7 @@ class Generator(MoreCommands):
         return self.rng.random() < p
 
     def weighted(self, table):
-        return self.rng.choices(table, [row[0] for row in table])[0][2]
+        return self.rng.choices(table.functions, cum_weights=table.bounds)[0]
 
     def case(self, word):
         r = self.rng.random()
@@ -488,7 +564,7 @@ class Generator(MoreCommands):
     # data commands
 
     def data(self):
-        return self.pick(self.FAMILIES)(self)
+        return self.pick(self.families)(self)
 
     def read(self):
         name = self.pick((b"GET", b"GET", b"GET", b"STRLEN", b"TYPE", b"GETDEL") + READ_TIMES)
@@ -623,7 +699,7 @@ class Generator(MoreCommands):
     def multi(self):
         """A whole transaction, now and then with a mistake in it."""
         commands = [[self.case(b"MULTI")]]
-        table = self.in_multi_table if self.keys is SHARED_KEYS else self.private_table[:1]
+        table = self.in_multi_table if self.keys is SHARED_KEYS else self.data_table
         for _ in range(self.rng.randint(0, 8)):
             commands += self.weighted(table)()
         if self.chance(0.04):
@@ -735,21 +811,6 @@ class Generator(MoreCommands):
 class Program:
     """Drives the links through the random program."""
 
-    SESSION_INFO = (b"ping echo auth hello select quit reset keys scan dbsize flushdb flushall "
-                    b"swapdb multi exec discard watch unwatch info time monitor client|id "
-                    b"client|getname client|setname client|list client|info client|kill "
-                    b"client|help command|count command|docs command|getkeys "
-                    b"command|getkeysandflags command|help command|info command|list config|get "
-                    b"config|help config|resetstat config|rewrite config|set slowlog|get "
-                    b"slowlog|help slowlog|len slowlog|reset randomkey role wait "
-                    b"lastsave save bgsave bgrewriteaof shutdown readonly readwrite asking lolwut "
-                    b"replconf sync psync latency|doctor latency|graph latency|help "
-                    b"latency|histogram latency|history latency|latest latency|reset "
-                    b"memory|doctor memory|help memory|malloc-stats memory|purge memory|stats "
-                    b"memory|usage module|help module|list module|load module|loadex "
-                    b"module|unload object|encoding "
-                    b"object|freq object|help object|idletime object|refcount").split()
-
     def __init__(self, options):
         self.options = options
         self.rng = random.Random(options.seed)
@@ -780,6 +841,10 @@ class Program:
             else:
                 self.burst(self.rng.choice(self.links))
         self.full_check()
+
+    def close(self):
+        for link in self.links:
+            link.close()
 
     def commands_until(self, n, table):
         commands = []
@@ -814,13 +879,21 @@ class Program:
         for link in self.links:
             link.check()
 
+    # What COMMAND INFO says differently: Redis 7.0 has no such thing.
+    NOT_IN_REDIS = (b"client|setinfo",)
+
     def surface(self):
-        """COMMAND INFO of every command, once. (Containers list their subcommands in random
-        order: these are asked for one by one.)"""
+        """COMMAND INFO of every command of the subject, once. Containers list their subcommands in
+        random order: these are asked for one by one."""
         if "command" in self.skip:
             return
-        names = self.gen.ALL_DATA + self.SESSION_INFO
-        self.links[0].run([[b"COMMAND", b"INFO", name] for name in names])
+        conn = self.links[0].sub
+        conn.submit(encode([b"COMMAND", b"LIST"]), 1)
+        pump([conn])
+        names = [item[1] for item in decode(conn.replies[0])[0][1]]
+        containers = {name.split(b"|")[0] for name in names if b"|" in name}
+        self.links[0].run([[b"COMMAND", b"INFO", name] for name in names
+                           if name not in containers and name not in self.NOT_IN_REDIS])
 
     # the state
 
@@ -846,6 +919,12 @@ class Program:
         texts = [repr(sorted(f) if isinstance(f, set) else f).encode() for f in found]
         self.checker.compare(link, [b"SCAN", b"..."] + args, texts[0], texts[1])
 
+    def reader(self, kind, key):
+        for module in more_modules():
+            if kind in getattr(module, "READERS", {}):
+                return module.READERS[kind](key)
+        return [b"GET", key]
+
     def full_check(self):
         """Every key of every database: its value and its expiry."""
         link = self.links[0]
@@ -854,8 +933,9 @@ class Program:
             link.run([[b"SELECT", b"%d" % db], [b"DBSIZE"], [b"KEYS", b"*"]])
             reply, _ = decode(link.ref.replies[2])
             keys = [item[1] for item in reply[1]]
-            link.run([c for k in keys for c in ([b"GET", k], [b"PTTL", k], [b"TYPE", k])]
-                     or [[b"PING"]])
+            link.run([c for k in keys for c in ([b"TYPE", k], [b"PTTL", k])] or [[b"PING"]])
+            types = [reply[1:-2] for reply in link.ref.replies[::2]]
+            link.run([self.reader(kind, k) for kind, k in zip(types, keys)] or [[b"PING"]])
             if "scan" not in self.skip:
                 self.compare_scan(link, self.rng.choice((
                     [], [b"COUNT", b"3"], [b"MATCH", self.gen.pattern()], [b"TYPE", b"string"],
@@ -874,7 +954,7 @@ class Program:
         for i, key in enumerate(keys):
             commands += self.short_lived(i % 10, key)
         link.run(commands)
-        time.sleep(1.9)
+        self.checker.sleep(1.9)
         # Touch each first: Redis counts expired keys that nobody has looked at.
         self.rng.shuffle(keys)
         looks = (b"GET", b"EXISTS", b"TTL", b"PTTL", b"STRLEN", b"TYPE", b"PERSIST", b"DEL",

@@ -351,7 +351,9 @@ def test_what_lives_or_has_ended_here_stays_so(client, database):
 
     assert imported(database, "sqlalchemy", "--overwrite", "--dry-run") == {
         "rows": 9, "written": 5, "same": 4}
+    assert client.get("session:1") == client.get("session:1") == b"of the app"
     assert imported(database, "sqlalchemy", "--overwrite") == {"rows": 9, "written": 5, "same": 4}
+    wait_until(lambda: client.get("session:1") == b'{"user": "1"}')  # it was in memory
     assert client.mget([f"session:{n}" for n in range(1, 10)]) == [
         b'{"user": "%d"}' % n for n in range(1, 10)]
     after = versions(database)

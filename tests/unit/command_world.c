@@ -37,7 +37,7 @@ static struct slot *world_slot(struct world *w, int db, struct bytes name)
 
 static void key_fill(struct world *w, struct key *k, int db, struct bytes name, bool blind)
 {
-    *k = (struct key){.db = db, .name = name, .blind = blind};
+    *k = (struct key){.db = db, .name = name, .blind = blind, .used_ms = w->now_ms};
     struct slot *s = world_slot(w, db, name);
     bool live = s->value != NULL && (s->expires_us == 0 || s->expires_us > w->now_ms * 1000);
     if (blind || !live)

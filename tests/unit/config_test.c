@@ -415,6 +415,15 @@ static void environment_secret_files(void)
                    "DATABASE_URL_FILE: cannot read the file: No such file or directory");
     char *port[] = {(char[]){"RESPGRES_CONF_PORT_FILE=/nonexistent"}, NULL};
     expect_refused("", port, "RESPGRES_CONF_PORT_FILE: only secrets can be given as a file");
+    /* The name of an option may end like that of a variable for a file. */
+    char *cert[] = {(char[]){"RESPGRES_CONF_TLS_CERT_FILE=/a.crt"},
+                    (char[]){"RESPGRES_CONF_TLS_KEY_FILE=/a.key"},
+                    (char[]){"RESPGRES_CONF_TLS_KEY_FILE_PASS=p"}, NULL};
+    s = load_ok("", cert);
+    EXPECT_CSTR(config_values(s)->tls_cert_file, "/a.crt");
+    EXPECT_CSTR(config_values(s)->tls_key_file, "/a.key");
+    EXPECT_CSTR(config_values(s)->tls_key_file_pass, "p");
+    config_free(s);
     static char big[70000];
     memset(big, 'x', sizeof(big));
     write_file(path, big, sizeof(big));
@@ -629,6 +638,87 @@ static void reload(void)
     EXPECT_INT(c->port, 7000);
     buf_release(&error);
     config_free(s);
+}
+
+struct preparer {
+    int asked;
+    bool agrees;
+    int64_t tls_port;
+    int64_t port;
+};
+
+static bool on_prepare(void *arg, const struct config *fresh, struct buf *reason)
+{
+    struct preparer *p = arg;
+    p->asked++;
+    p->tls_port = fresh->tls_port;
+    p->port = fresh->port;
+    if (!p->agrees)
+        buf_append_cstr(reason, "not today");
+    return p->agrees;
+}
+
+/* Somebody has a say before options become live, and sees them as they would be. */
+static void prepared(void)
+{
+    char path[128];
+    struct preparer p = {.agrees = true};
+    struct buf error;
+    int calls = 0;
+    buf_init(&error);
+    path_of("reload.conf", path);
+    write_file(path, "port 7000\n", 10);
+    struct config_store *s = load_ok(path, no_env);
+    const struct config *c = config_values(s);
+    config_on_change(s, count_call, &calls);
+    config_on_prepare(s, on_prepare, &p);
+    expect_set(s, "timeout", "1", NULL, NULL, "");
+    EXPECT_INT(p.asked, 0);
+    expect_set(s, "timeout", "2", "tls-port", "7001", "");
+    EXPECT_INT(p.asked, 1);
+    EXPECT_INT(p.tls_port, 7001);
+    expect_set(s, "tls-port", "7001", NULL, NULL, ""); /* files behind it may have changed */
+    EXPECT_INT(p.asked, 2);
+    expect_set(s, "tls-port", "7000", NULL, NULL,
+               FAILED("tls-port") "tls-port: the same as port: each needs one of its own, and port 0 "
+                                  "leaves TLS alone");
+    expect_set(s, "tls-port", "x", NULL, NULL,
+               FAILED("tls-port") "argument couldn't be parsed into an integer");
+    EXPECT_INT(p.asked, 2);
+    p.agrees = false;
+    expect_set(s, "timeout", "3", "TLS-Port", "7002", FAILED("TLS-Port") "not today");
+    EXPECT_INT(c->timeout_s, 2);
+    EXPECT_INT(c->tls_port, 7001);
+    EXPECT_INT(calls, 3);
+    /* A reload asks always, with what cannot change as it is. */
+    write_file(path, "port 7003\ntls-port 7004\n", 24);
+    EXPECT(!config_reload(s, &error));
+    EXPECT_CSTR(buf_cstr(&error), "not today");
+    EXPECT_INT(p.port, 7000);
+    EXPECT_INT(p.tls_port, 7004);
+    EXPECT_INT(c->tls_port, 7001);
+    EXPECT_INT(calls, 3);
+    p.agrees = true;
+    error.len = 0;
+    EXPECT(config_reload(s, &error));
+    EXPECT_CSTR(buf_cstr(&error), "port, instance-name");
+    EXPECT_INT(c->tls_port, 7004);
+    EXPECT_INT(c->timeout_s, 0);
+    unlink(path);
+    buf_release(&error);
+    config_free(s);
+}
+
+static void tls_protocols(void)
+{
+    struct config_store *s = load_ok("--tls-protocols|TLSv1.2 tlsv1.3|--tls-auth-clients|Optional", no_env);
+    EXPECT_CSTR(config_values(s)->tls_protocols, "TLSv1.2 tlsv1.3");
+    EXPECT_INT(config_values(s)->tls_auth_clients, TLS_AUTH_OPTIONAL);
+    config_free(s);
+    expect_file_refused("tls-protocols TLSv1.2 TLSv2\n",
+                        ":1: tls-protocols: Invalid tls-protocols specified. Use a combination of "
+                        "'TLSv1', 'TLSv1.1', 'TLSv1.2' and 'TLSv1.3'.");
+    expect_file_refused("tls-cluster yes\n", ":1: tls-cluster: always \"no\" here");
 }
 
 /* The files that variables name are read again, and database-url may change. */
@@ -919,6 +1009,7 @@ static void clean_up(void)
 TEST_MAIN(TEST(defaults), TEST(file_syntax), TEST(file_errors), TEST(file_include), TEST(units),
           TEST(flags), TEST(flags_scrubbed), TEST(environment), TEST(environment_secret_files),
           TEST(precedence), TEST(get), TEST(set), TEST(output_limit), TEST(reload), TEST(reload_of_secrets),
+          TEST(prepared), TEST(tls_protocols),
           TEST(url_normalised), TEST(url_refused), TEST(bind_addresses), TEST(logged),
           TEST(sample_file), TEST(sample_file_loads), TEST(options_that_exclude_each_other),
           TEST(usage), TEST(clean_up))

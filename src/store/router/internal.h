@@ -20,9 +20,9 @@
 #define LOCAL_CURSOR ((int64_t)1 << 52)
 
 /* 2025-01-01, from which stamps count microseconds. */
-#define STAMP_EPOCH_US (1735689600LL * 1000000)
+#define STAMP_EPOCH_US STORE_STAMP_EPOCH_US
 /* When a stamp was minted, microseconds since 1970. */
-#define STAMP_US(stamp) (((stamp) >> 10) + STAMP_EPOCH_US)
+#define STAMP_US(stamp) STORE_STAMP_US(stamp)
 
 enum { MERGE_MAX = 1000 }; /* keys of one merge batch, and of one merge set */
 
