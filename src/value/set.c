@@ -163,14 +163,12 @@ void set_encode(const struct set *s, struct buf *out)
         put_coded(out, item_bytes(tree_read(&r, i).item));
 }
 
-/* Adds a stored member; what was stored in order goes to the end without a search. */
+/* Adds a stored member; they are stored in order, so none twice. */
 static bool add_stored(struct set *s, struct bytes member)
 {
     uint64_t key;
-    if (!key_of(s, member, &key))
-        return false;
-    size_t pos = set_count(s);
-    if (pos > 0 && tree_at(&s->tree, pos - 1).key >= key && tree_find(&s->tree, key, member, &pos))
+    size_t pos;
+    if (!key_of(s, member, &key) || tree_find(&s->tree, key, member, &pos) || pos < set_count(s))
         return false;
     tree_insert(&s->tree, pos, (struct tree_entry){key, item_new(member, NULL, 0)});
     return true;

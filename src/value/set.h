@@ -41,7 +41,7 @@ uint64_t set_scan(const struct set *s, uint64_t cursor, size_t count, member_cb 
 /* Redis' name of how it is stored. */
 const char *set_encoding(const struct set *s);
 
-/* Stored form: version 1, "is it an intset", number of members, members. */
+/* Stored form: version 1, "is it an intset", number of members, members in order. */
 void set_encode(const struct set *s, struct buf *out);
 /* NULL: the bytes are not such. */
 MUST_CHECK struct set *set_decode(struct bytes stored);

@@ -286,21 +286,19 @@ static bool take_score(struct bytes *in, double *out)
     return !isnan(*out);
 }
 
-/* Adds a stored member; what was stored in order goes to the end by score without a search. */
+/* Adds a stored member; they are stored by rank. */
 static bool add_stored(struct zset *z, struct bytes member, double score)
 {
     uint64_t hash;
     size_t pos;
-    if (find(z, member, &hash, &pos) != NULL)
+    size_t rank;
+    uint64_t key = score_key(score);
+    if ((!z->skiplist && !fits_listpack(z, member)) || find(z, member, &hash, &pos) != NULL ||
+        tree_find(&z->by_score, key, member, &rank) || rank < zset_count(z))
         return false;
     struct item *it = item_new(member, &score, sizeof(score));
     tree_insert(&z->by_member, pos, (struct tree_entry){hash, it});
-    size_t last = zset_count(z);
-    uint64_t key = score_key(score);
-    if (last == 0 || tree_at(&z->by_score, last - 1).key < key)
-        tree_insert(&z->by_score, last, (struct tree_entry){key, item_ref(it)});
-    else
-        insert_by_score(z, it);
+    tree_insert(&z->by_score, rank, (struct tree_entry){key, item_ref(it)});
     return true;
 }
 
