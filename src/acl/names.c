@@ -92,7 +92,7 @@ static void note_keys(struct acl_name *n, const struct command *c)
     for (int i = 0; i < n->nspecs; i++) {
         struct bytes flags = command_key_spec_flags(c, i);
         n->needs[i] = acl_permission_of(flags);
-        n->variable_keys |= has_word(flags, "variable_flags");
+        n->variable_keys |= has_word(flags, "variable_flags") || c->id == CMD_SORT;
     }
 }
 

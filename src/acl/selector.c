@@ -6,6 +6,7 @@
 
 #include "base/glob.h"
 #include "base/mem.h"
+#include "command/key_place.h"
 #include "config/words.h"
 
 /* ---- errors ---- */
@@ -395,9 +396,9 @@ static uint8_t needs_of_key(const struct acl_name *a, const struct acl_call *cal
 static bool may_use_keys(const struct acl_selector *s, const struct acl_call *call, int *arg)
 {
     const struct acl_name *a = acl_names_at(s->names, call->name);
-    int n = s->all_keys ? 0 : command_key_count(call->cmd, call->argc);
+    int n = s->all_keys ? 0 : command_key_count(call->cmd, call->argc, call->argv);
     for (int i = 0; i < n; i++) {
-        int at = command_key_at(call->cmd, i);
+        int at = command_key_at(call->cmd, call->argc, call->argv, i);
         if (!may_use_key(s, call->argv[at], needs_of_key(a, call, i))) {
             *arg = at;
             return false;

@@ -50,6 +50,8 @@ static uint32_t group_category(const struct command *c)
     };
     if ((c->flags & CF_CONTAINER) != 0)
         return 0;
+    if (c->id == CMD_SORT || c->id == CMD_SORT_RO)
+        return CAT_SET | CAT_SORTEDSET | CAT_LIST;
     const char *group = command_group_name(c->group);
     for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
         if (strcmp(groups[i].group, group) == 0)
