@@ -449,6 +449,16 @@ def test_what_cannot_be_done_is_told(database, words, why):
     assert said == "" and re.search(why, error) and "secret" not in error
 
 
+def test_through_a_pooler(lab):
+    """Table and keys behind a PgBouncer in transaction mode."""
+    database = lab.database()
+    make_flask_table(database, "SELECT 'session:' || n, 'x', '2100-01-01' FROM generate_series(1, 2500) n")
+    url = lab.pgbouncer(database).url
+    assert imported(database, "sqlalchemy", "--pg-pooler", "transaction", DATABASE_URL=url) == {
+        "rows": 2500, "written": 2500}
+    assert len(database.live()) == 2500
+
+
 def test_a_schema_is_made_where_there_is_none(lab):
     database = lab.database()
     make_flask_table(database, "VALUES ('session:1', 'x', '2100-01-01')")
