@@ -373,9 +373,8 @@ def test_only_tls(lab, site, papers):
     options = papers.options()
     server = lab.respgres(site.server.options["database-url"], port=0, start=None, **options)
     port, other = options["tls_port"], free_port()
-    wait_until(lambda: "event=started" in server.log, 60)
+    wait_until(lambda: re.search("event=state .*to=online", server.log), 60)
     client = site.client(port=port)
-    wait_until(client.ping)
     info = client.info()
     assert info["tcp_port"] == port and info["instance_name"].endswith(f":{port}")
     assert healthcheck("--port", "0", "--tls-port", port).returncode == 0
