@@ -29,9 +29,14 @@ const struct value_type_ops *value_type_ops(uint8_t type)
 }
 
 /* ---- making and ending ---- */
+/* From this length on there must be room for the copies that a value's way to PostgreSQL or to a
+ * client takes: a statement's parameter, libpq's buffer, a reply. */
+enum { LARGE = 256 * 1024, COPIES = 3 };
 
 struct value *value_string_alloc(size_t len)
 {
+    if (len >= LARGE && len < SIZE_MAX / COPIES && !mem_has_room(COPIES * len))
+        return NULL;
     struct value *v = mem_try_alloc(sizeof(*v) + len);
     if (v == NULL)
         return NULL;
