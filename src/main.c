@@ -330,6 +330,7 @@ int main(int argc, char **argv)
     if (action_answered(argc, argv))
         return 0;
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of the write */
     hash_seed();
     buf_init(&error);
     int exit_code = 1;

@@ -25,17 +25,39 @@ void buf_reset(struct buf *b, size_t keep)
         buf_release(b);
 }
 
+/* How large it is to be to have room for n more; what it is if it has. */
+static size_t cap_for(const struct buf *b, size_t n)
+{
+    if (b->data != NULL && b->cap - b->len >= n)
+        return b->cap;
+    size_t cap = b->cap < 64 ? 64 : b->cap;
+    CHECK(n < SIZE_MAX / 4 - b->len); /* else the doubling below could overflow */
+    while (cap - b->len < n)
+        cap += cap < ((size_t)16 << 20) ? cap : cap / 4;
+    return cap;
+}
+
 char *buf_reserve(struct buf *b, size_t n)
 {
     if (b->data == NULL || b->cap - b->len < n) {
-        size_t cap = b->cap < 64 ? 64 : b->cap;
-        CHECK(n < SIZE_MAX / 4 - b->len); /* else the doubling below could overflow */
-        while (cap - b->len < n)
-            cap += cap < ((size_t)16 << 20) ? cap : cap / 4;
+        size_t cap = cap_for(b, n);
         b->data = mem_realloc(b->data, cap);
         b->cap = cap;
     }
     return b->data + b->len;
+}
+
+bool buf_try_reserve(struct buf *b, size_t n)
+{
+    size_t cap = cap_for(b, n);
+    if (b->data != NULL && cap == b->cap)
+        return true;
+    char *data = mem_try_realloc(b->data, cap);
+    if (data == NULL)
+        return false;
+    b->data = data;
+    b->cap = cap;
+    return true;
 }
 
 void buf_append(struct buf *b, const void *data, size_t n)

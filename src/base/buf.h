@@ -3,6 +3,7 @@
 #define RESPGRES_BASE_BUF_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,9 @@ void buf_reset(struct buf *b, size_t keep);
 
 /* Room for n more bytes; returns where they go. */
 char *buf_reserve(struct buf *b, size_t n);
+
+/* The same where a peer decides how much it is: false, with nothing changed, if there is no memory. */
+MUST_CHECK bool buf_try_reserve(struct buf *b, size_t n);
 
 void buf_append(struct buf *b, const void *data, size_t n);
 void buf_append_bytes(struct buf *b, struct bytes s);

@@ -1,6 +1,8 @@
 #include "base/log.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/time.h>
 #include <time.h>
@@ -34,19 +36,56 @@ const char *log_quote(const char *text, char out[LOG_QUOTE_SIZE])
     return out;
 }
 
-void log_event(enum log_level level, const char *event, const char *fields, ...)
+/* A log that cannot be written (its disk is full, its reader has gone) must not stop the server.
+ * What was not written is counted, and told when writing works again. Threads log, too. */
+static atomic_size_t lost_lines;
+static atomic_bool torn; /* a line's beginning was written, its end was not */
+
+static bool write_line(const char *line, size_t n)
+{
+    ssize_t written = write(STDERR_FILENO, line, n);
+    if (written > 0 && (size_t)written < n)
+        torn = true;
+    return written == (ssize_t)n;
+}
+
+/* "time=… level=… event=… "; returns its length. */
+static size_t begin_line(char *line, size_t size, enum log_level level, const char *event)
 {
     static const char *const names[] = {"debug", "verbose", "notice", "warning"};
-    if (level < threshold)
-        return;
     struct timeval tv;
     struct tm tm;
     gettimeofday(&tv, NULL);
     gmtime_r(&tv.tv_sec, &tm);
+    size_t n = strftime(line, size, "time=%Y-%m-%dT%H:%M:%S", &tm);
+    return n + (size_t)snprintf(line + n, size - n, ".%03dZ level=%s event=%s ",
+                                (int)(tv.tv_usec / 1000), names[level], event);
+}
+
+/* False if it still does not work. */
+static bool tell_lost(void)
+{
+    size_t lost = lost_lines;
+    if (lost == 0)
+        return true;
+    char line[200];
+    line[0] = '\n';
+    size_t n = 1 + begin_line(line + 1, sizeof(line) - 1, LOG_WARNING, "log-lines-lost");
+    n += (size_t)snprintf(line + n, sizeof(line) - n, "count=%zu\n", lost);
+    size_t from = torn ? 0 : 1;
+    if (!write_line(line + from, n - from))
+        return false;
+    torn = false;
+    lost_lines -= lost;
+    return true;
+}
+
+void log_event(enum log_level level, const char *event, const char *fields, ...)
+{
+    if (level < threshold)
+        return;
     char line[2048];
-    size_t n = strftime(line, sizeof(line), "time=%Y-%m-%dT%H:%M:%S", &tm);
-    n += (size_t)snprintf(line + n, sizeof(line) - n, ".%03dZ level=%s event=%s ",
-                          (int)(tv.tv_usec / 1000), names[level], event);
+    size_t n = begin_line(line, sizeof(line), level, event);
     va_list ap;
     va_start(ap, fields);
     int more = vsnprintf(line + n, sizeof(line) - n, fields, ap);
@@ -58,6 +97,6 @@ void log_event(enum log_level level, const char *event, const char *fields, ...)
     if (line[n - 1] == ' ')
         n--;
     line[n++] = '\n';
-    ssize_t ignored = write(STDERR_FILENO, line, n);
-    (void)ignored; /* a log that cannot be written must not stop the server */
+    if (!tell_lost() || !write_line(line, n))
+        lost_lines++;
 }

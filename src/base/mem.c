@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 #ifdef __GLIBC__ /* the headers above tell */
 #include <malloc.h>
@@ -41,6 +42,15 @@ void *mem_try_alloc(size_t n)
 void *mem_try_realloc(void *p, size_t n)
 {
     return realloc(p, n ? n : 1);
+}
+
+bool mem_has_room(size_t n)
+{
+    if (n == 0)
+        return true;
+    /* Not malloc: its thresholds would learn from what is never used. */
+    void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return p != MAP_FAILED && munmap(p, n) == 0;
 }
 
 char *mem_strdup(const char *s)

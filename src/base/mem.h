@@ -3,6 +3,7 @@
 #ifndef RESPGRES_BASE_MEM_H
 #define RESPGRES_BASE_MEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 void *mem_alloc(size_t n);
@@ -10,6 +11,11 @@ void *mem_zalloc(size_t n);
 void *mem_realloc(void *p, size_t n);
 void *mem_try_alloc(size_t n);
 void *mem_try_realloc(void *p, size_t n);
+
+/* Could n bytes be had now? What is going to be copied a few times before its command ends is asked
+ * for at the beginning, when an error reply is still possible. */
+bool mem_has_room(size_t n);
+
 char *mem_strdup(const char *s);
 char *mem_strndup(const char *s, size_t n);
 void mem_free(void *p);

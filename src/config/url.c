@@ -229,6 +229,17 @@ static void list_dropped(struct bytes name, struct buf *dropped)
     buf_append_bytes(dropped, plain ? name : BYTES_LIT("?"));
 }
 
+/* An '@' would end user and password, once a dropped parameter has taken away the '/' before it. */
+static void append_value(struct buf *out, struct bytes value)
+{
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.data[i] == '@')
+            buf_append_cstr(out, "%40");
+        else
+            buf_append_u8(out, (uint8_t)value.data[i]);
+    }
+}
+
 void config_normalise_url(const char *url, struct buf *out, struct buf *dropped)
 {
     struct bytes text = bytes_cstr(url);
@@ -253,7 +264,7 @@ void config_normalise_url(const char *url, struct buf *out, struct buf *dropped)
         buf_append_u8(out, (uint8_t)separator);
         buf_append_bytes(out, mode != NULL ? BYTES_LIT("sslmode") : name);
         buf_append_u8(out, '=');
-        buf_append_bytes(out, mode != NULL ? bytes_cstr(mode) : value);
+        append_value(out, mode != NULL ? bytes_cstr(mode) : value);
         separator = '&';
     }
 }

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "command/key_place.h"
 #include "engine/internal.h"
 
 enum {
@@ -142,6 +143,22 @@ void client_kill(struct client *c)
 
 /* ---- replies ---- */
 
+/* Takes what a txn has to say; false if there is no memory. A large reply is handed on as it is. */
+static bool take_reply(struct client *c, struct txn *t)
+{
+    enum { LARGE_REPLY = 64 * 1024 };
+    if (c->out.len == 0 && t->reply.len >= LARGE_REPLY) {
+        struct buf empty = c->out;
+        c->out = t->reply;
+        t->reply = empty;
+        return true;
+    }
+    if (!buf_try_reserve(&c->out, t->reply.len))
+        return false;
+    buf_append_bytes(&c->out, buf_bytes(&t->reply));
+    return true;
+}
+
 void client_flush(struct client *c)
 {
     bool wrote = false;
@@ -151,7 +168,11 @@ void client_flush(struct client *c)
         if (t->state != TXN_DONE)
             break;
         if (!c->closed && !t->silent) {
-            buf_append_bytes(&c->out, buf_bytes(&t->reply));
+            if (!take_reply(c, t)) {
+                log_event(LOG_WARNING, "client-out-of-memory", "peer=%s reply=%zu", c->info.peer,
+                          t->reply.len);
+                client_kill(c);
+            }
             wrote = true;
         }
         close |= t->close_after;
@@ -347,9 +368,9 @@ static void queue_txn(struct txn *t)
 
 static bool keys_fit(const struct command *cmd, const struct request *r)
 {
-    int n = command_key_count(cmd, r->argc);
+    int n = command_key_count(cmd, r->argc, r->argv);
     for (int i = 0; i < n; i++) {
-        if (r->argv[command_key_at(cmd, i)].len > MAX_KEY)
+        if (r->argv[command_key_at(cmd, r->argc, r->argv, i)].len > MAX_KEY)
             return false;
     }
     return true;
@@ -687,7 +708,12 @@ size_t client_pending(const struct client *c)
 
 size_t client_pending_memory(const struct client *c)
 {
-    return c->pending_memory + c->queued_memory + c->held_memory;
+    return c->pending_memory + c->held_memory;
+}
+
+size_t client_queued_memory(const struct client *c)
+{
+    return c->queued_memory;
 }
 
 bool client_authenticated(const struct client *c)

@@ -54,6 +54,9 @@ void client_wrote(struct client *c);
 size_t client_pending(const struct client *c);
 size_t client_pending_memory(const struct client *c);
 
+/* The memory of a MULTI block's commands. They wait for the client, so it must be read on. */
+size_t client_queued_memory(const struct client *c);
+
 bool client_authenticated(const struct client *c);
 /* Microseconds (clock_mono_us) of the last request, for `timeout`; busy clients are not idle. */
 int64_t client_last_active_us(const struct client *c);

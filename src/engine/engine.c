@@ -166,6 +166,11 @@ void engine_count_rejected_connection(struct engine *e)
     e->rejected_connections++;
 }
 
+void engine_set_max_clients(struct engine *e, size_t n)
+{
+    e->max_clients = n;
+}
+
 size_t engine_client_count(const struct engine *e)
 {
     return e->nclients;

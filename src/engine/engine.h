@@ -33,6 +33,9 @@ void engine_count_rejected_connection(struct engine *e);
 /* What net has read from and written to clients by one call each. */
 void engine_count_input(struct engine *e, size_t bytes);
 void engine_count_output(struct engine *e, size_t bytes);
+
+/* How many clients are let in: `maxclients`, or fewer where the system allows fewer files. */
+void engine_set_max_clients(struct engine *e, size_t n);
 size_t engine_client_count(const struct engine *e);
 
 /* ---- seen from outside ---- */

@@ -99,8 +99,8 @@ static void section_clients(const struct info *i)
         most_in = c->query_memory > most_in ? c->query_memory : most_in;
         most_out = c->out.len > most_out ? c->out.len : most_out;
     }
-    buf_printf(i->out, "connected_clients:%zu\r\ncluster_connections:0\r\nmaxclients:%lld\r\n",
-               i->e->nclients, (long long)i->e->config->maxclients);
+    buf_printf(i->out, "connected_clients:%zu\r\ncluster_connections:0\r\nmaxclients:%zu\r\n",
+               i->e->nclients, i->e->max_clients);
     buf_printf(i->out, "client_recent_max_input_buffer:%zu\r\n"
                        "client_recent_max_output_buffer:%zu\r\n", most_in, most_out);
     buf_printf(i->out, "blocked_clients:%zu\r\ntracking_clients:0\r\nclients_in_timeout_table:0\r\n",

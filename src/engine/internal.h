@@ -301,6 +301,7 @@ struct engine {
     int64_t started_us;
     uint64_t total_connections;
     uint64_t rejected_connections;
+    size_t max_clients; /* net tells */
     uint64_t total_commands;
     uint64_t keyspace_hits;
     uint64_t keyspace_misses;

@@ -37,8 +37,19 @@ static void row_matching(struct store_query *q, int64_t id, struct bytes key, bo
     t->nrows++;
 }
 
+/* Room for the rows behind the rest of the reply; else an error is the reply. */
+static bool rows_fit_or_reply(const struct txn *t, struct reply *r)
+{
+    if (buf_try_reserve(r->out, t->rows.len + 64))
+        return true;
+    reply_error(r, "OOM out of memory for this reply");
+    return false;
+}
+
 static void answer_scan(struct txn *t, struct store_query *q, struct reply *r)
 {
+    if (!rows_fit_or_reply(t, r))
+        return;
     reply_array(r, 2);
     reply_bulk_int(r, q->cursor);
     reply_array(r, t->nrows);
@@ -48,6 +59,8 @@ static void answer_scan(struct txn *t, struct store_query *q, struct reply *r)
 static void answer_keys(struct txn *t, struct store_query *q, struct reply *r)
 {
     (void)q;
+    if (!rows_fit_or_reply(t, r))
+        return;
     reply_array(r, t->nrows);
     buf_append_bytes(r->out, buf_bytes(&t->rows));
 }

@@ -257,6 +257,20 @@ static void append_repr(struct buf *out, struct bytes s)
     buf_append_cstr(out, "\"");
 }
 
+/* Redis tells once the command has run: SELECT in the database that it has chosen. */
+static int monitored_db(const struct client *c, const struct txn_command *tc)
+{
+    int db = tc->db;
+    if (tc->cmd->id == CMD_RESET)
+        db = 0;
+    else if (tc->cmd->id == CMD_EXEC && c->multi && !c->multi_failed)
+        db = c->multi_db;
+    else if (tc->cmd->id == CMD_SELECT &&
+             command_parse_db(tc->request->argv[1], c->engine->config->databases, &db) != NULL)
+        db = tc->db;
+    return db;
+}
+
 void monitor_feed(struct client *c, const struct txn_command *tc)
 {
     struct engine *e = c->engine;
@@ -269,7 +283,7 @@ void monitor_feed(struct client *c, const struct txn_command *tc)
     buf_init(&line);
     int64_t us = clock_wall_us();
     buf_printf(&line, "+%lld.%06lld [%d %s]", (long long)us / 1000000, (long long)us % 1000000,
-               tc->db, c->info.unix_socket ? "unix" : c->info.peer);
+               monitored_db(c, tc), c->info.unix_socket ? "unix" : c->info.peer);
     for (int i = 0; i < tc->request->argc; i++) {
         buf_append_cstr(&line, " ");
         /* A password is nobody's to watch. */

@@ -259,7 +259,7 @@ void engine_collect(struct engine *e, struct metrics_page *p)
 {
     collect_state(e, p);
     put(p, METRIC_clients, e->nclients);
-    put(p, METRIC_max_clients, (uint64_t)e->config->maxclients);
+    put(p, METRIC_max_clients, e->max_clients);
     put(p, METRIC_connections, e->total_connections);
     put(p, METRIC_rejected_connections, e->rejected_connections);
     put(p, METRIC_commands, e->total_commands);

@@ -9,6 +9,8 @@
 #include "net/conns.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,10 +22,16 @@
 enum {
     SCRATCH_SIZE = 64 * 1024,
     MAX_INLINE = 64 * 1024,
-    KEEP_OUTPUT = 16 * 1024, /* memory that an empty output buffer keeps */
-    MAX_PENDING = 10000,     /* requests taken and not answered; reading resumes at half */
+    KEEP_OUTPUT = 16 * 1024,    /* memory that an empty output buffer keeps */
+    REQUESTS_PER_TURN = 256,    /* of one connection; then the others have their turn */
+    SEND_PER_TURN = 128 * 1024, /* to one connection, likewise */
+    MAX_PENDING = 10000,        /* requests taken and not answered; reading resumes at half */
     MAX_PENDING_BYTES = 4 * 1024 * 1024,
     MAX_UNWRITTEN = 1024 * 1024,
+    UNAUTHENTICATED_READ = 4 * 1024,   /* what one that has not logged in may send at a time */
+    UNAUTHENTICATED_OWED = 4 * 1024,   /* in place of MAX_UNWRITTEN */
+    UNAUTHENTICATED_UNWRITTEN = 1024,  /* replies that it does not take, as in Redis; then closed */
+    UNAUTHENTICATED_UNSENT = 4 * 1024, /* the same in the kernel's buffer */
     FLUSH_PATIENCE_US = 10 * 1000 * 1000, /* for a peer that does not take its last replies */
 };
 
@@ -40,6 +48,7 @@ struct conn {
     bool paused;        /* too much owed: neither read nor parsed */
     bool write_blocked; /* the socket is full: waits for IO_WRITE */
     bool await_replies; /* FLUSHING: what the peer sent before its end is answered first */
+    bool kept_short;    /* not logged in: the kernel's buffer for replies is small */
     int fd;
     struct tls_channel *tls; /* NULL = none */
     const char *refusal;     /* TLS: what it gets after the handshake, and then is closed */
@@ -110,9 +119,10 @@ static size_t conn_unwritten(const struct conn *c)
 /* Above the bounds by 1/share of them: pausing asks with 1, resuming with 2. */
 static bool conn_owes_much(const struct conn *c, size_t share)
 {
+    size_t unwritten = c->kept_short ? UNAUTHENTICATED_OWED : MAX_UNWRITTEN;
     return client_pending(c->client) > MAX_PENDING / share ||
            client_pending_memory(c->client) > MAX_PENDING_BYTES / share ||
-           conn_unwritten(c) > MAX_UNWRITTEN / share;
+           conn_unwritten(c) > unwritten / share;
 }
 
 static void conn_may_resume(struct conn *c)
@@ -151,6 +161,25 @@ static const struct client_io conn_client_io = {
     .resume = conn_resume_cb,
 };
 
+/* ---- before authentication ---- */
+
+/* How much of replies the kernel takes beyond what the peer's window has room for. */
+static void conn_limit_unsent(struct conn *c, int bytes)
+{
+    (void)setsockopt(c->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof(bytes));
+}
+
+/* Whoever has not logged in may hold little: of requests (reader.h), and of replies. */
+static bool conn_is_unauthenticated(struct conn *c)
+{
+    bool kept_short = !client_authenticated(c->client);
+    if (kept_short != c->kept_short) {
+        c->kept_short = kept_short;
+        conn_limit_unsent(c, kept_short ? UNAUTHENTICATED_UNSENT : 0); /* 0 = the default */
+    }
+    return kept_short;
+}
+
 /* ---- input ---- */
 
 static void conn_protocol_error(struct conn *c)
@@ -167,8 +196,8 @@ static void conn_protocol_error(struct conn *c)
     conn_watch(c);
 }
 
-/* Submits what has been read, until there is no whole request, or too much is owed. True if
- * anything was submitted. */
+/* Submits what has been read, until there is no whole request, or too much is owed, or others are
+ * to have their turn. True if anything was submitted. */
 static bool conn_submit_requests(struct conn *c)
 {
     const struct config *config = c->set->config;
@@ -176,16 +205,24 @@ static bool conn_submit_requests(struct conn *c)
         .max_args = INT32_MAX,
         .max_bulk = (size_t)config->proto_max_bulk_len,
         .max_inline = MAX_INLINE,
-        .max_query = (size_t)config->client_query_buffer_limit,
     };
-    bool any = false;
+    int taken = 0;
     while (c->state == CONN_OPEN && !c->input_over && c->set->reading) {
         if (conn_owes_much(c, 1)) {
             c->paused = true;
             break;
         }
-        /* AUTH may have been the request before. */
-        limits.unauthenticated = !client_authenticated(c->client);
+        if (taken == REQUESTS_PER_TURN) {
+            c->paused = true;
+            conn_may_resume(c); /* in the next turn */
+            break;
+        }
+        /* AUTH may have been the request before, EXEC or DISCARD, too. */
+        limits.unauthenticated = conn_is_unauthenticated(c);
+        /* As in Redis, the commands of a MULTI block count as not yet read. */
+        size_t queued = client_queued_memory(c->client);
+        size_t most = (size_t)config->client_query_buffer_limit;
+        limits.max_query = queued < most ? most - queued : 0;
         struct request *request = NULL;
         enum reader_status status = reader_next(c->reader, &limits, &request);
         if (status == READER_ERROR)
@@ -193,11 +230,11 @@ static bool conn_submit_requests(struct conn *c)
         if (status != READER_REQUEST)
             break;
         client_submit(c->client, request);
-        any = true;
+        taken++;
     }
     client_set_query_memory(c->client, reader_memory(c->reader));
     conn_watch(c);
-    return any;
+    return taken > 0;
 }
 
 /* The peer sends no more. Redis has answered all it had read by then, so what is pending is
@@ -257,9 +294,14 @@ static inline void conn_take(struct conn *c, ssize_t n)
     }
 }
 
+static inline size_t conn_most_to_read(const struct conn *c)
+{
+    return c->kept_short ? UNAUTHENTICATED_READ : SCRATCH_SIZE;
+}
+
 static void conn_read_tls(struct conn *c)
 {
-    conn_take(c, tls_channel_read(c->tls, c->set->scratch, SCRATCH_SIZE));
+    conn_take(c, tls_channel_read(c->tls, c->set->scratch, conn_most_to_read(c)));
     if (tls_channel_pending(c->tls) && conn_may_read(c) && list_empty(&c->resumed))
         list_push_back(&c->set->resumed, &c->resumed);
     conn_watch(c);
@@ -280,18 +322,26 @@ static void conn_ready(void *arg, int events)
     if (c->tls != NULL)
         conn_read_tls(c);
     else
-        conn_take(c, recv(c->fd, c->set->scratch, SCRATCH_SIZE, 0));
+        conn_take(c, recv(c->fd, c->set->scratch, conn_most_to_read(c), 0));
 }
 
 /* ---- output ---- */
 
-/* Sends as much as the socket takes. False on a broken connection. */
+/* Sends as much as the socket takes, and no more than its share of a turn. False on a broken
+ * connection. */
 static bool conn_send(struct conn *c, struct buf *out)
 {
+    size_t share = SEND_PER_TURN;
     while (c->written < out->len) {
         const char *from = out->data + c->written;
-        ssize_t n = c->tls == NULL ? send(c->fd, from, out->len - c->written, MSG_NOSIGNAL)
-                                   : tls_channel_write(c->tls, from, out->len - c->written);
+        size_t left = out->len - c->written;
+        left = left < share ? left : share;
+        if (left == 0) {
+            c->write_blocked = true; /* until the loop has looked at the others */
+            break;
+        }
+        ssize_t n = c->tls == NULL ? send(c->fd, from, left, MSG_NOSIGNAL)
+                                   : tls_channel_write(c->tls, from, left);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
@@ -301,10 +351,11 @@ static bool conn_send(struct conn *c, struct buf *out)
         if (n < 0)
             return false;
         c->written += (size_t)n;
+        share -= (size_t)n;
         engine_count_output(c->set->engine, (size_t)n);
     }
     if (c->written == out->len) {
-        buf_reset(out, KEEP_OUTPUT);
+        buf_reset(out, c->kept_short ? UNAUTHENTICATED_UNWRITTEN : KEEP_OUTPUT);
         c->written = 0;
     } else if (c->written > out->len / 2) {
         /* At least half is gone: each byte is moved a constant number of times. */
@@ -328,6 +379,11 @@ static void conn_flush(struct conn *c)
     }
     if (!c->write_blocked && !conn_send(c, out)) {
         conn_set_state(c, CONN_CLOSED, "write-error");
+        return;
+    }
+    if (c->kept_short && conn_unwritten(c) > UNAUTHENTICATED_UNWRITTEN) {
+        log_event(LOG_VERBOSE, "client-output-limit", "peer=%s why=unauthenticated", c->peer);
+        conn_set_state(c, CONN_CLOSED, "output-limit");
         return;
     }
     client_wrote(c->client);
@@ -356,6 +412,7 @@ static struct conn *conn_new(struct conns *s, int fd, const struct client_info *
     c->reader = reader_new();
     c->io = io_new(s->loop, fd, conn_ready, c);
     c->client = client_new(s->engine, &conn_client_io, c, info);
+    (void)conn_is_unauthenticated(c);
     return c;
 }
 

@@ -72,9 +72,13 @@ static void apply_max_clients(struct net *n)
     rlim_t want = (rlim_t)n->config->maxclients + RESERVED_FILES;
     rlim_t have = raise_open_files(want);
     n->max_clients = (size_t)n->config->maxclients;
+    if (have < want)
+        n->max_clients = have > RESERVED_FILES ? (size_t)(have - RESERVED_FILES) : 1;
+    engine_set_max_clients(n->engine, n->max_clients);
+    log_event(LOG_VERBOSE, "open-files", "limit=%llu maxclients=%zu", (unsigned long long)have,
+              n->max_clients);
     if (have >= want)
         return;
-    n->max_clients = have > RESERVED_FILES ? (size_t)(have - RESERVED_FILES) : 1;
     log_event(LOG_WARNING, "maxclients-lowered", "wanted=%lld effective=%zu open-files=%llu",
               (long long)n->config->maxclients, n->max_clients, (unsigned long long)have);
 }

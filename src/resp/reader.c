@@ -29,7 +29,7 @@ enum {
     KEEP_SIZE = 8 * 1024,    /* what an idle connection's buffers may hold on to */
     LARGE_START = 64 * 1024, /* first memory of a large argument; doubled as bytes come */
     UNAUTHENTICATED_ARGS = 10,
-    UNAUTHENTICATED_BULK = 16384,
+    UNAUTHENTICATED_BYTES = 16384, /* of arguments, or of an inline command */
 };
 
 #define STAND_IN "$0\r\n\r\n"
@@ -73,6 +73,7 @@ struct reader {
     size_t window_args;
     size_t window_bytes; /* of those arguments */
     size_t args_left;
+    size_t args_bytes; /* as declared so far; only used before authentication */
 
     struct request_memory *req; /* the unfinished request, NULL if it is all in the window */
     size_t argv_cap;
@@ -426,6 +427,7 @@ static enum reader_status scan_count(struct reader *r, const struct reader_limit
         return READER_REQUEST;
     }
     r->args_left = (size_t)n;
+    r->args_bytes = 0;
     r->state = READER_ARGS;
     return READER_REQUEST;
 }
@@ -516,7 +518,7 @@ static enum reader_status scan_arg(struct reader *r, const struct reader_limits 
         return fail_not_bulk(r, r->in.data[r->end]);
     if (!ok || !header_number(r, stop, &len) || len < 0 || (uint64_t)len > limits->max_bulk)
         return reader_fail(r, "ERR Protocol error: invalid bulk length");
-    if (len > UNAUTHENTICATED_BULK && limits->unauthenticated)
+    if (limits->unauthenticated && (size_t)len > UNAUTHENTICATED_BYTES - r->args_bytes)
         return reader_fail(r, "ERR Protocol error: unauthenticated bulk length");
     size_t body = stop + 2;
     if (len > LARGE_ARG)
@@ -526,6 +528,8 @@ static enum reader_status scan_arg(struct reader *r, const struct reader_limits 
     r->end = body + (size_t)len + 2;
     r->window_args++;
     r->window_bytes += (size_t)len;
+    if (limits->unauthenticated)
+        r->args_bytes += (size_t)len;
     r->args_left--;
     return READER_REQUEST;
 }
@@ -657,7 +661,8 @@ static enum reader_status scan_inline(struct reader *r, const struct reader_limi
     const char *lf = n > r->looked ? memchr(line + r->looked, '\n', n - r->looked) : NULL;
     if (lf == NULL) {
         r->looked = n;
-        if (n > limits->max_inline)
+        size_t most = limits->unauthenticated ? UNAUTHENTICATED_BYTES : limits->max_inline;
+        if (n > most)
             return reader_fail(r, "ERR Protocol error: too big inline request");
         return READER_MORE;
     }

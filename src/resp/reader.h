@@ -25,7 +25,7 @@ struct reader_limits {
     size_t max_bulk;      /* proto-max-bulk-len */
     size_t max_inline;    /* 64 kB */
     size_t max_query;     /* client-query-buffer-limit: unparsed bytes plus the unfinished request */
-    bool unauthenticated; /* then at most 10 arguments of 16384 bytes, as in Redis */
+    bool unauthenticated; /* then at most 10 arguments, as in Redis, of 16384 bytes together */
 };
 
 struct reader;

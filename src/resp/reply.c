@@ -78,9 +78,14 @@ void reply_int(struct reply *r, int64_t v)
     header(r, ':', v);
 }
 
+/* Replies are as large as what clients have stored. Where there is no memory for one, or for this
+ * element of one, there is an error in its place. */
 void reply_bulk(struct reply *r, struct bytes s)
 {
-    buf_reserve(r->out, s.len + NUM_INT_SIZE + 5);
+    if (!buf_try_reserve(r->out, s.len + NUM_INT_SIZE + 5)) {
+        reply_error(r, "OOM out of memory for this reply");
+        return;
+    }
     header(r, '$', (int64_t)s.len);
     literal(r, s);
     literal(r, BYTES_LIT("\r\n"));

@@ -11,6 +11,9 @@ struct collection {
 _Static_assert(offsetof(struct value, data) % _Alignof(struct collection) == 0, "alignment");
 
 static const struct value_type_ops *const types[VALUE_TYPES] = {
+    [VALUE_LIST] = &deque_ops,
+    [VALUE_SET] = &set_ops,
+    [VALUE_ZSET] = &zset_ops,
     [VALUE_HASH] = &hash_ops,
 };
 
@@ -26,9 +29,14 @@ const struct value_type_ops *value_type_ops(uint8_t type)
 }
 
 /* ---- making and ending ---- */
+/* From this length on there must be room for the copies that a value's way to PostgreSQL or to a
+ * client takes: a statement's parameter, libpq's buffer, a reply. */
+enum { LARGE = 256 * 1024, COPIES = 3 };
 
 struct value *value_string_alloc(size_t len)
 {
+    if (len >= LARGE && len < SIZE_MAX / COPIES && !mem_has_room(COPIES * len))
+        return NULL;
     struct value *v = mem_try_alloc(sizeof(*v) + len);
     if (v == NULL)
         return NULL;

@@ -804,6 +804,8 @@ static void url_normalised(void)
     expect_url("postgres://h/d?ssl=perhaps", "postgresql://h/d", "ssl");
     /* Not a name: might be a piece of a password. */
     expect_url("postgres://h/d?pa%24s=x", "postgresql://h/d", "?");
+    /* The '@' ended no user: the '?' came first, thanks to a '/' that is dropped. */
+    expect_url("postgresql://h?a=/&user=u@x", "postgresql://h?user=u%40x", "a");
     expect_url("postgres://h/d?options=-c%20x%3Dy", "postgresql://h/d?options=-c%20x%3Dy", "");
 }
 

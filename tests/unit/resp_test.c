@@ -150,6 +150,10 @@ static void test_unauthenticated(void)
                    "-ERR Protocol error: unauthenticated bulk length");
     expect_limited(BYTES_LIT("*1\r\n$600000000\r\n"), l,
                    "-ERR Protocol error: invalid bulk length");
+    /* All arguments together. */
+    expect_limited(BYTES_LIT("*3\r\n$4\r\nAUTH\r\n$1\r\nx\r\n$16379\r\n"), l, "");
+    expect_limited(BYTES_LIT("*3\r\n$4\r\nAUTH\r\n$1\r\nx\r\n$16380\r\n"), l,
+                   "-ERR Protocol error: unauthenticated bulk length");
 }
 
 /* `head` and n digits without a line end. */

@@ -19,7 +19,7 @@ from .user import User
 REQUESTS_PER_S = 100    # of all users together: two cores serve more, but not with much to spare
 LEAST_THINK_S = 0.5
 AT_ONCE = 32
-DRAIN_S = 120
+
 
 
 @dataclasses.dataclass
@@ -27,10 +27,11 @@ class Plan:
     setup: str = "b"
     affinity: bool = False
     users: int = 60
-    outage_s: float = 5
+    outage_s: float = 5         # 0: nothing is killed
     before_s: float = 2         # after all have logged in
     after_s: float = 2
     answerers: int = 4
+    drain_s: float = 120        # how long admins may take to work through what is left
     seed: int = 0
     app: str = "app:app"
 
@@ -69,7 +70,8 @@ class Simulation:
                           "all have logged in")
         self.say(f"{len(self.users)} users have logged in")
         await asyncio.sleep(self.plan.before_s)
-        await self._fault()
+        if self.plan.outage_s:
+            await self._fault()
         await asyncio.sleep(self.plan.after_s)
         no_more_talk.set()
         await asyncio.gather(*talkers)
@@ -106,7 +108,7 @@ class Simulation:
             return client.get(shared.QUEUE) in (None, b"[]") and not any(
                 client.scan_iter(shared.UNSENT + "*", count=1000))
         try:
-            await self._until(is_empty, DRAIN_S, "the queue is empty")
+            await self._until(is_empty, self.plan.drain_s, "the queue is empty")
         except AssertionError as error:
             self.record.complain(str(error).partition("\n")[0])
 
