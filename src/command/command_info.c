@@ -5,6 +5,7 @@
 #include "command/command.h"
 #include "command/rename.h"
 #include "command/command_docs.h"
+#include "command/key_place.h"
 
 struct flag_name {
     uint32_t flag;
@@ -28,6 +29,7 @@ static const struct flag_name flag_names[] = {
     {CF_NO_AUTH, "no_auth"},
     {CF_NO_ASYNC_LOADING, "no_async_loading"},
     {CF_NO_MULTI, "no_multi"},
+    {CF_MOVABLE_KEYS, "movablekeys"},
     {CF_ALLOW_BUSY, "allow_busy"},
 };
 
@@ -76,10 +78,17 @@ static const struct flag_name category_names[] = {
 
 enum { CATEGORY_NAMES = sizeof(category_names) / sizeof(category_names[0]) };
 
+static bool is_sort(const struct command *c)
+{
+    return c->id == CMD_SORT || c->id == CMD_SORT_RO;
+}
+
 static uint32_t group_category(const struct command *c)
 {
     if ((c->flags & CF_CONTAINER) != 0)
         return 0;
+    if (is_sort(c))
+        return CAT_SET | CAT_SORTED_SET | CAT_LIST;
     switch (c->group) {
     case GROUP_STRING:
         return CAT_STRING;
@@ -191,7 +200,7 @@ static void reply_words_as_statuses(struct reply *r, struct bytes words)
 }
 
 /* Remarks some key specifications carry. */
-static const char *key_note(const struct command *c)
+static const char *key_note(const struct command *c, int spec)
 {
     if (c->id == CMD_SET)
         return "RW and ACCESS due to the optional `GET` argument";
@@ -199,6 +208,12 @@ static const char *key_note(const struct command *c)
         return "RW and UPDATE because it changes the TTL";
     if (c->id == CMD_BITFIELD)
         return "This command allows both access and modification of the key";
+    if (is_sort(c) && spec == 1)
+        return "For the optional BY/GET keyword. It is marked 'unknown' because the key names "
+               "derive from the content of the key we sort";
+    if (is_sort(c) && spec == 2)
+        return "For the optional STORE keyword. It is marked 'unknown' because the keyword can "
+               "appear anywhere in the argument array";
     return NULL;
 }
 
@@ -215,9 +230,44 @@ static int last_key_of_spec(const struct command *c, int spec)
     return !is_last ? 0 : c->last_key < 0 ? c->last_key : c->last_key - c->first_key - spec;
 }
 
+/* "begin_search" or "find_keys": a type, and its facts follow. */
+static void reply_spec_part(struct reply *r, const char *part, const char *type, size_t facts)
+{
+    reply_bulk_cstr(r, part);
+    reply_map(r, 2);
+    reply_bulk_cstr(r, "type");
+    reply_bulk_cstr(r, type);
+    reply_bulk_cstr(r, "spec");
+    reply_map(r, facts);
+}
+
+static void reply_places(struct reply *r, const struct command *c, int spec)
+{
+    int numkeys = command_numkeys_arg(c);
+    if (is_sort(c) && spec > 0) {
+        reply_spec_part(r, "begin_search", "unknown", 0);
+        reply_spec_part(r, "find_keys", "unknown", 0);
+        return;
+    }
+    reply_spec_part(r, "begin_search", "index", 1);
+    if (numkeys != 0 && spec == command_key_specs(c) - 1) {
+        reply_int_field(r, "index", numkeys);
+        reply_spec_part(r, "find_keys", "keynum", 3);
+        reply_int_field(r, "keynumidx", 0);
+        reply_int_field(r, "firstkey", 1);
+        reply_int_field(r, "keystep", 1);
+        return;
+    }
+    reply_int_field(r, "index", c->first_key + spec);
+    reply_spec_part(r, "find_keys", "range", 3);
+    reply_int_field(r, "lastkey", is_sort(c) ? 0 : last_key_of_spec(c, spec));
+    reply_int_field(r, "keystep", c->key_step);
+    reply_int_field(r, "limit", 0);
+}
+
 static void reply_key_spec(struct reply *r, const struct command *c, int spec)
 {
-    const char *note = key_note(c);
+    const char *note = key_note(c, spec);
     reply_map(r, note == NULL ? 3 : 4);
     if (note != NULL) {
         reply_bulk_cstr(r, "notes");
@@ -225,27 +275,9 @@ static void reply_key_spec(struct reply *r, const struct command *c, int spec)
     }
     reply_bulk_cstr(r, "flags");
     reply_words_as_statuses(r, command_key_spec_flags(c, spec));
-
-    reply_bulk_cstr(r, "begin_search");
-    reply_map(r, 2);
-    reply_bulk_cstr(r, "type");
-    reply_bulk_cstr(r, "index");
-    reply_bulk_cstr(r, "spec");
-    reply_map(r, 1);
-    reply_int_field(r, "index", c->first_key + spec);
-
-    reply_bulk_cstr(r, "find_keys");
-    reply_map(r, 2);
-    reply_bulk_cstr(r, "type");
-    reply_bulk_cstr(r, "range");
-    reply_bulk_cstr(r, "spec");
-    reply_map(r, 3);
-    reply_int_field(r, "lastkey", last_key_of_spec(c, spec));
-    reply_int_field(r, "keystep", c->key_step);
-    reply_int_field(r, "limit", 0);
+    reply_places(r, c, spec);
 }
 
-/* Keys are found by position in all our commands. */
 static void reply_key_specs(struct reply *r, const struct command *c)
 {
     int n = command_key_specs(c);
@@ -402,6 +434,8 @@ static struct bytes call_key_flags(const struct command *c, int argc, const stru
     switch (c->id) {
     case CMD_SET:
         return bytes_cstr(set_has_get(argc, argv) ? "RW access update" : "OW update");
+    case CMD_SORT: /* its second key is the destination */
+        return command_key_spec_flags(c, i == 0 ? 0 : specs - 1);
     case CMD_BITFIELD:
         return bytes_cstr(bitfield_reads(argc, argv) ? "RO access" : "RW access update");
     default:
@@ -416,7 +450,7 @@ static void command_getkeys(int argc, const struct bytes *argv, bool with_flags,
     if (c != NULL && (c->flags & CF_CONTAINER) != 0 && argc > 1)
         c = command_find_sub(c, argv[1]);
     const char *error = c == NULL           ? "ERR Invalid command specified"
-                        : c->first_key == 0 ? "ERR The command has no key arguments"
+                        : command_key_specs(c) == 0 ? "ERR The command has no key arguments"
                         : !command_arity_ok(c, argc)
                             ? "ERR Invalid number of arguments specified for command"
                             : NULL;
@@ -424,12 +458,16 @@ static void command_getkeys(int argc, const struct bytes *argv, bool with_flags,
         reply_error(r, error);
         return;
     }
-    int n = command_key_count(c, argc);
+    int n = command_key_count(c, argc, argv);
+    if (n == 0 && (c->flags & CF_MOVABLE_KEYS) != 0) {
+        reply_error(r, "ERR Invalid arguments specified for command");
+        return;
+    }
     reply_array(r, (size_t)n);
     for (int i = 0; i < n; i++) {
         if (with_flags)
             reply_array(r, 2);
-        reply_bulk(r, argv[command_key_at(c, i)]);
+        reply_bulk(r, argv[command_key_at(c, argc, argv, i)]);
         if (with_flags)
             reply_words_as_statuses(r, call_key_flags(c, argc, argv, i));
     }

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "command/key_place.h"
 #include "engine/internal.h"
 
 enum {
@@ -367,9 +368,9 @@ static void queue_txn(struct txn *t)
 
 static bool keys_fit(const struct command *cmd, const struct request *r)
 {
-    int n = command_key_count(cmd, r->argc);
+    int n = command_key_count(cmd, r->argc, r->argv);
     for (int i = 0; i < n; i++) {
-        if (r->argv[command_key_at(cmd, i)].len > MAX_KEY)
+        if (r->argv[command_key_at(cmd, r->argc, r->argv, i)].len > MAX_KEY)
             return false;
     }
     return true;

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "command/key_place.h"
 #include "config/policy.h"
 #include "engine/internal.h"
 
