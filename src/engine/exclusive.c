@@ -19,6 +19,7 @@ struct exclusive {
     struct commit_item *lock_items;
     struct commit_item *writes;
     int next_command;
+    int proto; /* of the replies from here on: HELLO in the block changes it */
     bool querying;            /* the step under way has the query of command next_command */
     bool ending;
 };
@@ -201,15 +202,16 @@ static void end(struct exclusive *ex)
 static void go_on(struct exclusive *ex)
 {
     struct txn *t = ex->txn;
-    struct reply r = {&t->reply, t->proto, false};
+    struct reply r = {&t->reply, ex->proto, false};
     for (; ex->next_command < t->ncommands; ex->next_command++) {
         struct txn_command *tc = &t->commands[ex->next_command];
         if (!(tc->cmd->flags & CF_QUERY)) {
             txn_run_command(t, tc, &r);
+            ex->proto = r.proto;
             continue;
         }
-        if (!query_prepare(t, tc, &r))
-            continue; /* its arguments were wrong: the error is written */
+        if (!txn_may_run(t, tc, &r) || !query_prepare(t, tc, &r))
+            continue; /* its arguments were wrong, or it is forbidden: the error is written */
         collect_writes(ex);
         ex->querying = true;
         ex->xact.query = &t->query;
@@ -225,6 +227,7 @@ static void start_running(struct exclusive *ex)
     struct txn *t = ex->txn;
     struct reply r;
     txn_reply_init(t, &r);
+    ex->proto = t->proto;
     txn_set_now(t, ex->xact.time_us / 1000);
     load_values(ex);
     if (!watches_hold(ex)) {
@@ -240,7 +243,7 @@ static void start_running(struct exclusive *ex)
 static void take_answer(struct exclusive *ex)
 {
     struct txn *t = ex->txn;
-    struct reply r = {&t->reply, t->proto, false};
+    struct reply r = {&t->reply, ex->proto, false};
     ex->querying = false;
     t->on_query(t, &t->query, &r);
     t->rows.len = 0;
