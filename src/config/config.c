@@ -246,6 +246,12 @@ static bool prepare_set(struct config_store *s, int n, const struct bytes *names
     return ok;
 }
 
+bool config_is_secret(struct bytes name)
+{
+    const struct option *o = option_find(name);
+    return o != NULL && (o->flags & OPTION_SECRET) != 0;
+}
+
 bool config_set(struct config_store *s, int n, const struct bytes *names,
                 const struct bytes *values, struct buf *error)
 {

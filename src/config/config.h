@@ -119,6 +119,9 @@ const struct config *config_values(const struct config_store *s);
  * SET changed goes back to what file, environment and flags say. */
 MUST_CHECK bool config_reload(struct config_store *s, struct buf *error);
 
+/* An option whose value is never shown. */
+bool config_is_secret(struct bytes name);
+
 /* CONFIG SET name value [name value ...]: all or nothing. On failure `error` holds the reply text
  * in Redis 7.0's words, "ERR Unknown option or number of arguments for CONFIG SET - 'x'" or
  * "ERR CONFIG SET failed (possibly related to argument 'x') - ...". */
