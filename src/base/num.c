@@ -51,6 +51,27 @@ bool num_long_double(struct bytes s, long double *out)
     return true;
 }
 
+bool num_double(struct bytes s, double *out)
+{
+    char text[NUM_FLOAT_SIZE];
+    if (s.len == 0 || s.len >= sizeof(text))
+        return false;
+    char first = s.data[0];
+    if (first == ' ' || (first >= '\t' && first <= '\r'))
+        return false;
+    memcpy(text, s.data, s.len);
+    text[s.len] = '\0';
+    char *end;
+    errno = 0;
+    double v = strtod(text, &end);
+    if ((size_t)(end - text) != s.len || isnan(v))
+        return false;
+    if (errno == ERANGE && (isinf(v) || v == 0))
+        return false;
+    *out = v;
+    return true;
+}
+
 size_t num_format_int64(int64_t v, char out[NUM_INT_SIZE])
 {
     char digits[NUM_INT_SIZE];

@@ -14,6 +14,9 @@ MUST_CHECK bool num_int64(struct bytes s, int64_t *out);
 /* A long double as INCRBYFLOAT reads it: no blanks, no NaN, within range. */
 MUST_CHECK bool num_long_double(struct bytes s, long double *out);
 
+/* A double as Redis reads scores and weights: what strtod takes whole, no blank before it, no NaN. */
+MUST_CHECK bool num_double(struct bytes s, double *out);
+
 /* Room for any number's text, NUL included (a long double printed with %.17Lf). */
 enum { NUM_INT_SIZE = 24, NUM_FLOAT_SIZE = 5 * 1024 };
 

@@ -39,6 +39,7 @@ static const struct command commands[] = {
 
 /* A subcommand belongs to the group of its container. */
 enum {
+    GROUP_OF_ACL = GROUP_SERVER,
     GROUP_OF_CLIENT = GROUP_CONNECTION,
     GROUP_OF_CLUSTER = GROUP_CLUSTER,
     GROUP_OF_COMMAND = GROUP_SERVER,
@@ -80,16 +81,6 @@ static const struct command subcommands[] = {
 };
 
 enum { SUBCOMMAND_COUNT = sizeof(subcommands) / sizeof(subcommands[0]) };
-
-/* Commands that touch two keys: that of their first key argument, and that of their last one in a
- * database which their arguments name. The function returns an error if the arguments are wrong. */
-typedef const char *(*other_db)(int argc, const struct bytes *argv, int databases, int db,
-                                int *out);
-
-static other_db other_db_of(const struct command *c)
-{
-    return c->id == CMD_COPY ? generic_copy_db : c->id == CMD_MOVE ? generic_move_db : NULL;
-}
 
 /* A few dozen rows, the frequent ones first, told apart by length: going through them costs less
  * than a hash of the name would. */
@@ -206,45 +197,6 @@ bool command_uses_keys(const struct command *c)
     }
 }
 
-int command_key_count(const struct command *c, int argc)
-{
-    if (c->first_key == 0)
-        return 0;
-    int last = c->last_key < 0 ? argc + c->last_key : c->last_key;
-    return last < c->first_key ? 0 : (last - c->first_key) / c->key_step + 1;
-}
-
-int command_key_at(const struct command *c, int i)
-{
-    return c->first_key + i * c->key_step;
-}
-
-int command_place_count(const struct command *c, int argc, const struct bytes *argv, int databases,
-                        int db)
-{
-    other_db other = other_db_of(c);
-    if (c->id == CMD_DEBUG)
-        return debug_has_key(argc, argv);
-    if (other == NULL)
-        return command_key_count(c, argc);
-    int unused;
-    return other(argc, argv, databases, db, &unused) == NULL ? 2 : 0;
-}
-
-struct key_place command_place(const struct command *c, int argc, const struct bytes *argv,
-                               int databases, int db, int i)
-{
-    other_db other = other_db_of(c);
-    if (c->id == CMD_DEBUG)
-        return (struct key_place){2, db};
-    if (other == NULL || i == 0)
-        return (struct key_place){command_key_at(c, i), db};
-    struct key_place place = {c->last_key, db};
-    const char *error = other(argc, argv, databases, db, &place.db);
-    CHECK(error == NULL && i == 1);
-    return place;
-}
-
 const char *command_parse_db(struct bytes arg, int databases, int *out)
 {
     int64_t db;
@@ -260,7 +212,7 @@ const char *command_parse_db(struct bytes arg, int databases, int *out)
 
 int command_key_specs(const struct command *c)
 {
-    if (c->first_key == 0)
+    if (c->key_flags[0] == '\0')
         return 0;
     int n = 1;
     for (const char *s = c->key_flags; *s != '\0'; s++)

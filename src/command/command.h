@@ -31,6 +31,7 @@ enum command_flag {
     CF_BLOCKING = 1 << 13,
     CF_ALLOW_BUSY = 1 << 14,
     CF_NO_ASYNC_LOADING = 1 << 15,
+    CF_MOVABLE_KEYS = 1 << 16, /* the arguments say where keys are: see key_place.h */
     /* ours, not shown */
     CF_QUERY = 1 << 24,     /* over the whole keyspace: a query of the store, a barrier */
     CF_CONTAINER = 1 << 25, /* has subcommands, and no ACL category from its group */
@@ -140,25 +141,6 @@ bool command_arity_ok(const struct command *c, int argc);
 /* Is running it a use of its keys, for OBJECT IDLETIME? Looking at a key from outside is none. */
 bool command_uses_keys(const struct command *c);
 
-/* Number of key arguments of this call. */
-int command_key_count(const struct command *c, int argc);
-/* Argument number of the i-th key. */
-int command_key_at(const struct command *c, int i);
-
-/* A key that a call touches: the argument with its name, and its database. */
-struct key_place {
-    int arg;
-    int db;
-};
-
-/* How many keys does the handler of this call, made in database `db` of `databases`, want? None if
- * the arguments that tell are wrong. */
-int command_place_count(const struct command *c, int argc, const struct bytes *argv, int databases,
-                        int db);
-/* Where the i-th of them is. */
-struct key_place command_place(const struct command *c, int argc, const struct bytes *argv,
-                               int databases, int db, int i);
-
 /* A database number given as an argument. Returns the error if there is no such database. */
 MUST_CHECK const char *command_parse_db(struct bytes arg, int databases, int *out);
 
@@ -166,6 +148,10 @@ MUST_CHECK const char *command_parse_db(struct bytes arg, int databases, int *ou
 int command_key_specs(const struct command *c);
 /* The flags of the i-th of them: words. */
 struct bytes command_key_spec_flags(const struct command *c, int i);
+
+/* What this call does to its i-th key: words, as of the key specifications. */
+struct bytes command_call_key_flags(const struct command *c, int argc, const struct bytes *argv,
+                                    int i);
 
 /* The error for an unknown command, to the letter: name and a prefix of the arguments. */
 void command_reply_unknown(struct reply *r, int argc, const struct bytes *argv);

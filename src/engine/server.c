@@ -65,6 +65,7 @@ static void config_rewrite_file(struct client *c, struct reply *r)
 {
     struct buf error;
     buf_init(&error);
+    access_note_users(c->engine);
     if (config_rewrite(c->engine->config_store, &error))
         reply_ok(r);
     else
@@ -119,31 +120,6 @@ void session_config(struct client *c, const struct txn_command *tc, struct reply
 
 enum { SLOWLOG_MAX_ARGS = 32, SLOWLOG_MAX_ARG = 128 };
 
-/* ---- what nobody else is shown ---- */
-
-/* Is the i-th argument HELLO's user or password? */
-static bool is_hello_secret(const struct request *r, int i)
-{
-    return (i > 1 && bytes_ieq(r->argv[i - 1], "auth")) ||
-           (i > 2 && bytes_ieq(r->argv[i - 2], "auth"));
-}
-
-/* Redis leaves out the same arguments, in SLOWLOG and MONITOR. */
-static bool is_secret(const struct txn_command *tc, int i)
-{
-    const struct request *r = tc->request;
-    if (tc->cmd->id == CMD_AUTH)
-        return i > 0;
-    if (tc->cmd->id == CMD_HELLO)
-        return is_hello_secret(r, i);
-    if (tc->cmd->sub == SUB_CONFIG_SET)
-        return i > 2 && i % 2 == 1 && config_is_secret(r->argv[i - 1]);
-    /* By its name: the rules of a user have passwords among them. */
-    return i > 1 && strcmp(tc->cmd->name, "acl|setuser") == 0;
-}
-
-/* ---- the log itself ---- */
-
 static void slowlog_free(struct engine *e, struct slowlog_entry *s)
 {
     list_remove(&s->node);
@@ -182,7 +158,7 @@ static void slowlog_copy_args(struct slowlog_entry *s, const struct txn_command 
     s->argc = r->argc > SLOWLOG_MAX_ARGS ? SLOWLOG_MAX_ARGS : r->argc;
     s->argv = mem_alloc((size_t)s->argc * sizeof(*s->argv));
     for (int i = 0; i < s->argc; i++)
-        s->argv[i] = short_copy(is_secret(tc, i) ? BYTES_LIT("(redacted)") : r->argv[i]);
+        s->argv[i] = short_copy(redact_hides(tc->cmd, r, i) ? BYTES_LIT("(redacted)") : r->argv[i]);
     if (r->argc > SLOWLOG_MAX_ARGS) {
         char text[48];
         int n = snprintf(text, sizeof(text), "... (%d more arguments)",
@@ -313,7 +289,7 @@ void monitor_feed(struct client *c, const struct txn_command *tc)
     for (int i = 0; i < tc->request->argc; i++) {
         buf_append_cstr(&line, " ");
         /* A password is nobody's to watch. */
-        if (is_secret(tc, i))
+        if (redact_hides(tc->cmd, tc->request, i))
             buf_append_cstr(&line, "\"(redacted)\"");
         else
             append_repr(&line, tc->request->argv[i]);

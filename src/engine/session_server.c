@@ -189,7 +189,7 @@ size_t session_clients_memory(const struct engine *e)
     LIST_EACH(it, (struct list *)&e->clients)
     {
         const struct client *c = LIST_ITEM(it, struct client, node);
-        n += sizeof(*c) + c->out.cap + c->query_memory + client_pending_memory(c);
+        n += sizeof(*c) + c->out.cap + c->query_memory + client_pending_memory(c) + client_queued_memory(c);
     }
     return n;
 }

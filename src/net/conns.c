@@ -22,8 +22,10 @@
 enum {
     SCRATCH_SIZE = 64 * 1024,
     MAX_INLINE = 64 * 1024,
-    KEEP_OUTPUT = 16 * 1024, /* memory that an empty output buffer keeps */
-    MAX_PENDING = 10000,     /* requests taken and not answered; reading resumes at half */
+    KEEP_OUTPUT = 16 * 1024,    /* memory that an empty output buffer keeps */
+    REQUESTS_PER_TURN = 256,    /* of one connection; then the others have their turn */
+    SEND_PER_TURN = 128 * 1024, /* to one connection, likewise */
+    MAX_PENDING = 10000,        /* requests taken and not answered; reading resumes at half */
     MAX_PENDING_BYTES = 4 * 1024 * 1024,
     MAX_UNWRITTEN = 1024 * 1024,
     UNAUTHENTICATED_READ = 4 * 1024,   /* what one that has not logged in may send at a time */
@@ -194,8 +196,8 @@ static void conn_protocol_error(struct conn *c)
     conn_watch(c);
 }
 
-/* Submits what has been read, until there is no whole request, or too much is owed. True if
- * anything was submitted. */
+/* Submits what has been read, until there is no whole request, or too much is owed, or others are
+ * to have their turn. True if anything was submitted. */
 static bool conn_submit_requests(struct conn *c)
 {
     const struct config *config = c->set->config;
@@ -204,10 +206,15 @@ static bool conn_submit_requests(struct conn *c)
         .max_bulk = (size_t)config->proto_max_bulk_len,
         .max_inline = MAX_INLINE,
     };
-    bool any = false;
+    int taken = 0;
     while (c->state == CONN_OPEN && !c->input_over && c->set->reading) {
         if (conn_owes_much(c, 1)) {
             c->paused = true;
+            break;
+        }
+        if (taken == REQUESTS_PER_TURN) {
+            c->paused = true;
+            conn_may_resume(c); /* in the next turn */
             break;
         }
         /* AUTH may have been the request before, EXEC or DISCARD, too. */
@@ -223,11 +230,11 @@ static bool conn_submit_requests(struct conn *c)
         if (status != READER_REQUEST)
             break;
         client_submit(c->client, request);
-        any = true;
+        taken++;
     }
     client_set_query_memory(c->client, reader_memory(c->reader));
     conn_watch(c);
-    return any;
+    return taken > 0;
 }
 
 /* The peer sends no more. Redis has answered all it had read by then, so what is pending is
@@ -320,13 +327,21 @@ static void conn_ready(void *arg, int events)
 
 /* ---- output ---- */
 
-/* Sends as much as the socket takes. False on a broken connection. */
+/* Sends as much as the socket takes, and no more than its share of a turn. False on a broken
+ * connection. */
 static bool conn_send(struct conn *c, struct buf *out)
 {
+    size_t share = SEND_PER_TURN;
     while (c->written < out->len) {
         const char *from = out->data + c->written;
-        ssize_t n = c->tls == NULL ? send(c->fd, from, out->len - c->written, MSG_NOSIGNAL)
-                                   : tls_channel_write(c->tls, from, out->len - c->written);
+        size_t left = out->len - c->written;
+        left = left < share ? left : share;
+        if (left == 0) {
+            c->write_blocked = true; /* until the loop has looked at the others */
+            break;
+        }
+        ssize_t n = c->tls == NULL ? send(c->fd, from, left, MSG_NOSIGNAL)
+                                   : tls_channel_write(c->tls, from, left);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
@@ -336,6 +351,7 @@ static bool conn_send(struct conn *c, struct buf *out)
         if (n < 0)
             return false;
         c->written += (size_t)n;
+        share -= (size_t)n;
         engine_count_output(c->set->engine, (size_t)n);
     }
     if (c->written == out->len) {

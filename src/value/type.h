@@ -66,6 +66,9 @@ struct value_type_ops {
     const char *(*encoding)(const void *content);
 };
 
+extern const struct value_type_ops deque_ops; /* lists */
+extern const struct value_type_ops set_ops;
+extern const struct value_type_ops zset_ops;
 extern const struct value_type_ops hash_ops;
 
 #endif

@@ -11,6 +11,9 @@ struct collection {
 _Static_assert(offsetof(struct value, data) % _Alignof(struct collection) == 0, "alignment");
 
 static const struct value_type_ops *const types[VALUE_TYPES] = {
+    [VALUE_LIST] = &deque_ops,
+    [VALUE_SET] = &set_ops,
+    [VALUE_ZSET] = &zset_ops,
     [VALUE_HASH] = &hash_ops,
 };
 

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from harness import encode, wait_until
-from harness.servers import SANITIZERS
+from harness.servers import PROMPT
 from test_bad_input import AFTER, MB, assert_same, make_both
 
 PASSWORD = "geheim"
@@ -28,13 +28,12 @@ def pair(shared_pair):
 
 @pytest.fixture(scope="module")
 def shared_guarded(request, module_lab):
-    """Both with a password. A sanitizer gives freed memory back at once: what is held is measured."""
+    """Both with a password."""
     if request.config.getoption("--against") == "redis":
         return make_both(request, module_lab, requirepass=PASSWORD)
-    prompt = SANITIZERS["ASAN_OPTIONS"] + ":quarantine_size_mb=0:thread_local_quarantine_size_kb=0"
     return (module_lab.redis(requirepass=PASSWORD),
             module_lab.respgres(module_lab.database(), requirepass=PASSWORD,
-                                env={"ASAN_OPTIONS": prompt}))
+                                env=PROMPT))
 
 
 @pytest.fixture

@@ -130,6 +130,34 @@ def test_a_touch_keeps_the_doc(lab, database):
     assert doc(database, "session:t2") == {"b": 2}
 
 
+def test_only_new_bytes_are_decoded(lab, database):
+    """What moves an expiry, reads or removes costs no decoding; nor do keys of nobody's sessions."""
+    server = lab.respgres(database)
+    client = server.client()
+
+    def decoded(*commands):
+        before = stat(server, "postgres_docs")
+        for command in commands:
+            client.execute_command(*command)
+        return stat(server, "postgres_docs") - before
+
+    value, other = '{"user": "ada", "n": 1}', '{"user": "ada", "n": 2}'
+    assert decoded(["SETEX", "session:d", 60, value]) == 1
+    assert decoded(*[["SETEX", "session:d", 60 + n, value] for n in range(20)]) == 0
+    assert decoded(["SET", "session:d", value, "EX", 90], ["SET", "session:d", value, "PX", 90000]) == 0
+    assert decoded(["EXPIRE", "session:d", 100], ["PEXPIREAT", "session:d", 2 ** 42],
+                   ["PERSIST", "session:d"], ["GETEX", "session:d", "EX", 50], ["TOUCH", "session:d"]) == 0
+    assert decoded(["GET", "session:d"], ["TTL", "session:d"], ["EXISTS", "session:d"]) == 0
+    assert decoded(["SETEX", "session:d", 60, other]) == 1
+    assert decoded(["SETEX", "plain:d", 60, value], ["INCR", "n"]) == 0
+    assert doc(database, "session:d") == {"user": "ada", "n": 2}
+    # Somebody else has changed the bytes: the touch is refused, becomes a full write, and is decoded.
+    database.execute("UPDATE respgres.entries SET value = '{}' WHERE key = 'session:d'")
+    assert decoded(["SETEX", "session:d", 60, other]) == 1
+    assert doc(database, "session:d") == {"user": "ada", "n": 2}
+    assert decoded(["DEL", "session:d"]) == 0
+
+
 def test_options_are_changed_while_running(lab, database):
     client = lab.respgres(database, decode="no").client()
     client.set("session:o", "{}")

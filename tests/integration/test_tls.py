@@ -1,10 +1,11 @@
 """TLS for clients: redis-cli, redis-py and raw sockets against tls-port, with an authority of our own."""
 
+import contextlib
 import os
 import pathlib
 import random
 import re
-import signal
+import shutil
 import socket
 import ssl
 import struct
@@ -20,6 +21,8 @@ from harness import RawClient, Respgres, encode, free_port, wait_until
 from harness.servers import SANITIZERS
 from harness.tls import Authority
 from harness.util import clean_environ, remove_tree
+
+CLIENTS = pathlib.Path(__file__).with_name("tls_apps") / "clients.js"
 
 pytestmark = pytest.mark.rows
 
@@ -160,6 +163,22 @@ def test_a_byte_a_record(site):
         assert (raw.reply(), raw.reply()) == (b"+OK\r\n", b"$1\r\n1\r\n")
 
 
+@pytest.mark.long
+def test_node_redis_and_ioredis(site):
+    """npm fetches the packages."""
+    if not shutil.which("npm"):
+        pytest.skip("there is no npm")
+    folder = site.server.dir / "npm"
+    folder.mkdir()
+    subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--prefix", folder, "redis@4", "ioredis@5"],
+                   check=True, capture_output=True, timeout=110)
+    done = subprocess.run(["node", CLIENTS, folder, f"rediss://localhost:{site.port}", site.papers.ca.path],
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "node-redis 1 100000 true", 'ioredis [[null,"OK"],[null,2],[null,"2"]]', "refused true"]
+
+
 # --- certificates of clients -------------------------------------------------------------------------
 
 def asked(site, context, port):
@@ -185,6 +204,12 @@ def test_client_certificates_are_required(lab, site, papers):
         asked(site, old, port)
     assert server.client().info("respgres")["tls_handshakes_failed"] == 3
     assert site.cli("--cert", papers.client_cert, "--key", papers.client_key, "PING", port=port) == "PONG"
+    with socket.create_connection(("127.0.0.1", port), 20) as sock:
+        sock.sendall(b"PING\r\n")
+        with contextlib.suppress(ConnectionResetError):
+            assert sock.recv(100) == b""
+    assert re.search(r'event=tls-handshake-failed peer=127.0.0.1:\d+ reason="what the peer sends is not TLS"',
+                     server.log)
     done = healthcheck("--tls-port", port, "--tls-cert-file", papers.cert, "--tls-key-file", papers.key)
     assert done.returncode == 0, done.stderr
     done = healthcheck("--tls-port", port)  # refused, so it lives
@@ -272,6 +297,53 @@ def test_sessions_are_resumed(site, papers, version):
         client.config_set("tls-session-caching", "yes")
 
 
+class OpenSslClient:
+    """openssl s_client, for what no client library has a function for."""
+
+    def __init__(self, lab, site, *options):
+        self.process = subprocess.Popen(
+            ["openssl", "s_client", "-connect", f"127.0.0.1:{site.port}", "-CAfile", site.papers.ca.path,
+             "-brief", *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            bufsize=0)
+        lab._processes.append(self.process)  # pylint: disable=protected-access
+        self.seen = b""
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        while more := os.read(self.process.stdout.fileno(), 1000):
+            self.seen += more
+
+    def send(self, line):
+        self.process.stdin.write(line)
+
+    def ping(self):
+        before = self.seen.count(b"+PONG")
+        self.send(b"PING\n")
+        wait_until(lambda: self.seen.count(b"+PONG") > before)
+
+
+def test_keys_are_updated(module_lab, site):
+    """A letter at the beginning of what s_client reads is a command: K asks for new keys both ways."""
+    client = OpenSslClient(module_lab, site, "-tls1_3")
+    client.ping()
+    for count, letter in enumerate((b"K\n", b"k\n", b"K\n"), 1):
+        client.send(letter)
+        wait_until(lambda: client.seen.count(b"KEYUPDATE") == count)  # pylint: disable=cell-var-from-loop
+        client.ping()
+
+
+def test_nobody_renegotiates(module_lab, site):
+    client = OpenSslClient(module_lab, site, "-tls1_2")
+    client.ping()
+    client.send(b"R\n")
+    wait_until(lambda: b"RENEGOTIATING" in client.seen)
+    wait_until(lambda: client.process.poll() is not None)  # it does not put up with the refusal
+    before = cpu_seconds(site.server.pid)
+    time.sleep(0.3)
+    assert cpu_seconds(site.server.pid) - before < 0.2
+    assert site.client().ping()
+
+
 # --- options -----------------------------------------------------------------------------------------
 
 def refused(client, *pairs):
@@ -348,9 +420,8 @@ def test_only_tls(lab, site, papers):
     options = papers.options()
     server = lab.respgres(site.server.options["database-url"], port=0, start=None, **options)
     port, other = options["tls_port"], free_port()
-    wait_until(lambda: "event=started" in server.log, 60)
+    wait_until(lambda: re.search("event=state .*to=online", server.log), 60)
     client = site.client(port=port)
-    wait_until(client.ping)
     info = client.info()
     assert info["tcp_port"] == port and info["instance_name"].endswith(f":{port}")
     assert healthcheck("--port", "0", "--tls-port", port).returncode == 0
@@ -661,8 +732,6 @@ def test_garbage_on_the_tls_port(site, seed):
     wait_until(lambda: site.failed() - failed == len(sent))
     # Ten lines in ten seconds, however many there are.
     assert site.server.log[start:].count("tls-handshake-failed") <= 20
-    site.says("what the peer sends is not TLS", start, lambda: socket.create_connection(
-        ("127.0.0.1", site.port)).sendall(b"PING\r\n"))
     assert site.client().ping()
 
 

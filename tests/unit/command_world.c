@@ -1,5 +1,7 @@
 #include "command_world.h"
 
+#include "command/key_place.h"
+
 #include <stdio.h>
 #include <string.h>
 

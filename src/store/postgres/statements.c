@@ -448,11 +448,13 @@ static const struct statement table[STATEMENT_COUNT] = {
 
     /* Rows of a table of sessions become keys, as a person's INSERT would make them: stamps of slot 0, and
      * where a row is there, the trigger moves the version and tells. What was deleted or ended here stays
-     * so, and what lives stays as it is, unless $2 says otherwise. $6 = documents. */
+     * so, and what lives stays as it is, unless $2 says otherwise. expire_slot is low enough for the next
+     * write of an instance not to lower it. $6 = documents. */
     [STMT_IMPORT] = {"respgres_import",
         "WITH " IMPORT_ROWS(", doc", ", $6::text[]") ", "
         "w AS (INSERT INTO @.entries AS e (space, key, value, expires_at, expire_slot, doc, active) "
-        "SELECT c.space, c.key, c.value, c.expires_at, @.slot_of(c.expires_at), c.doc::jsonb, "
+        "SELECT c.space, c.key, c.value, c.expires_at, "
+        "@.slot_of(c.expires_at - interval '2 minutes'), c.doc::jsonb, "
         ACTIVE("c.key", "c.doc") " FROM c "
         "WHERE c.state = 'free' OR $2::int4 = 1 AND c.state IN ('live', 'ended') ORDER BY c.key "
         "ON CONFLICT (space, key) DO UPDATE SET type = excluded.type, value = excluded.value, "

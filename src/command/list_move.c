@@ -1,0 +1,98 @@
+/* Lists: commands over two keys, or over the first of several that has elements. */
+
+#include "base/num.h"
+#include "command/list.h"
+
+static bool end_or_reply(struct command_ctx *ctx, struct bytes arg, bool *front)
+{
+    *front = bytes_ieq(arg, "left");
+    if (*front || bytes_ieq(arg, "right"))
+        return true;
+    reply_syntax_error(ctx);
+    return false;
+}
+
+static void move(struct command_ctx *ctx, bool from_front, bool to_front)
+{
+    const struct deque *from, *to;
+    if (!list_or_reply(ctx, 0, &from))
+        return;
+    if (from == NULL) {
+        reply_null(ctx->reply);
+        return;
+    }
+    if (!list_or_reply(ctx, 1, &to))
+        return;
+    size_t pos = from_front ? 0 : deque_count(from) - 1;
+    struct bytes element = deque_at(from, pos);
+    reply_bulk(ctx->reply, element);
+    /* First put, then taken, so that a list of one that turns round does not vanish; the put one
+     * moves the other only if both are one. */
+    struct deque *target = list_change(ctx, 1);
+    deque_insert(target, to_front ? 0 : deque_count(target), element);
+    struct deque *source = list_change(ctx, 0);
+    deque_remove(source, pos + (source == target && to_front), 1);
+    content_changed(ctx, 0);
+}
+
+void list_lmove(struct command_ctx *ctx)
+{
+    bool from_front, to_front;
+    if (end_or_reply(ctx, ctx->argv[3], &from_front) && end_or_reply(ctx, ctx->argv[4], &to_front))
+        move(ctx, from_front, to_front);
+}
+
+void list_rpoplpush(struct command_ctx *ctx)
+{
+    move(ctx, false, true);
+}
+
+/* "<LEFT | RIGHT> [COUNT count]" from argument `at` on. */
+static bool pop_options_or_reply(struct command_ctx *ctx, int at, bool *front, int64_t *count)
+{
+    if (at >= ctx->argc) {
+        reply_syntax_error(ctx);
+        return false;
+    }
+    if (!end_or_reply(ctx, ctx->argv[at], front))
+        return false;
+    *count = 1;
+    if (at + 1 == ctx->argc)
+        return true;
+    if (!bytes_ieq(ctx->argv[at + 1], "count") || at + 2 == ctx->argc) {
+        reply_syntax_error(ctx);
+        return false;
+    }
+    if (!arg_between_or_reply(ctx, ctx->argv[at + 2], 1, INT64_MAX,
+                              "count should be greater than 0", count))
+        return false;
+    if (at + 3 < ctx->argc) {
+        reply_syntax_error(ctx);
+        return false;
+    }
+    return true;
+}
+
+void list_lmpop(struct command_ctx *ctx)
+{
+    int64_t numkeys, count;
+    bool front;
+    if (!arg_between_or_reply(ctx, ctx->argv[1], 1, INT64_MAX, "numkeys should be greater than 0",
+                              &numkeys))
+        return;
+    int end = numkeys_end(ctx->argc, ctx->argv, 1);
+    if (!pop_options_or_reply(ctx, end == 0 ? ctx->argc : end, &front, &count))
+        return;
+    for (int i = 0; i < ctx->nkeys; i++) {
+        const struct deque *d;
+        if (!list_or_reply(ctx, i, &d))
+            return;
+        if (d == NULL)
+            continue;
+        reply_array(ctx->reply, 2);
+        reply_bulk(ctx->reply, ctx->keys[i]->name);
+        list_pop_reply(ctx, i, front, (size_t)count, true);
+        return;
+    }
+    reply_null_array(ctx->reply);
+}
