@@ -71,6 +71,15 @@ static void resize_if_due(struct map *m)
         start_move(m, t->size / 2);
 }
 
+void map_reserve(struct map *m, size_t n)
+{
+    size_t size = MIN_SIZE;
+    CHECK(m->table[0].size == 0 && !m->moving);
+    while (size < n)
+        size *= 2;
+    m->table[0] = (struct map_table){mem_zalloc(size * sizeof(struct map_node *)), size, 0};
+}
+
 struct map_node *map_find(struct map *m, uint64_t hash, map_match match, const void *key)
 {
     for (int i = 0; i < (m->moving ? 2 : 1); i++) {

@@ -31,6 +31,9 @@ void map_init(struct map *m);
 /* Frees the buckets; the nodes are the owner's. */
 void map_release(struct map *m);
 
+/* Room for n nodes at once, in a map that is empty: inserting them moves nothing. */
+void map_reserve(struct map *m, size_t n);
+
 struct map_node *map_find(struct map *m, uint64_t hash, map_match match, const void *key);
 /* The key must not be in the map. */
 void map_insert(struct map *m, struct map_node *node, uint64_t hash);

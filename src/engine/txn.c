@@ -445,10 +445,21 @@ static bool watches_hold(const struct txn *t)
     return true;
 }
 
+bool txn_may_run(struct txn *t, struct txn_command *tc, struct reply *r)
+{
+    if (!t->exec || t->client == NULL || t->client->user->unrestricted)
+        return true;
+    return access_allows_queued(t, tc, r);
+}
+
 void txn_run_command(struct txn *t, struct txn_command *tc, struct reply *r)
 {
     size_t at = r->out->len;
     r->is_error = false;
+    if (!txn_may_run(t, tc, r)) {
+        tc->error_at = (uint32_t)at + 1;
+        return;
+    }
     if (tc->cmd->handler == NULL) {
         if (t->client != NULL)
             session_run(t->client, tc, r);

@@ -9,8 +9,14 @@ void put_varint(struct buf *out, uint64_t v)
 
 void put_coded(struct buf *out, struct bytes s)
 {
-    put_varint(out, s.len);
-    buf_append_bytes(out, s);
+    char *at = buf_reserve(out, coded_size(s.len));
+    size_t len = s.len;
+    for (; len >= 0x80; len >>= 7)
+        *at++ = (char)(len | 0x80);
+    *at++ = (char)len;
+    if (s.len > 0)
+        memcpy(at, s.data, s.len);
+    out->len += coded_size(s.len);
 }
 
 bool take_u8(struct bytes *in, uint8_t *out)

@@ -146,6 +146,8 @@ struct hash *hash_copy(const struct hash *h)
     copy->indexed = h->indexed;
     copy->seed = h->seed;
     copy->cap = h->count;
+    if (h->indexed)
+        map_reserve(&copy->map, h->count);
     copy->items = h->count > 0 ? mem_alloc(h->count * sizeof(struct hash_item *)) : NULL;
     for (size_t i = 0; i < h->count; i++) {
         const struct hash_item *from = h->items[i];
@@ -313,6 +315,7 @@ size_t hash_encoded_size(const struct hash *h)
 
 void hash_encode(const struct hash *h, struct buf *out)
 {
+    buf_reserve(out, hash_encoded_size(h));
     buf_append_u8(out, HASH_VERSION);
     buf_append_u8(out, h->large ? FLAG_LARGE : 0);
     if (h->large)
@@ -365,6 +368,8 @@ static bool take_all(struct hash *h, struct bytes in)
     if ((h->large && !take_seed(&in, &h->seed)) || !take_varint(&in, &count) || count == 0 ||
         count > in.len / 2)
         return false;
+    if (h->indexed)
+        map_reserve(&h->map, (size_t)count);
     for (uint64_t i = 0; i < count; i++) {
         if (!take_item(h, &in))
             return false;

@@ -105,6 +105,8 @@ static void encoding_is_kept_until_a_change(void)
     value_begin_change(copy);
     put_number(value_content(copy), 3, "new");
     EXPECT(!bytes_eq(value_bytes(v), value_bytes(copy)));
+    for (int i = 0; i < 4; i++)
+        EXPECT(has_number(value_content(copy), i) && has_number(value_content(v), i) == (i < 3));
     EXPECT_INT(value_count(v), 3);
     value_unref(copy);
     value_unref(v);
@@ -165,6 +167,10 @@ static void hashes_come_back_from_their_bytes(void)
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         struct value *v = hash_of(sizes[i]);
         struct value *again = value_decode(VALUE_HASH, value_bytes(v));
+        struct value *copy = value_collection_copy(again);
+        for (int k = 0; k < sizes[i]; k++)
+            EXPECT(has_number(value_content(copy), k) && has_number(value_content(again), k));
+        value_unref(copy);
         EXPECT(!again->opaque);
         EXPECT_INT(value_count(again), sizes[i]);
         EXPECT(bytes_eq(value_bytes(v), value_bytes(again)));

@@ -115,6 +115,7 @@ class Bouncer(Admin):
 
     def _note(self, life, answer):
         said = answer.body
+        life.kicks.append(answer)
         life.deleted = life.deleted or bool(said.get("deleted"))
         if answer.status == 200 and said["ended"] and not said["untold"]:
             self.record.kicks += 1
