@@ -14,7 +14,7 @@ Compared other than byte for byte (see Normaliser):
   TTL PTTL EXPIRETIME PEXPIRETIME   within 2 seconds, and any two times beyond the year 280,000 are
                                     equal: respgres stores nothing later than PostgreSQL can
   HELLO                             but for id and version
-  RANDOMKEY                         nil, or not
+  RANDOMKEY HRANDFIELD              nil, or not; how many
   OBJECT                            of values that were just set; of IDLETIME
                                     and REFCOUNT the kind of reply only
   TIME INFO CLIENT ID|INFO|LIST, LASTSAVE LOLWUT LATENCY DOCTOR MEMORY DOCTOR|STATS|USAGE
@@ -227,6 +227,8 @@ class Normaliser:
             return True  # some key, or none: nil has been told apart above
         if [x.lower() for x in cmd[:2]] in ([b"object", b"idletime"], [b"object", b"refcount"]):
             return a[0] == b[0] == ":"  # a queued SET holds a reference
+        if name == b"hrandfield":  # some of the fields
+            return not isinstance(a[1], list) or len(a[1]) == len(b[1])
         if name == b"hello":
             return self.without(a[1]) == self.without(b[1])
         if tuple(x.lower() for x in cmd[:2]) == (b"config", b"get"):

@@ -133,3 +133,29 @@ def same(command, ours, real, sorted_order):
         n = 2 if name == b"HGETALL" else 1
         return grouped(a[1], n) == grouped(b[1], n)
     return False
+
+
+# --- in the random programs of differential.py -----------------------------------------------------
+
+class SmallHashes(HashCommands):
+    """About the program's keys, and never so large that Redis' order is that of a hash table."""
+
+    def __init__(self, generator):
+        super().__init__(generator.rng, large=False)
+        self.key = generator.key
+
+    def field(self):
+        if self.rng.random() < 0.03:
+            return self.rng.choice((b"", b"\x00", b"\xff\xfe\r\n"))
+        return b"f%d" % self.rng.randrange(24)
+
+
+def hashes(generator):
+    made = SmallHashes(generator)
+    return [made.command() for _ in range(generator.rng.choice((1, 1, 3)))]
+
+
+FAMILIES = [(8, "data", hashes)]
+COMMANDS = (b"HSET HMSET HGET HMGET HDEL HGETALL HKEYS HVALS HLEN HEXISTS HSETNX HSTRLEN HINCRBY "
+            b"HINCRBYFLOAT HSCAN HRANDFIELD").split()
+READERS = {b"hash": lambda key: [b"HGETALL", key]}

@@ -63,11 +63,11 @@ def generated():
     for resp in (2, 3):
         generator = differential.Generator(random.Random(1), 3, resp, ())
         for _, _, function in generator.table.rows:
-            for _ in range(300):
+            for _ in range(2000):
                 for command in function():
                     found |= names_of(command)
         for function in generator.families:
-            for _ in range(100):
+            for _ in range(200):
                 for command in function(generator):
                     found |= names_of(command)
     return found

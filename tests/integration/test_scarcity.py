@@ -147,6 +147,7 @@ def test_memory_fails_anywhere(starved, least, permille, seed):
         assert client.get(key) == value
 
 
+@pytest.mark.alone  # when every build is there
 def test_a_limit_on_the_address_space(lab, database):
     """Real ENOMEM. A sanitizer's shadow would need terabytes, so this is the build without one."""
     program = Respgres.binary().parents[1] / "build-clang" / "respgres"

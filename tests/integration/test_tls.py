@@ -297,6 +297,53 @@ def test_sessions_are_resumed(site, papers, version):
         client.config_set("tls-session-caching", "yes")
 
 
+class OpenSslClient:
+    """openssl s_client, for what no client library has a function for."""
+
+    def __init__(self, lab, site, *options):
+        self.process = subprocess.Popen(
+            ["openssl", "s_client", "-connect", f"127.0.0.1:{site.port}", "-CAfile", site.papers.ca.path,
+             "-brief", *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            bufsize=0)
+        lab._processes.append(self.process)  # pylint: disable=protected-access
+        self.seen = b""
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        while more := os.read(self.process.stdout.fileno(), 1000):
+            self.seen += more
+
+    def send(self, line):
+        self.process.stdin.write(line)
+
+    def ping(self):
+        before = self.seen.count(b"+PONG")
+        self.send(b"PING\n")
+        wait_until(lambda: self.seen.count(b"+PONG") > before)
+
+
+def test_keys_are_updated(module_lab, site):
+    """A letter at the beginning of what s_client reads is a command: K asks for new keys both ways."""
+    client = OpenSslClient(module_lab, site, "-tls1_3")
+    client.ping()
+    for count, letter in enumerate((b"K\n", b"k\n", b"K\n"), 1):
+        client.send(letter)
+        wait_until(lambda: client.seen.count(b"KEYUPDATE") == count)  # pylint: disable=cell-var-from-loop
+        client.ping()
+
+
+def test_nobody_renegotiates(module_lab, site):
+    client = OpenSslClient(module_lab, site, "-tls1_2")
+    client.ping()
+    client.send(b"R\n")
+    wait_until(lambda: b"RENEGOTIATING" in client.seen)
+    wait_until(lambda: client.process.poll() is not None)  # it does not put up with the refusal
+    before = cpu_seconds(site.server.pid)
+    time.sleep(0.3)
+    assert cpu_seconds(site.server.pid) - before < 0.2
+    assert site.client().ping()
+
+
 # --- options -----------------------------------------------------------------------------------------
 
 def refused(client, *pairs):
@@ -373,9 +420,8 @@ def test_only_tls(lab, site, papers):
     options = papers.options()
     server = lab.respgres(site.server.options["database-url"], port=0, start=None, **options)
     port, other = options["tls_port"], free_port()
-    wait_until(lambda: "event=started" in server.log, 60)
+    wait_until(lambda: re.search("event=state .*to=online", server.log), 60)
     client = site.client(port=port)
-    wait_until(client.ping)
     info = client.info()
     assert info["tcp_port"] == port and info["instance_name"].endswith(f":{port}")
     assert healthcheck("--port", "0", "--tls-port", port).returncode == 0

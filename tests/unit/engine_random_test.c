@@ -12,10 +12,12 @@
 #include "base/num.h"
 #include "rig.h"
 #include "test.h"
+#include "value/hash.h"
 
 enum { ROUNDS = 150, STEPS = 1000, CLIENTS = 4, WAITING = 64, LANES = 2, KEY_NAME = 32 };
 
-/* Keys by number: counters, registers, a pair that is always equal, and each connection's own. */
+/* Keys by number: counters (the last one is the field `n` of a hash, which now and then has a large field
+ * besides), registers, a pair that is always equal, and each connection's own. */
 enum { COUNTERS = 3, REGISTERS = 3, PAIR = 2, OWN = 2, CONNECTIONS = 3 /* per client */ };
 enum {
     FIRST_REGISTER = COUNTERS,
@@ -187,22 +189,46 @@ static void send_text(struct round *r, struct op *op, int replies, const char *t
     peer_send(&r->people[op->client].peer, text);
 }
 
+static bool is_hash(int key)
+{
+    return key == COUNTERS - 1;
+}
+
+/* The command that counts, reads ("GET") or sets (to `value`) a counter. */
+static const char *counter_command(int key, const char *what, int value, char out[KEY_NAME * 2])
+{
+    char a[KEY_NAME];
+    key_name(key, a);
+    bool sets = strcmp(what, "SET") == 0;
+    if (is_hash(key) && strcmp(what, "INCR") == 0)
+        snprintf(out, KEY_NAME * 2, "HINCRBY %s n 1", a);
+    else if (is_hash(key))
+        snprintf(out, KEY_NAME * 2, "H%s %s n", what, a);
+    else
+        snprintf(out, KEY_NAME * 2, "%s %s", what, a);
+    if (sets)
+        snprintf(out + strlen(out), KEY_NAME, " %d", value);
+    return out;
+}
+
 static void send_counter_op(struct round *r, struct op *op)
 {
-    char text[160];
-    char a[KEY_NAME];
-    char b[KEY_NAME];
+    char text[240];
+    char a[KEY_NAME * 2];
+    char b[KEY_NAME * 2];
+    char name[KEY_NAME];
     op->key2 = (op->key + 1) % COUNTERS;
-    key_name(op->key, a);
-    key_name(op->key2, b);
+    bool reads = op->kind == COUNT || op->kind == WATCH_COUNT;
+    counter_command(op->key, reads ? "GET" : "INCR", 0, a);
+    counter_command(op->key2, "INCR", 0, b);
     if (op->kind == INCR_TWO)
-        snprintf(text, sizeof(text), "MULTI;INCR %s;INCR %s;EXEC", a, b);
+        snprintf(text, sizeof(text), "MULTI;%s;%s;EXEC", a, b);
     else if (op->kind == INCR_ALONE)
-        snprintf(text, sizeof(text), "MULTI;SELECT 0;INCR %s;DBSIZE;EXEC", a);
+        snprintf(text, sizeof(text), "MULTI;SELECT 0;%s;DBSIZE;EXEC", a);
     else if (op->kind == WATCH_COUNT)
-        snprintf(text, sizeof(text), "WATCH %s;GET %s", a, a);
+        snprintf(text, sizeof(text), "WATCH %s;%s", key_name(op->key, name), a);
     else
-        snprintf(text, sizeof(text), "%s %s", op->kind == INCR ? "INCR" : "GET", a);
+        snprintf(text, sizeof(text), "%s", a);
     r->people[op->client].watching = op->kind == WATCH_COUNT;
     int replies = op->kind == INCR_TWO ? 4 : op->kind == INCR_ALONE ? 5 : 1;
     send_text(r, op, op->kind == WATCH_COUNT ? 2 : replies, text);
@@ -218,6 +244,21 @@ static void send_large_set(struct round *r, const struct op *op, const char *key
     struct bytes argv[] = {BYTES_LIT("SET"), bytes_cstr(key), buf_bytes(&value)};
     peer_send_argv(&r->people[op->client].peer, 3, argv);
     buf_release(&value);
+}
+
+/* The hash moves to the bulk lane, or back from there. */
+static void send_filler(struct round *r, struct op *op)
+{
+    char name[KEY_NAME];
+    key_name(COUNTERS - 1, name);
+    size_t len = roll(r, 3) == 0 ? LARGE : 1;
+    char *filler = mem_alloc(len);
+    memset(filler, 'x', len);
+    struct bytes argv[] = {BYTES_LIT("HSET"), bytes_cstr(name), BYTES_LIT("filler"), bytes_of(filler, len)};
+    if (roll(r, 3) == 0)
+        argv[0] = BYTES_LIT("HDEL");
+    peer_send_argv(&r->people[op->client].peer, bytes_eq(argv[0], BYTES_LIT("HDEL")) ? 3 : 4, argv);
+    mem_free(filler);
 }
 
 static void send_register_op(struct round *r, struct op *op)
@@ -294,7 +335,11 @@ static void send_something(struct round *r, int client)
         send_own_op(r, op_new(r, client, kind, own_key(r, client, (int)roll(r, OWN))));
     } else {
         static const char *const others[] = {"PING", "DBSIZE", "KEYS reg*", "MULTI;DBSIZE;EXEC"};
-        size_t n = roll(r, 4);
+        size_t n = roll(r, 6);
+        if (n >= 4) {
+            send_filler(r, op_new(r, client, OTHER, -1));
+            return;
+        }
         send_text(r, op_new(r, client, OTHER, -1), n == 3 ? 3 : 1, others[n]);
     }
 }
@@ -303,7 +348,7 @@ static void send_something(struct round *r, int client)
 static void send_watched_set(struct round *r, const struct op *watch)
 {
     char text[160];
-    char a[KEY_NAME];
+    char a[KEY_NAME * 2];
     struct person *p = &r->people[watch->client];
     p->watching = false;
     bool nil = strcmp(watch->reply, "$-1") == 0;
@@ -315,7 +360,7 @@ static void send_watched_set(struct round *r, const struct op *watch)
     int value = nil ? 1 : atoi(at) + 1;
     struct op *op = op_new(r, watch->client, WATCHED_SET, watch->key);
     snprintf(op->value, sizeof(op->value), "%d", value);
-    snprintf(text, sizeof(text), "MULTI;SET %s %d;EXEC", key_name(op->key, a), value);
+    snprintf(text, sizeof(text), "MULTI;%s;EXEC", counter_command(op->key, "SET", value, a));
     send_text(r, op, 3, text);
 }
 
@@ -431,6 +476,46 @@ static int some_key(struct round *r)
     return own_key(r, (int)roll(r, CLIENTS), (int)roll(r, OWN));
 }
 
+/* A counter as it is stored, 0 if it is absent. */
+static uint64_t counter_of(const struct round *r, int key)
+{
+    char a[KEY_NAME];
+    char text[32] = "";
+    struct bytes found = {NULL, 0};
+    key_name(key, a);
+    if (!is_hash(key)) {
+        const char *string = memory_store_text(r->ms, 0, a);
+        return string[0] == '(' ? 0 : strtoull(string, NULL, 10);
+    }
+    const struct memory_row *row = memory_store_row(r->ms, 0, bytes_cstr(a));
+    if (row != NULL && row->value != NULL && hash_get(value_content(row->value), BYTES_LIT("n"), &found) &&
+        found.len < sizeof(text))
+        memcpy(text, found.data, found.len);
+    return strtoull(text, NULL, 10);
+}
+
+/* Another instance counts: on a copy, as we do. */
+static void count_as_another(struct round *r, int key)
+{
+    char a[KEY_NAME];
+    char text[32];
+    key_name(key, a);
+    snprintf(text, sizeof(text), "%" PRIu64, counter_of(r, key) + 1);
+    r->foreign[key]++;
+    if (!is_hash(key)) {
+        memory_store_write(r->ms, 0, a, text);
+        return;
+    }
+    const struct memory_row *row = memory_store_row(r->ms, 0, bytes_cstr(a));
+    bool there = row != NULL && row->value != NULL;
+    struct value *v = there ? value_collection_copy(row->value) : value_collection_new(VALUE_HASH);
+    struct hash_item *item = hash_item_new(BYTES_LIT("n"), bytes_cstr(text));
+    CHECK(v != NULL && item != NULL);
+    hash_put(value_content(v), item);
+    memory_store_write_value(r->ms, 0, a, v);
+    value_unref(v);
+}
+
 static void write_as_another(struct round *r)
 {
     char a[KEY_NAME];
@@ -442,10 +527,7 @@ static void write_as_another(struct round *r)
     if (key >= FIRST_PAIR || roll(r, 2) == 0) {
         memory_store_touch(r->ms, 0, a, STORE_NEVER);
     } else if (key < FIRST_REGISTER) {
-        const char *old = memory_store_text(r->ms, 0, a);
-        snprintf(text, sizeof(text), "%d", old[0] == '(' ? 1 : atoi(old) + 1);
-        memory_store_write(r->ms, 0, a, text);
-        r->foreign[key]++;
+        count_as_another(r, key);
     } else {
         snprintf(text, sizeof(text), "foreign%d", (int)roll(r, 1000000));
         memory_store_write(r->ms, 0, a, roll(r, 3) == 0 ? NULL : text);
@@ -783,8 +865,8 @@ static void check_counters(struct round *r)
                     report(op, strcmp(op->reply, other->reply) != 0, "counted twice");
             }
         }
-        const char *text = memory_store_text(r->ms, 0, key_name(key, a));
-        uint64_t final = text[0] == '(' ? 0 : strtoull(text, NULL, 10);
+        uint64_t final = counter_of(r, key);
+        key_name(key, a);
         EXPECT(final >= least && final <= least + unknown);
         if (final < least || final > least + unknown)
             printf("  %s is %" PRIu64 ", of %" PRIu64 " acknowledged and %" PRIu64 " unknown\n", a,

@@ -865,17 +865,22 @@ static int64_t foreign_stamp(const struct memory_store *ms)
     return (ms->now_us + ms->foreign_ahead_us - stamp_epoch_us) << STAMP_SLOT_BITS | FOREIGN_SLOT;
 }
 
-void memory_store_write(struct memory_store *ms, int db, const char *key, const char *value)
+void memory_store_write_value(struct memory_store *ms, int db, const char *key, struct value *value)
 {
     CHECK(!in_open_xact(ms, db, bytes_cstr(key)));
+    struct commit_item it = {.db = db, .key = bytes_cstr(key), .op = COMMIT_WRITE, .value = value};
+    ms->change_number++;
+    apply_item(ms, &it, foreign_stamp(ms));
+}
+
+void memory_store_write(struct memory_store *ms, int db, const char *key, const char *value)
+{
     struct value *v = NULL;
     if (value != NULL) {
         v = value_string_new(bytes_cstr(value));
         CHECK(v != NULL);
     }
-    struct commit_item it = {.db = db, .key = bytes_cstr(key), .op = COMMIT_WRITE, .value = v};
-    ms->change_number++;
-    apply_item(ms, &it, foreign_stamp(ms));
+    memory_store_write_value(ms, db, key, v);
     value_unref(v);
 }
 

@@ -71,6 +71,9 @@ bool memory_store_lose(struct memory_store *ms, enum memory_lane kind, size_t la
 
 /* ---- rows ---- */
 
+/* A write by another instance. NULL = it removes the key. */
+void memory_store_write_value(struct memory_store *ms, int db, const char *key, struct value *value);
+
 /* Somebody holds the row in an open transaction, or (a key without a row) is inserting it. */
 void memory_store_lock(struct memory_store *ms, int db, const char *key, bool locked);
 bool memory_store_is_locked(struct memory_store *ms, int db, struct bytes key);

@@ -2,7 +2,7 @@
 
     django_app.py migrate            tables, and the user "zoe"
     django_app.py login              prints the session cookies of two new log-ins; the second one is
-                                     for 100 seconds only
+                                     for 1000 seconds only
     django_app.py whoami COOKIE ...  prints for each the user's name, or nobody, and whether the session
                                      remembers what it should
     django_app.py run CODE           what is typed into manage.py shell
@@ -67,7 +67,7 @@ def configure():
 
 def login():
     from django.test import Client
-    for seconds in (None, 100):
+    for seconds in (None, 1000):
         client = Client()
         assert client.login(username="zoe", password="secret")
         session = client.session
