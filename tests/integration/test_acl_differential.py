@@ -338,7 +338,7 @@ def test_before_and_after_the_password(pair):
 
 
 def test_errors_and_edges(pair):
-    for call in (["ACL"], ["ACL", "NOSUCH"], ["ACL", "CAT"], ["ACL", "CAT", "nosuch"],
+    for call in (["ACL"], ["ACL", "HELP"], ["ACL", "NOSUCH"], ["ACL", "CAT"], ["ACL", "CAT", "nosuch"],
                  ["ACL", "CAT", "a", "b"], ["ACL", "GETUSER"], ["ACL", "GETUSER", "nobody"],
                  ["ACL", "DELUSER"], ["ACL", "DELUSER", "default"], ["ACL", "DELUSER", "nobody"],
                  ["ACL", "SETUSER"], ["ACL", "SETUSER", "a b"], ["ACL", "SETUSER", "new"],
