@@ -40,9 +40,11 @@ SETTINGS = {
     "requirepass": "s3cret-of-clients",
     "rename-command": "LOLWUT s3cret-name",
     "tls-key-file-pass": "s3cret-of-a-file",
+    "user": "someone on >s3cret-of-someone ~* +@all",
     "database-url": None,  # the test's own, which has s3cret-of-postgres
 }
-WORDS = ["s3cret-of-clients", "s3cret-name", "s3cret-of-a-file", "s3cret-of-postgres"]
+WORDS = ["s3cret-of-clients", "s3cret-name", "s3cret-of-a-file", "s3cret-of-someone",
+         "s3cret-of-postgres"]
 
 
 def test_every_secret_option_is_in_these_tests():
@@ -212,6 +214,7 @@ def test_the_report_of_the_options_has_none(lab, database):
     """respgres --check-config, which prints every option."""
     program = lab.respgres(start=False).binary()
     done = subprocess.run([program, "--requirepass", "s3cret-a", "--tls-key-file-pass", "s3cret-b",
+                           "--user", "u on >s3cret-d",
                            "--database-url", "postgresql://u:s3cret-c@127.0.0.1/d", "--check-config"],
                           capture_output=True, check=False, timeout=30)
     assert b"requirepass" in done.stdout
