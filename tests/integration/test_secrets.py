@@ -40,9 +40,10 @@ SETTINGS = {
     "requirepass": "s3cret-of-clients",
     "rename-command": "LOLWUT s3cret-name",
     "tls-key-file-pass": "s3cret-of-a-file",
+    "user": "app on >s3cret-of-a-user ~* +@all",
     "database-url": None,  # the test's own, which has s3cret-of-postgres
 }
-WORDS = ["s3cret-of-clients", "s3cret-name", "s3cret-of-a-file", "s3cret-of-postgres"]
+WORDS = ["s3cret-of-clients", "s3cret-of-a-user", "s3cret-name", "s3cret-of-a-file", "s3cret-of-postgres"]
 
 
 def test_every_secret_option_is_in_these_tests():
