@@ -162,6 +162,16 @@ void range_within(int64_t start, int64_t end, size_t count, size_t *first, size_
     *n = any ? (size_t)(end - start + 1) : 0;
 }
 
+bool draws_fit_or_reply(struct command_ctx *ctx, int i, uint64_t n)
+{
+    const struct value *v = key_find(ctx, i);
+    size_t mean = value_size(v) / value_count(v) + 1;
+    if (n <= ctx->max_value / mean)
+        return true;
+    reply_error(ctx->reply, "ERR value is out of range");
+    return false;
+}
+
 int numkeys_end(int argc, const struct bytes *argv, int at)
 {
     int64_t n;

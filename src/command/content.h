@@ -47,6 +47,11 @@ MUST_CHECK bool arg_double_or_reply(struct command_ctx *ctx, struct bytes arg, c
  * lies in [*first, *first + *n). */
 void range_within(int64_t start, int64_t end, size_t count, size_t *first, size_t *n);
 
+/* May n elements of the i-th key, which is there, be drawn with repetition? A count of any size can
+ * be asked for in a few bytes: what is answered is bounded by proto-max-bulk-len. Else the error is
+ * written. */
+MUST_CHECK bool draws_fit_or_reply(struct command_ctx *ctx, int i, uint64_t n);
+
 /* What a command with a number of keys says of them: "<numkeys> key [key ...]" from argument `at`
  * on. Where they end, if the arguments are many enough; else 0. */
 int numkeys_end(int argc, const struct bytes *argv, int at);

@@ -190,6 +190,8 @@ static void reply_random_members(struct command_ctx *ctx, const struct set *s, i
     size_t count = set_count(s);
     struct reply_member_arg arg = {ctx, s};
     if (n < 0) {
+        if (!draws_fit_or_reply(ctx, 0, (uint64_t)-n))
+            return;
         reply_array(ctx->reply, (size_t)-n);
         for (; n < 0; n++)
             reply_member(&arg, draw_below(&d, count));

@@ -125,6 +125,8 @@ static void reply_random_members(struct command_ctx *ctx, const struct zset *z, 
     size_t count = zset_count(z);
     struct reply_member_arg arg = {ctx, z, with_scores};
     if (n < 0) {
+        if (!draws_fit_or_reply(ctx, 0, (uint64_t)-n))
+            return;
         reply_pairs_begin(ctx, (size_t)-n, with_scores);
         for (; n < 0; n++)
             reply_member(&arg, draw_below(&d, count));

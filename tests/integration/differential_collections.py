@@ -464,17 +464,16 @@ class Generator:
         return [name, key] + self.options(*options) + store
 
     def commands(self, n):
+        """In groups that are sent together."""
         made = 0
         while made < n:
-            command = self.rnd.choice(self.families)()
-            yield command
-            made += 1
+            group = [self.rnd.choice(self.families)()]
             if self.chance(0.01):
                 key = self.key("s")
-                yield [b"spop", key] + self.options(lambda: [self.count()])
-                yield [b"scard", key]
-                yield [b"del", key]
-                made += 3
+                group += [[b"spop", key] + self.options(lambda: [self.count()]), [b"scard", key],
+                          [b"del", key]]
+            made += len(group)
+            yield group
 
 
 # --- the run --------------------------------------------------------------------------------------
@@ -536,8 +535,8 @@ def main():
     generator = Generator(random.Random(args.seed))
     run = Run(Server(args.ref, args.resp), Server(args.sub, args.resp), generator, args.seed)
     pending = []
-    for command in generator.commands(args.commands):
-        pending.append(command)
+    for group in generator.commands(args.commands):
+        pending += group
         if len(pending) >= BURST:
             run.burst(pending)
             pending = []
