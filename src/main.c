@@ -61,6 +61,12 @@ static void apply_config(void *arg)
         backup_config_changed(s->backup);
 }
 
+static bool read_users(void *arg, const struct config *fresh, struct buf *error)
+{
+    struct server *s = arg;
+    return engine_read_users(s->engine, fresh, error);
+}
+
 static void on_fatal(void *arg, const char *why)
 {
     struct server *s = arg;
@@ -197,6 +203,8 @@ static bool start(struct server *s, struct buf *error)
     if (s->store == NULL)
         return false;
     s->engine = engine_new(s->loop, s->config, s->keyspace, s->store);
+    if (!engine_load_users(s->engine, error))
+        return false;
     s->net = net_new(s->loop, s->engine, s->config, error);
     if (s->net == NULL)
         return false;
@@ -205,6 +213,7 @@ static bool start(struct server *s, struct buf *error)
         return false;
     s->backup = backup_new(s->loop, c);
     config_on_change(s->config, apply_config, s);
+    config_on_reload(s->config, read_users, s);
     loop_on_signal(s->loop, SIGTERM, on_terminate, s);
     loop_on_signal(s->loop, SIGINT, on_terminate, s);
     loop_on_signal(s->loop, SIGHUP, on_hangup, s);

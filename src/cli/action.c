@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "acl/configured.h"
 #include "backup/backup.h"
 #include "backup/dump.h"
 #include "cli/healthcheck.h"
@@ -265,7 +266,9 @@ static bool report_tls(const struct config *c, struct buf *out, struct buf *erro
 static int check_config(const struct config_store *config, struct buf *error)
 {
     struct buf text;
-    if (!url_good(config_values(config), error)) {
+    struct acl *users = acl_from_config(config_values(config), error);
+    acl_free(users);
+    if (users == NULL || !url_good(config_values(config), error)) {
         fprintf(stderr, "respgres: %s\n", buf_cstr(error));
         return 1;
     }

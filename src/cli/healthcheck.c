@@ -51,6 +51,7 @@ int healthcheck_argv(int argc, char **argv, const char *cmdline_path, struct buf
         if (strncmp(word, "--", 2) == 0)
             skip = strncmp(word, "--database-url", 14) == 0 ||
                    strncmp(word, "--requirepass", 13) == 0 || strncmp(word, "--exec-url", 10) == 0 ||
+                   strncmp(word, "--user", 6) == 0 ||
                    strncmp(word, "--tls-key-file-pass", 19) == 0;
         if (!skip)
             out[n++] = word;

@@ -39,6 +39,7 @@ static const struct command commands[] = {
 
 /* A subcommand belongs to the group of its container. */
 enum {
+    GROUP_OF_ACL = GROUP_SERVER,
     GROUP_OF_CLIENT = GROUP_CONNECTION,
     GROUP_OF_CLUSTER = GROUP_CLUSTER,
     GROUP_OF_COMMAND = GROUP_SERVER,

@@ -149,6 +149,10 @@ int command_key_specs(const struct command *c);
 /* The flags of the i-th of them: words. */
 struct bytes command_key_spec_flags(const struct command *c, int i);
 
+/* What this call does to its i-th key: words, as of the key specifications. */
+struct bytes command_call_key_flags(const struct command *c, int argc, const struct bytes *argv,
+                                    int i);
+
 /* The error for an unknown command, to the letter: name and a prefix of the arguments. */
 void command_reply_unknown(struct reply *r, int argc, const struct bytes *argv);
 /* For EXEC this is an EXECABORT: the caller then drops the transaction, as for a proper EXEC. */

@@ -2,6 +2,7 @@
  * Source: https://redis.io/docs/latest/commands/command/ and its subcommands' pages. */
 
 #include "base/glob.h"
+#include "command/category.h"
 #include "command/command.h"
 #include "command/rename.h"
 #include "command/command_docs.h"
@@ -35,110 +36,6 @@ static const struct flag_name flag_names[] = {
 
 enum { FLAG_NAMES = sizeof(flag_names) / sizeof(flag_names[0]) };
 
-/* ACL categories: from the flags, and from the group unless the row says otherwise. */
-enum {
-    CAT_KEYSPACE = 1 << 0,
-    CAT_READ = 1 << 1,
-    CAT_WRITE = 1 << 2,
-    CAT_STRING = 1 << 3,
-    CAT_PUBSUB = 1 << 4,
-    CAT_ADMIN = 1 << 5,
-    CAT_FAST = 1 << 6,
-    CAT_SLOW = 1 << 7,
-    CAT_BLOCKING = 1 << 8,
-    CAT_DANGEROUS = 1 << 9,
-    CAT_CONNECTION = 1 << 10,
-    CAT_TRANSACTION = 1 << 11,
-    CAT_BITMAP = 1 << 12,
-    CAT_HASH = 1 << 13,
-    CAT_LIST = 1 << 14,
-    CAT_SET = 1 << 15,
-    CAT_SORTED_SET = 1 << 16,
-};
-
-static const struct flag_name category_names[] = {
-    {CAT_KEYSPACE, "@keyspace"},
-    {CAT_READ, "@read"},
-    {CAT_WRITE, "@write"},
-    {CAT_SET, "@set"},
-    {CAT_SORTED_SET, "@sortedset"},
-    {CAT_LIST, "@list"},
-    {CAT_HASH, "@hash"},
-    {CAT_STRING, "@string"},
-    {CAT_BITMAP, "@bitmap"},
-    {CAT_PUBSUB, "@pubsub"},
-    {CAT_ADMIN, "@admin"},
-    {CAT_FAST, "@fast"},
-    {CAT_SLOW, "@slow"},
-    {CAT_BLOCKING, "@blocking"},
-    {CAT_DANGEROUS, "@dangerous"},
-    {CAT_CONNECTION, "@connection"},
-    {CAT_TRANSACTION, "@transaction"},
-};
-
-enum { CATEGORY_NAMES = sizeof(category_names) / sizeof(category_names[0]) };
-
-static bool is_sort(const struct command *c)
-{
-    return c->id == CMD_SORT || c->id == CMD_SORT_RO;
-}
-
-static uint32_t group_category(const struct command *c)
-{
-    if ((c->flags & CF_CONTAINER) != 0)
-        return 0;
-    if (is_sort(c))
-        return CAT_SET | CAT_SORTED_SET | CAT_LIST;
-    switch (c->group) {
-    case GROUP_STRING:
-        return CAT_STRING;
-    case GROUP_BITMAP:
-        return CAT_BITMAP;
-    case GROUP_HASH:
-        return CAT_HASH;
-    case GROUP_LIST:
-        return CAT_LIST;
-    case GROUP_SET:
-        return CAT_SET;
-    case GROUP_SORTED_SET:
-        return CAT_SORTED_SET;
-    case GROUP_GENERIC:
-        return CAT_KEYSPACE;
-    case GROUP_CONNECTION:
-        return CAT_CONNECTION;
-    case GROUP_TRANSACTIONS:
-        return CAT_TRANSACTION;
-    case GROUP_SERVER:
-    case GROUP_CLUSTER:
-        return 0;
-    }
-    check_failed("command group", __FILE__, __LINE__);
-}
-
-static uint32_t categories(const struct command *c)
-{
-    static const struct {
-        uint32_t flags;
-        uint32_t category;
-    } implied[] = {
-        {CF_READONLY, CAT_READ},
-        {CF_WRITE, CAT_WRITE},
-        {CF_PUBSUB, CAT_PUBSUB},
-        {CF_BLOCKING, CAT_BLOCKING},
-        {CF_ADMIN, CAT_ADMIN | CAT_DANGEROUS},
-        {CF_CAT_DANGEROUS, CAT_DANGEROUS},
-        {CF_CAT_ADMIN, CAT_ADMIN},
-        {CF_CAT_KEYSPACE, CAT_KEYSPACE},
-        {CF_CAT_CONNECTION, CAT_CONNECTION},
-    };
-    uint32_t all = group_category(c) | ((c->flags & CF_FAST) != 0 ? CAT_FAST : CAT_SLOW);
-    for (size_t i = 0; i < sizeof(implied) / sizeof(implied[0]); i++) {
-        if ((c->flags & implied[i].flags) != 0)
-            all |= implied[i].category;
-    }
-    return all;
-}
-
 static void reply_flag_set(struct reply *r, uint32_t flags, const struct flag_name *names, size_t n)
 {
     size_t set = 0;
@@ -148,6 +45,23 @@ static void reply_flag_set(struct reply *r, uint32_t flags, const struct flag_na
     for (size_t i = 0; i < n; i++) {
         if ((flags & names[i].flag) != 0)
             reply_status(r, names[i].name);
+    }
+}
+
+static bool is_sort(const struct command *c)
+{
+    return c->id == CMD_SORT || c->id == CMD_SORT_RO;
+}
+
+static void reply_categories(struct reply *r, uint32_t categories)
+{
+    size_t set = 0;
+    for (size_t i = 0; i < CATEGORY_COUNT; i++)
+        set += (categories >> i) & 1;
+    reply_set(r, set);
+    for (size_t i = 0; i < CATEGORY_COUNT; i++) {
+        if (((categories >> i) & 1) != 0)
+            reply_status(r, category_name(i));
     }
 }
 
@@ -315,7 +229,7 @@ static void reply_info(struct reply *r, const struct command *c)
     reply_int(r, c->first_key);
     reply_int(r, c->last_key);
     reply_int(r, c->key_step);
-    reply_flag_set(r, categories(c), category_names, CATEGORY_NAMES);
+    reply_categories(r, command_categories(c));
     reply_tips(r, c);
     reply_key_specs(r, c);
     reply_sub_infos(r, c);
@@ -357,10 +271,7 @@ static bool filter_parse(int argc, const struct bytes *argv, struct list_filter 
         f->pattern = argv[4];
     } else if (bytes_ieq(argv[3], "aclcat")) {
         f->by_category = true;
-        for (size_t i = 0; i < CATEGORY_NAMES; i++) {
-            if (bytes_ieq(argv[4], category_names[i].name + 1))
-                f->category = category_names[i].flag;
-        }
+        f->category = category_find(argv[4]);
     } else if (bytes_ieq(argv[3], "module")) {
         f->by_module = true;
     } else {
@@ -374,7 +285,7 @@ static bool filter_passes(const struct list_filter *f, const struct command *c)
     if (f->by_pattern)
         return glob_match(f->pattern, bytes_of(c->name, c->name_len), true);
     if (f->by_category)
-        return (categories(c) & f->category) != 0;
+        return (command_categories(c) & f->category) != 0;
     return !f->by_module;
 }
 
@@ -426,9 +337,9 @@ static bool bitfield_reads(int argc, const struct bytes *argv)
     return true;
 }
 
-/* What a call does to its i-th key: of SET and BITFIELD, the arguments tell. */
-static struct bytes call_key_flags(const struct command *c, int argc, const struct bytes *argv,
-                                   int i)
+/* Of SET and BITFIELD, the arguments tell. */
+struct bytes command_call_key_flags(const struct command *c, int argc, const struct bytes *argv,
+                                    int i)
 {
     int specs = command_key_specs(c);
     switch (c->id) {
@@ -469,7 +380,7 @@ static void command_getkeys(int argc, const struct bytes *argv, bool with_flags,
             reply_array(r, 2);
         reply_bulk(r, argv[command_key_at(c, argc, argv, i)]);
         if (with_flags)
-            reply_words_as_statuses(r, call_key_flags(c, argc, argv, i));
+            reply_words_as_statuses(r, command_call_key_flags(c, argc, argv, i));
     }
 }
 

@@ -151,6 +151,9 @@ bool check_tls_protocols(struct bytes text, struct buf *reason)
 
 bool check_together(const struct config *c, struct buf *reason)
 {
+    if (c->aclfile[0] != '\0' && c->user[0] != '\0')
+        return fail(reason, "aclfile: users are defined by the option user as well: define them in the "
+                            "file, or by the option, not both");
     if (c->pg_pooler == POOLER_TRANSACTION && c->consistency != CONSISTENCY_STRICT)
         return fail(reason, "consistency: only strict works with pg-pooler transaction: anything else "
                             "needs a connection that LISTENs, and behind a pooler in transaction mode "

@@ -149,6 +149,25 @@ static bool prepare(struct config_store *s, const struct config *fresh, struct b
     return s->on_prepare == NULL || s->on_prepare(s->on_prepare_arg, fresh, reason);
 }
 
+void config_on_reload(struct config_store *s,
+                      bool (*f)(void *arg, const struct config *fresh, struct buf *reason),
+                      void *arg)
+{
+    s->on_reload = f;
+    s->on_reload_arg = arg;
+}
+
+/* Both must agree; whoever agreed first is told if the other one did not. */
+static bool prepare_reload(struct config_store *s, const struct config *fresh, struct buf *reason)
+{
+    if (s->on_reload != NULL && !s->on_reload(s->on_reload_arg, fresh, reason))
+        return false;
+    bool ok = prepare(s, fresh, reason);
+    if (!ok && s->on_reload != NULL)
+        (void)s->on_reload(s->on_reload_arg, NULL, reason);
+    return ok;
+}
+
 bool config_reload(struct config_store *s, struct buf *error)
 {
     struct values fresh;
@@ -159,7 +178,7 @@ bool config_reload(struct config_store *s, struct buf *error)
     if (ok) {
         note.len = 0;
         keep_immutable(s, &fresh, &note);
-        ok = prepare(s, &fresh.config, error);
+        ok = prepare_reload(s, &fresh.config, error);
     }
     for (size_t i = 0; ok && i < OPTION_COUNT; i++) {
         option_copy(&options[i], &s->live.config, &fresh.config);
@@ -344,6 +363,63 @@ bool config_each_rename(const struct config *c,
     buf_release(&words[0]);
     buf_release(&words[1]);
     return go_on;
+}
+
+static bool each_word(struct bytes line, struct buf *text, size_t *ends, int max, int *n)
+{
+    size_t at = 0;
+    bool found = true;
+    *n = 0;
+    text->len = 0;
+    while (found) {
+        bool read = words_next(line, &at, text, &found);
+        CHECK(read); /* it is as values.c has written it */
+        if (found && *n == max)
+            return false;
+        if (found)
+            ends[(*n)++] = text->len;
+    }
+    return true;
+}
+
+enum { USER_WORDS = 1024 };
+
+bool config_each_user(const struct config *c,
+                      bool (*f)(void *arg, int n, const struct bytes *words), void *arg)
+{
+    struct bytes *words = mem_alloc(USER_WORDS * sizeof(*words));
+    size_t *ends = mem_alloc(USER_WORDS * sizeof(*ends));
+    struct buf text;
+    bool go_on = true;
+    buf_init(&text);
+    for (const char *line = c->user; go_on && *line != '\0';) {
+        size_t len = strcspn(line, "\n");
+        int n;
+        go_on = each_word(bytes_of(line, len), &text, ends, USER_WORDS, &n);
+        for (int i = 0; i < n; i++) {
+            size_t start = i == 0 ? 0 : ends[i - 1];
+            words[i] = bytes_of(text.data + start, ends[i] - start);
+        }
+        go_on = go_on && f(arg, n, words);
+        line += len + (line[len] == '\n');
+    }
+    buf_release(&text);
+    mem_free(words);
+    mem_free(ends);
+    return go_on;
+}
+
+void config_set_users(struct config_store *s, const char *lines)
+{
+    mem_free(s->live.config.user);
+    s->live.config.user = mem_strdup(lines);
+    s->live.source[OPT_user] = CONFIG_SET;
+}
+
+bool config_is_secret(struct bytes name)
+{
+    const struct option *o = option_find(name);
+    return o != NULL && (o->flags & OPTION_SECRET) != 0;
 }
 
 bool config_option_text(const struct config_store *s, const char *name, struct buf *out)

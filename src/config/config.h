@@ -14,6 +14,7 @@
 enum consistency { CONSISTENCY_STRICT, CONSISTENCY_CACHED };
 enum pooler { POOLER_NONE, POOLER_TRANSACTION };
 enum durability { DURABILITY_COMMIT, DURABILITY_RELAXED };
+enum acl_pubsub { ACL_PUBSUB_ALL, ACL_PUBSUB_RESET };
 enum tls_auth { TLS_AUTH_NO, TLS_AUTH_YES, TLS_AUTH_OPTIONAL };
 enum protected_action { PROTECTED_NO, PROTECTED_YES, PROTECTED_LOCAL };
 enum dir_is { DIR_PERSISTENT, DIR_EPHEMERAL };
@@ -52,6 +53,10 @@ struct config {
     int64_t http_port; /* 0 = off */
     char *http_bind;
     char *requirepass;
+    char *user;    /* a line of quoted words for each: config_each_user */
+    char *aclfile; /* "" = none */
+    int acl_pubsub_default; /* enum acl_pubsub */
+    int64_t acllog_max_len;
     char *rename_command; /* pairs of words: config_each_rename */
     /* server */
     int64_t databases;
@@ -135,6 +140,17 @@ MUST_CHECK bool config_rewrite(struct config_store *s, struct buf *error);
 bool config_each_rename(const struct config *c,
                         bool (*f)(void *arg, struct bytes from, struct bytes to), void *arg);
 
+/* The words behind each `user`, until f returns false; the words are valid within the call. */
+bool config_each_user(const struct config *c,
+                      bool (*f)(void *arg, int n, const struct bytes *words), void *arg);
+
+/* The users have changed at run time: `lines` is what CONFIG REWRITE is to write for them, words as
+ * words_append quotes them, a newline behind each line. */
+void config_set_users(struct config_store *s, const char *lines);
+
+/* Is this an option whose value must not be seen? */
+bool config_is_secret(struct bytes name);
+
 /* CONFIG GET: calls f for each option whose name matches one of the patterns (nocase), each once.
  * Secrets come redacted. Includes the redis.conf names that clients ask for and that have a fixed
  * answer here ("save" → "", "appendonly" → "yes", "maxmemory-policy" → "noeviction", ...). */
@@ -150,6 +166,11 @@ void config_on_change(struct config_store *s, void (*f)(void *arg), void *arg);
 void config_on_prepare(struct config_store *s,
                        bool (*f)(void *arg, const struct config *fresh, struct buf *reason),
                        void *arg);
+
+/* The same for a reload alone. `fresh` NULL: the reload that was just agreed to does not come. */
+void config_on_reload(struct config_store *s,
+                      bool (*f)(void *arg, const struct config *fresh, struct buf *reason),
+                      void *arg);
 
 /* Logs each option that is not at its default with its source, never a secret's value. */
 void config_log(const struct config_store *s);

@@ -9,7 +9,7 @@
 #include "config/values.h"
 #include "config/words.h"
 
-enum { MAX_WORDS = 64, MAX_INCLUDES = 8 };
+enum { MAX_WORDS = 1024, MAX_INCLUDES = 8 };
 
 /* A line's words: text holds them behind each other. */
 struct words {

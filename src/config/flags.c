@@ -4,7 +4,7 @@
 
 #include "config/values.h"
 
-enum { MAX_WORDS = 64 };
+enum { MAX_WORDS = 256 };
 
 static bool is_flag(const char *arg)
 {

@@ -12,8 +12,8 @@
 #include "config/quantity.h"
 
 enum { MUTABLE = OPTION_MUTABLE, SECRET = OPTION_SECRET, LIST = OPTION_LIST,
-       RELOADABLE = OPTION_RELOADABLE, MULTI = OPTION_MULTI,
-       PREPARED = OPTION_PREPARED };
+       RELOADABLE = OPTION_RELOADABLE, MULTI = OPTION_MULTI, PREPARED = OPTION_PREPARED,
+       LINES = OPTION_LINES };
 
 const struct option options[OPTION_COUNT] = {
 #define SECTION(title, first)
@@ -56,6 +56,7 @@ _Static_assert(LOG_DEBUG == 0 && LOG_VERBOSE == 1 && LOG_NOTICE == 2 && LOG_WARN
                "loglevel");
 _Static_assert(CONSISTENCY_STRICT == 0 && CONSISTENCY_CACHED == 1, "consistency");
 _Static_assert(POOLER_NONE == 0 && POOLER_TRANSACTION == 1, "pg-pooler");
+_Static_assert(ACL_PUBSUB_ALL == 0 && ACL_PUBSUB_RESET == 1, "acl-pubsub-default");
 _Static_assert(TLS_AUTH_NO == 0 && TLS_AUTH_YES == 1 && TLS_AUTH_OPTIONAL == 2, "tls-auth-clients");
 _Static_assert(DURABILITY_COMMIT == 0 && DURABILITY_RELAXED == 1, "durability");
 
@@ -184,7 +185,7 @@ static bool parse_number(const struct option *o, struct bytes text, int64_t *out
 /* A list is stored with single blanks between its words. */
 static char *copy_text(const struct option *o, struct bytes text)
 {
-    if (!(o->flags & OPTION_LIST) || (o->flags & OPTION_MULTI))
+    if (!(o->flags & OPTION_LIST) || (o->flags & (OPTION_MULTI | OPTION_LINES)))
         return mem_strndup(text.data ? text.data : "", text.len);
     char *out = mem_alloc(text.len + 1);
     size_t n = 0;

@@ -24,7 +24,8 @@ enum option_flag {
     OPTION_LIST = 4,    /* takes several words */
     OPTION_RELOADABLE = 8, /* a reload may change it, CONFIG SET not */
     OPTION_MULTI = 16,     /* pairs of words, each time some more */
-    OPTION_PREPARED = 32   /* config_on_prepare has a say in a change at run time */
+    OPTION_PREPARED = 32,  /* config_on_prepare has a say in a change at run time */
+    OPTION_LINES = 64      /* words, each time one more line of them */
 };
 
 enum option_id {

@@ -35,8 +35,23 @@ static void append_memory(struct buf *out, int64_t v)
     buf_printf(out, "%lld", (long long)v);
 }
 
+/* A line of the file for each of its lines. */
+static void append_lines(struct buf *out, const struct option *o, const struct config *c)
+{
+    const char *line = *option_string(o, (struct config *)c);
+    while (*line != '\0') {
+        size_t len = strcspn(line, "\n");
+        buf_printf(out, "%s %.*s\n", o->name, (int)len, line);
+        line += len + (line[len] == '\n');
+    }
+}
+
 static void append_line(struct buf *out, const struct option *o, const struct config *c)
 {
+    if (o->flags & OPTION_LINES) {
+        append_lines(out, o, c);
+        return;
+    }
     buf_printf(out, "%s ", o->name);
     if (o->kind == OPTION_STRING) {
         struct bytes text = bytes_cstr(*option_string(o, (struct config *)c));

@@ -13,6 +13,8 @@ struct config_store {
     void *on_change_arg;
     bool (*on_prepare)(void *arg, const struct config *fresh, struct buf *reason);
     void *on_prepare_arg;
+    bool (*on_reload)(void *arg, const struct config *fresh, struct buf *reason);
+    void *on_reload_arg;
 };
 
 #endif

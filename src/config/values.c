@@ -115,6 +115,63 @@ static bool add_pairs(struct values *v, const struct option *o, int n, const str
     return ok;
 }
 
+/* One line of a text: a variable has a line for each user. Blank lines and comments say nothing. */
+static bool add_text_line(struct bytes line, struct buf *out, bool *any)
+{
+    int count = 0;
+    struct buf words;
+    buf_init(&words);
+    bool ok = words_comment(line, 0) || add_words(line, &words, &count);
+    if (ok && count > 0) {
+        buf_append_bytes(out, buf_bytes(&words));
+        buf_append_u8(out, '\n');
+        *any = true;
+    }
+    buf_release(&words);
+    return ok;
+}
+
+static bool add_text(struct bytes text, struct buf *out, bool *any)
+{
+    bool ok = true;
+    for (size_t at = 0; ok && at < text.len;) {
+        const char *newline = memchr(text.data + at, '\n', text.len - at);
+        size_t len = newline != NULL ? (size_t)(newline - text.data) - at : text.len - at;
+        ok = add_text_line(bytes_of(text.data + at, len), out, any);
+        at += len + 1;
+    }
+    return ok;
+}
+
+/* As add_pairs. A file has said which words there are; a variable, or a flag's only value, is text. */
+static bool add_line(struct values *v, const struct option *o, int n, const struct bytes *words,
+                     enum config_source source, struct buf *reason)
+{
+    struct buf all;
+    bool any = false;
+    bool ok = n > 0;
+    buf_init(&all);
+    if (v->source[o - options] == source)
+        buf_append_cstr(&all, *option_string(o, &v->config));
+    if (n == 1 && (source != CONFIG_FILE || words[0].len == 0)) {
+        ok = add_text(words[0], &all, &any);
+    } else {
+        for (int i = 0; i < n; i++) {
+            buf_append_cstr(&all, i > 0 ? " " : "");
+            words_append(&all, words[i]);
+        }
+        buf_append_u8(&all, '\n');
+    }
+    if (!ok) {
+        buf_printf(reason, "%s: %s", o->name, n == 0 ? "needs a value" : "unbalanced quotes");
+    } else {
+        ok = option_parse(o, buf_bytes(&all), &v->config, reason);
+        v->source[o - options] = source;
+    }
+    buf_release(&all);
+    return ok;
+}
+
 /* What the file, a variable or a flag called an option may be anything; show what is harmless. */
 static void append_name(struct buf *out, struct bytes name)
 {
@@ -137,6 +194,8 @@ bool values_set(struct values *v, struct bytes name, int n, const struct bytes *
     }
     if (o != NULL && (o->flags & OPTION_MULTI))
         return add_pairs(v, o, n, words, source, reason);
+    if (o != NULL && (o->flags & OPTION_LINES))
+        return add_line(v, o, n, words, source, reason);
     struct buf text;
     struct buf why;
     buf_init(&text);

@@ -29,7 +29,7 @@ struct client *client_new(struct engine *e, const struct client_io *io, void *io
     c->info = *info;
     c->id = ++e->next_client_id;
     c->proto = 2;
-    c->authenticated = e->config->requirepass[0] == '\0';
+    access_begin(c);
     c->name = mem_strdup("");
     c->lib_name = mem_strdup("");
     c->lib_version = mem_strdup("");
@@ -466,9 +466,18 @@ static void queue_in_multi(struct txn *t, const struct command *cmd)
     done_now(t);
 }
 
+static void abort_exec(struct txn *t);
+
 static void refuse(struct txn *t, const struct command *cmd, const char *error)
 {
     t->engine->commands[command_slot(cmd)].rejected++;
+    if (cmd->id == CMD_EXEC) {
+        struct reply r;
+        txn_reply_init(t, &r);
+        reply_errorf(&r, "EXECABORT Transaction discarded because of: %s", error);
+        abort_exec(t);
+        return;
+    }
     if (t->client->multi)
         t->client->multi_failed = true;
     end_with_error(t, error);
@@ -578,7 +587,7 @@ static void close_for_http(struct txn *t)
     done_now(t);
 }
 
-/* EXEC with arguments: Redis gives the block up, with its watches. */
+/* EXEC with arguments, or refused: Redis gives the block up, with its watches. */
 static void abort_exec(struct txn *t)
 {
     client_discard_multi(t->client);
@@ -666,12 +675,15 @@ static void take(struct client *c, struct request *request)
         return;
     }
     c->last_command = cmd->name;
+    const char *refusal;
     if (is_forbidden(c, cmd, &forbidden))
         refuse(t, cmd, forbidden);
-    else if (!c->authenticated && !(cmd->flags & CF_NO_AUTH))
+    else if (!client_authenticated(c) && !(cmd->flags & CF_NO_AUTH))
         refuse(t, cmd, error_noauth);
     else if (c->multi && (cmd->flags & CF_NO_MULTI))
         refuse(t, cmd, "ERR Command not allowed inside a transaction");
+    else if (!c->user->unrestricted && (refusal = access_refusal(c, cmd, request)) != NULL)
+        refuse(t, cmd, refusal);
     else if (store_state(e->store) == STORE_STARTING && !(cmd->flags & CF_LOADING))
         refuse(t, cmd, engine_error_starting());
     else if (!keys_fit(cmd, request))
@@ -714,11 +726,6 @@ size_t client_pending_memory(const struct client *c)
 size_t client_queued_memory(const struct client *c)
 {
     return c->queued_memory;
-}
-
-bool client_authenticated(const struct client *c)
-{
-    return c->authenticated;
 }
 
 int64_t client_last_active_us(const struct client *c)

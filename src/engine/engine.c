@@ -30,6 +30,7 @@ static void on_config_change(void *arg)
 {
     struct engine *e = arg;
     keyspace_set_max_memory(e->keyspace, config_maxmemory(e->config));
+    access_config_changed(e);
 }
 
 struct engine *engine_new(struct loop *loop, struct config_store *config,
@@ -47,6 +48,7 @@ struct engine *engine_new(struct loop *loop, struct config_store *config,
     list_init(&e->clients);
     list_init(&e->monitors);
     list_init(&e->active);
+    list_init(&e->started);
     list_init(&e->closing);
     list_init(&e->pumping);
     list_init(&e->wake);
@@ -56,6 +58,7 @@ struct engine *engine_new(struct loop *loop, struct config_store *config,
     random_bytes(id, sizeof(id));
     for (size_t i = 0; i < sizeof(id); i++)
         snprintf(e->run_id + 2 * i, 3, "%02x", id[i]);
+    access_init(e);
     fresh_init(e);
     fetch_init(e);
     gather_init(e);
@@ -98,6 +101,7 @@ void engine_free(struct engine *e)
     pause_release(e);
     latency_release(e);
     fresh_release(e);
+    access_release(e);
     slowlog_release(e);
     stats_release(e);
     mem_free(e);

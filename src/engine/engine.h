@@ -22,6 +22,13 @@ bool engine_turn_end(struct engine *e);
 /* Applies what changed in the configuration at run time. */
 void engine_config_changed(struct engine *e);
 
+/* The users that the configuration says take the place of those there are. */
+MUST_CHECK bool engine_load_users(struct engine *e, struct buf *error);
+/* For config_on_reload: reads the users that `fresh` says, which take effect with the change. */
+MUST_CHECK bool engine_read_users(struct engine *e, const struct config *fresh, struct buf *error);
+/* Is everybody let in who connects (for protected-mode)? */
+bool engine_is_open(const struct engine *e);
+
 /* Has a client sent SHUTDOWN? */
 bool engine_shutdown_requested(const struct engine *e);
 

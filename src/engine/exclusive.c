@@ -210,8 +210,8 @@ static void go_on(struct exclusive *ex)
             ex->proto = r.proto;
             continue;
         }
-        if (!query_prepare(t, tc, &r))
-            continue; /* its arguments were wrong: the error is written */
+        if (!txn_may_run(t, tc, &r) || !query_prepare(t, tc, &r))
+            continue; /* its arguments were wrong, or it is forbidden: the error is written */
         collect_writes(ex);
         ex->querying = true;
         ex->xact.query = &t->query;

@@ -12,6 +12,7 @@
 #ifndef RESPGRES_ENGINE_INTERNAL_H
 #define RESPGRES_ENGINE_INTERNAL_H
 
+#include "acl/acl.h"
 #include "base/buf.h"
 #include "base/list.h"
 #include "command/command.h"
@@ -34,6 +35,7 @@ enum txn_state {
 
 struct engine;
 struct exclusive;
+struct acl_log;
 struct fresh;
 struct gather;
 struct group;
@@ -73,6 +75,8 @@ struct txn_command {
     int db;
     struct key **keys; /* nkeys, one per key argument; owned */
     int nkeys;
+    bool judged;              /* of a block: `verdict` says whether its client may call it */
+    enum acl_verdict verdict;
     uint32_t error_at; /* where in the txn's reply its error begins, + 1; 0 = it answered none */
 };
 
@@ -86,6 +90,7 @@ struct txn {
     uint64_t seq;            /* order of arrival in this instance */
     struct list client_node; /* in client->txns until the reply has gone out */
     struct list age_node;    /* in engine->active until done */
+    struct list started_node; /* in engine->started while it is neither queued nor done */
     struct list work_node;   /* in its client's queue, a fetch, or a group */
     int64_t arrived_us;
     size_t memory;           /* of its requests */
@@ -275,6 +280,7 @@ struct engine {
     uint64_t next_client_id;
     uint64_t next_seq;
     struct list active;      /* txns that are not done, oldest first */
+    struct list started; /* of these, whoever a time limit counts for */
     struct list closing;     /* clients to be freed at the end of the turn */
     struct list pumping;     /* clients whose next txn may be able to start */
     struct list querying;    /* txns whose query is under way */
@@ -294,6 +300,11 @@ struct engine {
     size_t nparked;
     struct timer *parked_timer;
     struct timer *deadlines;
+    struct acl *acl;         /* the users */
+    struct acl *acl_read;    /* what a reload has read and not yet applied, or NULL */
+    struct acl_log *acl_log;
+    char *requirepass;       /* the one that the default user was last given */
+    struct buf refusal;      /* text of the last NOPERM */
     bool pumping_now;
     bool shutdown_requested; /* by SHUTDOWN */
     int64_t now_floor_ms;    /* now_ms of handlers never goes back */
@@ -369,7 +380,8 @@ struct client {
     struct buf out;
     int db;
     int proto;
-    bool authenticated;
+    struct acl_user *user;    /* of engine->acl */
+    bool authenticated;       /* as `user`; else it is the default user, who may need a password */
     bool closed;              /* net has let go */
     bool closing;             /* QUIT or killed: takes no more */
     bool killed_itself;       /* closes behind the reply of what did it */
@@ -397,6 +409,32 @@ struct client {
     size_t nabsent;
 };
 
+/* ---- access.c: users ---- */
+void access_init(struct engine *e);
+void access_release(struct engine *e);
+/* A new client, and one that was reset: the default user. */
+void access_begin(struct client *c);
+/* The error, if its user may not make this call; it is noted in ACL LOG. Only for a user who is not
+ * unrestricted. Valid until the next one. */
+const char *access_refusal(struct client *c, const struct command *cmd, const struct request *r);
+/* May it? Nothing is noted. */
+bool access_allows(const struct client *c, const struct command *cmd, const struct request *r);
+/* The same for a command of a block, at EXEC; false: the error is written. */
+bool access_allows_queued(struct txn *t, struct txn_command *tc, struct reply *r);
+/* `word` is the command that asks, for ACL LOG. */
+bool access_authenticate(struct client *c, struct bytes word, struct bytes name,
+                         struct bytes password);
+/* Closes the connections of these users; `by`'s own closes behind its reply. */
+void access_remove_user(struct engine *e, struct acl_user *u, struct client *by);
+/* Takes `fresh` for engine->acl. */
+void access_replace(struct engine *e, struct acl *fresh, struct client *by);
+void access_config_changed(struct engine *e);
+void access_note_users(struct engine *e);
+
+/* ---- redact.c ---- */
+/* Must the i-th argument not be shown? */
+bool redact_hides(const struct command *cmd, const struct request *r, int i);
+
 /* ---- absence.c ---- */
 /* A txn of this client has ended: what has it read? */
 void absence_note(struct client *c, const struct txn *t);
@@ -420,6 +458,8 @@ void txn_fetched(struct txn *t);
 void txn_again(struct txn *t);
 /* Is a watched key still as WATCH found it, given what is known of it now? */
 bool txn_watch_holds(const struct txn_key *k, bool live, int64_t version);
+/* May its client call this command of a block now? False: the error is written. */
+bool txn_may_run(struct txn *t, struct txn_command *tc, struct reply *r);
 /* Runs one command of it over its keys as they are. */
 void txn_run_command(struct txn *t, struct txn_command *tc, struct reply *r);
 /* now_ms of its handlers: at least this, and never before an earlier one's. */
@@ -548,6 +588,9 @@ size_t session_clients_memory(const struct engine *e);
 session_function session_server_function(enum command_id id);
 void session_auth(struct client *c, const struct txn_command *tc, struct reply *r);
 void session_hello(struct client *c, const struct txn_command *tc, struct reply *r);
+void session_acl(struct client *c, const struct txn_command *tc, struct reply *r);
+/* A line of CLIENT LIST, without its end. */
+void client_describe(struct buf *out, const struct client *c);
 void session_client(struct client *c, const struct txn_command *tc, struct reply *r);
 void session_info(struct client *c, const struct txn_command *tc, struct reply *r);
 void session_config(struct client *c, const struct txn_command *tc, struct reply *r);

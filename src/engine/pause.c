@@ -140,7 +140,7 @@ static bool is_allowed(const struct pause *p, const struct client *c, const stru
         cmd = command_find_sub(cmd, r->argv[1]);
     /* What is answered with an error is answered now. */
     if (cmd == NULL || !command_arity_ok(cmd, r->argc) || cmd->id == CMD_QUIT ||
-        (!c->authenticated && !(cmd->flags & CF_NO_AUTH)))
+        (!client_authenticated(c) && !(cmd->flags & CF_NO_AUTH)) || !access_allows(c, cmd, r))
         return true;
     for (int i = 0; i < PAUSE_REASONS; i++) {
         if (p->until_us[i] != 0 && p->all[i])

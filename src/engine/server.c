@@ -65,6 +65,7 @@ static void config_rewrite_file(struct client *c, struct reply *r)
 {
     struct buf error;
     buf_init(&error);
+    access_note_users(c->engine);
     if (config_rewrite(c->engine->config_store, &error))
         reply_ok(r);
     else
@@ -151,12 +152,13 @@ static struct bytes short_copy(struct bytes arg)
     return bytes_of(text, SLOWLOG_MAX_ARG + (size_t)n);
 }
 
-static void slowlog_copy_args(struct slowlog_entry *s, const struct request *r)
+static void slowlog_copy_args(struct slowlog_entry *s, const struct txn_command *tc)
 {
+    const struct request *r = tc->request;
     s->argc = r->argc > SLOWLOG_MAX_ARGS ? SLOWLOG_MAX_ARGS : r->argc;
     s->argv = mem_alloc((size_t)s->argc * sizeof(*s->argv));
     for (int i = 0; i < s->argc; i++)
-        s->argv[i] = short_copy(r->argv[i]);
+        s->argv[i] = short_copy(redact_hides(tc->cmd, r, i) ? BYTES_LIT("(redacted)") : r->argv[i]);
     if (r->argc > SLOWLOG_MAX_ARGS) {
         char text[48];
         int n = snprintf(text, sizeof(text), "... (%d more arguments)",
@@ -183,7 +185,7 @@ void slowlog_note(struct txn *t, int64_t us)
     s->us = us;
     snprintf(s->peer, sizeof(s->peer), "%s", t->client->info.peer);
     snprintf(s->name, sizeof(s->name), "%.63s", t->client->name);
-    slowlog_copy_args(s, tc->request);
+    slowlog_copy_args(s, tc);
     list_push_front(&e->slowlog, &s->node);
     e->slowlog_len++;
     slowlog_trim(e, (size_t)e->config->slowlog_max_len);
@@ -287,7 +289,7 @@ void monitor_feed(struct client *c, const struct txn_command *tc)
     for (int i = 0; i < tc->request->argc; i++) {
         buf_append_cstr(&line, " ");
         /* A password is nobody's to watch. */
-        if (i > 0 && (tc->cmd->id == CMD_AUTH || tc->cmd->id == CMD_HELLO))
+        if (redact_hides(tc->cmd, tc->request, i))
             buf_append_cstr(&line, "\"(redacted)\"");
         else
             append_repr(&line, tc->request->argv[i]);

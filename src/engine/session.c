@@ -11,27 +11,6 @@
 
 /* ---- helpers ---- */
 
-static bool is_default_user(struct bytes user)
-{
-    return bytes_eq(user, BYTES_LIT("default"));
-}
-
-/* Takes as long for a wrong password as for a right one. */
-static bool same_secret(struct bytes given, const char *wanted)
-{
-    size_t n = strlen(wanted);
-    unsigned char diff = given.len != n;
-    for (size_t i = 0; i < given.len; i++)
-        diff |= (unsigned char)(given.data[i] ^ wanted[n ? i % n : 0]);
-    return diff == 0;
-}
-
-static bool check_password(const struct client *c, struct bytes user, struct bytes password)
-{
-    const char *wanted = c->engine->config->requirepass;
-    return is_default_user(user) && (wanted[0] == '\0' || same_secret(password, wanted));
-}
-
 static bool name_ok(struct bytes name)
 {
     for (size_t i = 0; i < name.len; i++) {
@@ -85,16 +64,16 @@ void session_auth(struct client *c, const struct txn_command *tc, struct reply *
         reply_error(r, "ERR syntax error");
         return;
     }
-    if (argc == 2 && c->engine->config->requirepass[0] == '\0') {
+    if (argc == 2 && engine_is_open(c->engine)) {
         reply_error(r, "ERR AUTH <password> called without any password configured for the default "
                        "user. Are you sure your configuration is correct?");
         return;
     }
-    if (!check_password(c, argc == 3 ? argv[1] : BYTES_LIT("default"), argv[argc - 1])) {
+    struct bytes name = argc == 3 ? argv[1] : BYTES_LIT("default");
+    if (!access_authenticate(c, argv[0], name, argv[argc - 1])) {
         reply_error(r, "WRONGPASS invalid username-password pair or user is disabled.");
         return;
     }
-    c->authenticated = true;
     reply_ok(r);
 }
 
@@ -159,12 +138,11 @@ void session_hello(struct client *c, const struct txn_command *tc, struct reply 
             return;
         }
     }
-    if (auth != NULL && !check_password(c, auth[0], auth[1])) {
+    if (auth != NULL && !access_authenticate(c, argv[0], auth[0], auth[1])) {
         reply_error(r, "WRONGPASS invalid username-password pair or user is disabled.");
         return;
     }
-    c->authenticated |= auth != NULL;
-    if (!c->authenticated) {
+    if (!client_authenticated(c)) {
         reply_error(r, "NOAUTH HELLO must be called with the client already authenticated, "
                        "otherwise the HELLO AUTH <user> <pass> option can be used to "
                        "authenticate the client and select the RESP protocol version at the same "
@@ -196,7 +174,7 @@ void session_reset(struct client *c)
     c->reply_off = false;
     c->reply_skip_next = false;
     c->no_evict = false;
-    c->authenticated = c->engine->config->requirepass[0] == '\0';
+    access_begin(c);
     client_set_text(&c->name, BYTES_LIT(""));
 }
 
@@ -239,7 +217,7 @@ static const session_function functions[COMMAND_COUNT] = {
     [CMD_UNWATCH] = run_unwatch,   [CMD_DISCARD] = run_unwatch,   [CMD_RESET] = run_reset,
     [CMD_TIME] = run_time,         [CMD_COMMAND] = run_command,   [CMD_MONITOR] = run_monitor,
     [CMD_CLIENT] = session_client, [CMD_INFO] = session_info,     [CMD_CONFIG] = session_config,
-    [CMD_SLOWLOG] = session_slowlog,
+    [CMD_SLOWLOG] = session_slowlog, [CMD_ACL] = session_acl,
 };
 
 void session_run(struct client *c, const struct txn_command *tc, struct reply *r)

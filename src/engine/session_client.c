@@ -41,8 +41,15 @@ static void append_client(struct buf *out, const struct client *c)
                c->queued_memory, c->out.cap, c->out.len, c->out.len,
                sizeof(*c) + c->out.cap + c->query_memory + c->pending_memory + c->queued_memory,
                c->out.len > 0 ? "rw" : "r");
-    buf_printf(out, "cmd=%s user=default redir=-1 resp=%d lib-name=%s lib-ver=%s\n", c->last_command,
-               c->proto, c->lib_name, c->lib_version);
+    struct bytes user = acl_user_name(c->user);
+    buf_printf(out, "cmd=%s user=%.*s redir=-1 resp=%d lib-name=%s lib-ver=%s\n", c->last_command,
+               (int)user.len, user.data, c->proto, c->lib_name, c->lib_version);
+}
+
+void client_describe(struct buf *out, const struct client *c)
+{
+    append_client(out, c);
+    out->len--; /* its newline */
 }
 
 static struct client *find_client(const struct engine *e, int64_t id)
@@ -110,18 +117,18 @@ struct kill_filter {
     const struct bytes *laddr;
     int64_t id; /* 0 = any */
     bool normal;
-    bool user_matches;
+    const struct acl_user *user; /* NULL = any */
     bool skipme;
 };
 
 static bool kill_matches(const struct kill_filter *f, const struct client *c)
 {
-    return f->normal && f->user_matches && (f->id == 0 || (int64_t)c->id == f->id) &&
+    return f->normal && (f->user == NULL || f->user == c->user) && (f->id == 0 || (int64_t)c->id == f->id) &&
            (f->addr == NULL || bytes_eq(*f->addr, bytes_cstr(c->info.peer))) &&
            (f->laddr == NULL || bytes_eq(*f->laddr, bytes_cstr(c->info.local)));
 }
 
-static bool parse_kill_option(struct bytes name, const struct bytes *value, struct kill_filter *f,
+static bool parse_kill_option(const struct client *c, struct bytes name, const struct bytes *value, struct kill_filter *f,
                               struct reply *r)
 {
     if (bytes_ieq(name, "id")) {
@@ -141,10 +148,10 @@ static bool parse_kill_option(struct bytes name, const struct bytes *value, stru
         return true;
     }
     if (bytes_ieq(name, "user")) {
-        f->user_matches = bytes_eq(*value, BYTES_LIT("default"));
-        if (!f->user_matches)
+        f->user = acl_find_user(c->engine->acl, *value);
+        if (f->user == NULL)
             reply_errorf(r, "ERR No such user '%.*s'", (int)value->len, value->data);
-        return f->user_matches;
+        return f->user != NULL;
     }
     if (bytes_ieq(name, "skipme") && (bytes_ieq(*value, "yes") || bytes_ieq(*value, "no"))) {
         f->skipme = bytes_ieq(*value, "yes");
@@ -175,7 +182,7 @@ static void run_kill(struct client *c, const struct txn_command *tc, struct repl
 {
     const struct bytes *argv = tc->request->argv;
     int argc = tc->request->argc;
-    struct kill_filter f = {NULL, NULL, 0, true, true, true};
+    struct kill_filter f = {NULL, NULL, 0, true, NULL, true};
     if (argc == 3) {
         f.addr = &argv[2];
         f.skipme = false;
@@ -190,7 +197,7 @@ static void run_kill(struct client *c, const struct txn_command *tc, struct repl
             reply_error(r, "ERR syntax error");
             return;
         }
-        if (!parse_kill_option(argv[i], &argv[i + 1], &f, r))
+        if (!parse_kill_option(c, argv[i], &argv[i + 1], &f, r))
             return;
     }
     reply_int(r, kill_matching(c, &f));

@@ -103,7 +103,7 @@ static void admit(struct net *n, int fd, bool tls)
         refuse(n, fd, TOO_MANY, tls ? 0 : sizeof(TOO_MANY) - 1);
         return;
     }
-    bool denied = n->config->protected_mode && n->config->requirepass[0] == '\0' && !info.loopback;
+    bool denied = n->config->protected_mode && engine_is_open(n->engine) && !info.loopback;
     if (denied && !tls) {
         refuse(n, fd, DENIED, sizeof(DENIED) - 1);
         return;

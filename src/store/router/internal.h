@@ -127,6 +127,7 @@ struct router {
     size_t warm_count;       /* of those begun */
     bool warm_at_stop;       /* the one of a clean stop has been begun */
     struct timer *retry_timer;  /* of a journal that could not be written */
+    struct payload_rules *sessions; /* which keys are: see ended.c */
     bool has_memory;         /* there is something to serve from without PostgreSQL */
     bool release_due;        /* what is held may go on: to be looked at at the end of the turn */
     bool returning;          /* PostgreSQL is back: what is under way here ends, nothing new begins */
@@ -224,6 +225,9 @@ bool router_has_held(const struct router *r);
 
 /* ---- dirty.c ---- */
 /* After a journalled write; makes the record if the key has been clean so far. */
+/* Is this write one of a request that was under way when SQL ended its session? Then it is answered as
+ * done, and the key stays absent. */
+bool ended_by_sql(struct router *r, const struct commit_item *it, const struct entry *e, int64_t now_us);
 struct dirty *dirty_note(struct router *r, struct entry *e, const struct journal_item *it);
 void dirty_drop(struct router *r, struct dirty *d);
 void dirty_drop_db(struct router *r, int db);

@@ -153,10 +153,13 @@ static bool journal_group(struct router *r, struct commit_item *items, size_t n,
     for (size_t i = 0; i < n; i++) {
         if (items[i].op == COMMIT_CHECK)
             continue;
-        if (taken == NULL) {
-            const struct entry *e = entry_of(r, &items[i]);
-            items[i].version = version_above(e, stamp + ((int64_t)i << 10));
+        const struct entry *e = entry_of(r, &items[i]);
+        if (taken == NULL && ended_by_sql(r, &items[i], e, now_us)) {
+            items[i].version = -e->version; /* not live */
+            continue;
         }
+        if (taken == NULL)
+            items[i].version = version_above(e, stamp + ((int64_t)i << 10));
         describe(r, &items[i], taken != NULL, now_us, &described[rec.nitems++]);
     }
     bool taken_in = rec.nitems == 0 || journaling_append(r, &rec) != 0;
@@ -172,7 +175,7 @@ static void note_group(struct router *r, const struct commit_item *items, size_t
     struct dirty *first = NULL;
     for (size_t i = 0; i < n; i++) {
         struct journal_item it;
-        if (items[i].op == COMMIT_CHECK)
+        if (items[i].op == COMMIT_CHECK || items[i].version < 0)
             continue;
         describe(r, &items[i], taken, now_us, &it);
         struct dirty *d = dirty_note(r, entry_of(r, &items[i]), &it);

@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "config/policy.h"
 #include "metrics/metrics.h"
+#include "payload/rules.h"
 #include "store/journal/warm.h"
 #include "store/router/internal.h"
 
@@ -647,6 +648,7 @@ static void op_free(struct store *s)
     merger_forget_sent(r);
     dirty_drop_db(r, -1);
     router_free_lists(r);
+    payload_rules_free(r->sessions);
     local_free(r);
     timer_free(r->start_timer);
     timer_free(r->answer_timer);

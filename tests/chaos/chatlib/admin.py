@@ -115,7 +115,11 @@ class Bouncer(Admin):
 
     def _note(self, life, answer):
         said = answer.body
-        life.deleted = life.deleted or bool(said.get("deleted"))
+        life.kicks.append(answer)
+        if said.get("deleted"):
+            for other in self.record.lives:
+                other.deleted |= other.username == life.username and other.ended_at > 0
+            life.deleted = True
         if answer.status == 200 and said["ended"] and not said["untold"]:
             self.record.kicks += 1
             life.state, life.ended_at = KICKED, answer.ended

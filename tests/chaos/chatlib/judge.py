@@ -49,6 +49,7 @@ def missing(record):
 
 
 def logs_out(record, life, answer):
+    life.answers.append(answer)
     if answer.status != 200:
         error(record, life, answer)
         return
@@ -75,7 +76,9 @@ def _view(record, life, answer, in_fault):
         return
     if life.state == KICKED and life.ended_at and answer.begun > life.ended_at:
         record.complain(f"{life.username} was kicked and is let in {_when(record.facts, answer)},"
-                        f" {answer.begun - life.ended_at:.3f} s later: {life.sid}")
+                        f" {answer.begun - life.ended_at:.3f} s later: {life.sid}"
+                        f"{'' if life.haunted else _story(record, life)}")
+        life.haunted = True
     if "messages" not in said:
         return
     shown = {m["id"]: m for m in said["messages"] if m["role"] == "user"}
@@ -170,13 +173,16 @@ def _rows_of(record, final, life):
     if life.deleted or life.state == LEFT:
         return
     if row is None:
-        record.complain(f"{life.username} is {life.state}, and there is no row: {life.sid}")
+        record.complain(f"{life.username} is {life.state}, and there is no row: {life.sid}"
+                        f"{_story(record, life)}")
         return
     if row.active != (life.state == LOGGED_IN):
         record.complain(f"{life.username} is {life.state}, and the row is"
                         f" {'' if row.active else 'in'}active: {life.sid}")
     there = {m["id"] for m in _of_users(row.messages)}
-    if record.facts.is_loose:
+    if record.facts.is_loose or life.state == KICKED:
+        # What was written while PostgreSQL was away to a session that SQL has ended before the merge is
+        # there as well: rule 6 of docs/consistency.md.
         there |= {m["id"] for session in final.conflicts.get(life.session_key, [])
                   for m in _of_users(session.get("messages", []))}
     lost = [i for i in life.acknowledged if i not in there]
@@ -231,5 +237,6 @@ def _was_under_way(facts, life):
 def _story(record, life):
     """All requests of a life, in seconds from the fault."""
     zero = record.facts.fault_at
-    return "".join(f"\n      {a.begun - zero:8.3f} to {a.ended - zero:8.3f} app {a.app} {a.status} {a.request}"
-                   for a in life.answers)
+    return "".join(f"\n      {a.begun - zero:8.3f} to {a.ended - zero:8.3f} app {a.app} {a.status}"
+                   f" {a.request} {'' if a in life.answers else a.body}" for a in
+                   sorted(life.answers + life.kicks, key=lambda a: a.begun))

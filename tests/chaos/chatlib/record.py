@@ -20,7 +20,8 @@ class Life:
     told: bool = False           # its user has been told that he is not logged in any more
     deleted: bool = False        # its row may be gone: a kick or a log-out came to an instance that was away
     haunted: bool = False        # after its end an instance that had not heard of it served it
-    answers: list = dataclasses.field(default_factory=list)
+    answers: list = dataclasses.field(default_factory=list)     # to its user's requests
+    kicks: list = dataclasses.field(default_factory=list)       # what admins were told
 
     @property
     def session_key(self):

@@ -44,6 +44,9 @@ class Site:
         options = pairs.respgres_options(0, server.dir / "journals", f"chat-{number + 1}")
         del options["port"]
         server.options.update(options, preload="yes")
+        # A PostgreSQL that is killed is missed at once. Longer than the usual second, so that a busy
+        # machine is not taken for one that is gone.
+        server.options["pg-timeout"] = 3000
         if self.setup == "a":
             server.options["fallback"] = "on"  # nobody else could hand out what it does
         return server.start()

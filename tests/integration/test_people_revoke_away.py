@@ -1,0 +1,145 @@
+"""A session that SQL has ended stays ended for a request that was under way, also if PostgreSQL goes away
+before that request ends (docs/sql.md, "Ended stays ended")."""
+
+import json
+
+import pytest
+
+from harness import wait_until
+
+pytestmark = pytest.mark.rows
+
+ENDINGS = ["UPDATE respgres.sessions SET session_active = false WHERE username = 'ada'",
+           "DELETE FROM respgres.sessions WHERE username = 'ada'"]
+
+
+def state_of(server):
+    return server.info("postgres")["store_state"]
+
+
+@pytest.fixture(scope="module")
+def site(module_lab):
+    """One instance behind a proxy, with a journal."""
+    database = module_lab.database()
+    proxy = module_lab.proxy(("127.0.0.1", database.postgres.port))
+    server = module_lab.respgres(database.url_by(port=proxy.port), start=False, pg_timeout=300)
+    server.options["dir"] = server.dir / "journals"
+    server.start()
+    wait_until(lambda: state_of(server) == "online", 20, "online")
+    yield server, database, proxy
+    proxy.pass_on()
+
+
+@pytest.fixture
+def away(site):
+    """A function that takes PostgreSQL away, and what brings it back."""
+    server, _, proxy = site
+
+    def leave():
+        proxy.refuse()
+        proxy.cut()
+        wait_until(lambda: state_of(server) == "away", 20, "away")
+
+    def come_back():
+        proxy.pass_on()
+        wait_until(lambda: state_of(server) == "online", 30, "online")
+
+    leave.back = come_back
+    yield leave
+    come_back()
+
+
+def payload(**more):
+    return json.dumps({"username": "ada", **more})
+
+
+def row_is_active(database, key):
+    return database.execute("SELECT session_active FROM respgres.sessions WHERE key = %s", key)
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=["inactive", "deleted"])
+def test_a_request_under_way(site, away, ending):
+    server, database, _ = site
+    app, other = server.client(), server.client()
+    app.setex("session:x", 600, payload())
+    assert app.get("session:x")                          # the request begins
+    database.execute(ending)
+    assert other.exists("session:x") == 0                # the instance knows
+    away()
+    assert app.setex("session:x", 600, payload(page=2))  # and ends
+    assert other.get("session:x") is None
+    assert app.get("session:x") is None
+    away.back()
+    assert other.get("session:x") is None
+    assert not any(active for active, in row_is_active(database, "session:x"))
+    # A new log-in, whose connection has read that there is none, is one.
+    assert app.get("session:x") is None
+    app.setex("session:x", 600, payload(page=3))
+    assert other.get("session:x")
+
+
+def test_a_new_log_in_while_away(site, away):
+    server, database, _ = site
+    app, other = server.client(), server.client()
+    app.setex("session:y", 600, payload())
+    database.execute(ENDINGS[0])
+    assert app.get("session:y") is None
+    away()
+    app.setex("session:y", 600, payload(page=2))
+    assert other.get("session:y")
+    # What was made anew goes on, whoever writes it.
+    third = server.client()
+    third.setex("session:y", 600, payload(page=3))
+    assert json.loads(other.get("session:y"))["page"] == 3
+    away.back()
+    assert json.loads(other.get("session:y"))["page"] == 3
+    assert row_is_active(database, "session:y") == [(True,)]
+
+
+def test_other_ways_to_write_while_away(site, away):
+    server, database, _ = site
+    app, other = server.client(), server.client()
+    for key in ("session:nx", "session:log-out", "cache:z"):
+        app.setex(key, 600, payload())
+    database.execute(ENDINGS[0])
+    database.execute("DELETE FROM respgres.entries WHERE key = 'cache:z'")
+    app.delete("session:log-out")
+    app.setex("session:own", 600, payload())
+    app.delete("session:own")
+    assert other.exists("session:nx", "session:log-out", "session:own", "cache:z") == 0
+    away()
+    assert app.set("session:nx", payload(page=2), nx=True)
+    assert other.get("session:nx")
+    # What a client has deleted itself is made again by any SET, as in Redis; so is what is no session.
+    for key in ("session:own", "cache:z"):
+        app.set(key, payload(page=2))
+        assert other.get(key)
+
+
+def test_of_several_keys_only_the_one(site, away):
+    server, database, _ = site
+    app, other = server.client(), server.client()
+    app.setex("session:m", 600, payload())
+    assert app.get("session:m")
+    database.execute(ENDINGS[0])
+    assert other.exists("session:m", "beside") == 0
+    away()
+    app.mset({"session:m": payload(page=2), "beside": "1"})
+    assert other.mget("session:m", "beside") == [None, b"1"]
+    away.back()
+    assert other.mget("session:m", "beside") == [None, b"1"]
+
+
+def test_without_grace(site, away):
+    server, database, _ = site
+    app, other = server.client(), server.client()
+    app.config_set("revoke-grace", "0")
+    try:
+        app.setex("session:g", 600, payload())
+        database.execute(ENDINGS[0])
+        assert other.exists("session:g") == 0
+        away()
+        app.setex("session:g", 600, payload(page=2))
+        assert other.get("session:g")
+    finally:
+        app.config_set("revoke-grace", "60")
