@@ -278,6 +278,15 @@ static void a_collection_has_a_largest_size(void)
         run(&w, "RPUSH l 012345678901234567890123456789012345678901234567890123456789");
     EXPECT(strncmp(refused, "-ERR value exceeds maximum allowed size", 39) == 0);
     EXPECT_CSTR(run(&w, "LLEN l"), ":1\r\n");
+    run(&w, "SADD s 01234567890123456789");
+    run(&w, "SADD t 0123456789012345678x");
+    refused = run(&w, "SUNIONSTORE u s t");
+    EXPECT(strncmp(refused, "-ERR value exceeds maximum allowed size", 39) == 0);
+    EXPECT_INT(w.change, KEY_UNCHANGED);
+    run(&w, "RPUSH m 01234567890123456789");
+    refused = run(&w, "LMOVE l m LEFT LEFT");
+    EXPECT(strncmp(refused, "-ERR value exceeds maximum allowed size", 39) == 0);
+    EXPECT_CSTR(run(&w, "LLEN l"), ":1\r\n");
     world_release(&w);
 }
 
