@@ -48,6 +48,7 @@ struct engine *engine_new(struct loop *loop, struct config_store *config,
     list_init(&e->clients);
     list_init(&e->monitors);
     list_init(&e->active);
+    list_init(&e->started);
     list_init(&e->closing);
     list_init(&e->pumping);
     list_init(&e->wake);

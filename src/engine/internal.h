@@ -90,6 +90,7 @@ struct txn {
     uint64_t seq;            /* order of arrival in this instance */
     struct list client_node; /* in client->txns until the reply has gone out */
     struct list age_node;    /* in engine->active until done */
+    struct list started_node; /* in engine->started while it is neither queued nor done */
     struct list work_node;   /* in its client's queue, a fetch, or a group */
     int64_t arrived_us;
     size_t memory;           /* of its requests */
@@ -279,6 +280,7 @@ struct engine {
     uint64_t next_client_id;
     uint64_t next_seq;
     struct list active;      /* txns that are not done, oldest first */
+    struct list started; /* of these, whoever a time limit counts for */
     struct list closing;     /* clients to be freed at the end of the turn */
     struct list pumping;     /* clients whose next txn may be able to start */
     struct list querying;    /* txns whose query is under way */

@@ -73,6 +73,7 @@ struct txn *txn_new(struct client *c, struct request *r)
     t->ncommands = 1;
     t->memory = sizeof(*t) + (r != NULL ? r->memory : 0);
     list_init(&t->work_node);
+    list_init(&t->started_node);
     list_push_back(&c->txns, &t->client_node);
     list_push_back(&e->active, &t->age_node);
     c->pending++;
@@ -114,6 +115,7 @@ void txn_free(struct txn *t)
     }
     if (t->state != TXN_DONE)
         list_remove(&t->age_node);
+    list_remove(&t->started_node);
     list_remove(&t->work_node);
     for (int i = 0; i < t->nkeys; i++)
         list_remove(&t->keys[i].queue_node);
@@ -152,9 +154,12 @@ void txn_set_state(struct txn *t, enum txn_state to)
         c->gathered += (to == TXN_GATHERED) - (t->state == TXN_GATHERED);
         if (t->sent_conditional)
             c->sent_conditional--;
-        if (is_active(to) && !was_active)
+        if (is_active(to) && !was_active) {
             client_expect(c, t);
+            list_push_back(&t->engine->started, &t->started_node);
+        }
         if (!is_active(to)) {
+            list_remove(&t->started_node);
             c->expected_bytes -= t->expected_bytes;
             t->expected_bytes = 0;
         }
@@ -263,6 +268,7 @@ void txn_abandon(struct txn *t, const char *error)
     slot->close_after = t->close_after;
     slot->silent = t->silent;
     list_init(&slot->age_node);
+    list_init(&slot->started_node);
     list_init(&slot->work_node);
     list_insert_after(&t->client_node, &slot->client_node);
     reply_error_only(slot, error);
@@ -278,6 +284,7 @@ void txn_abandon(struct txn *t, const char *error)
     c->pending_memory -= t->memory;
     list_remove(&t->client_node);
     list_remove(&t->age_node);
+    list_remove(&t->started_node);
     t->client = NULL;
     if (t->state == TXN_GATHERED) {
         if (c->open_group == t->group)
@@ -977,21 +984,26 @@ static bool is_in_vain(const struct txn *t)
     return t->state == TXN_FETCHING && store_state(e->store) == STORE_AWAY && fallback_is_off(e);
 }
 
+static void check_deadline(struct txn *t, int64_t limit)
+{
+    if (is_in_vain(t))
+        txn_abandon(t, error_away);
+    else if (!t->held && t->arrived_us <= limit && !has_own_limit(t, loop_now_us(t->engine->loop)))
+        time_out(t);
+}
+
+/* Who waits behind a query of its own client, or behind replies that it does not read, has no limit,
+ * and may have very many beside it: of the queues only those are looked at that are about to go on. */
 void engine_check_deadlines(struct engine *e)
 {
     int64_t limit = loop_now_us(e->loop) - e->config->pg_timeout_ms * 1000;
-    LIST_EACH(it, &e->active)
+    LIST_EACH(it, &e->started)
+    check_deadline(LIST_ITEM(it, struct txn, started_node), limit);
+    LIST_EACH(it, &e->pumping)
     {
-        struct txn *t = LIST_ITEM(it, struct txn, age_node);
-        if (is_in_vain(t)) {
-            txn_abandon(t, error_away);
-            continue;
-        }
-        if (t->held || t->arrived_us > limit || has_own_limit(t, loop_now_us(e->loop)))
-            continue;
-        /* Behind a query of its own client, or behind replies that it does not read. */
-        if (t->state == TXN_QUEUED && (t->client->active > 0 || t->client->output_full))
-            continue;
-        time_out(t);
+        struct client *c = LIST_ITEM(it, struct client, pump_node);
+        LIST_EACH(waiting, &c->queue)
+        if (c->active == 0 && !c->output_full)
+            check_deadline(LIST_ITEM(waiting, struct txn, work_node), limit);
     }
 }

@@ -80,7 +80,7 @@ static void convert(struct set *s)
     struct tree_reader r = tree_reader(&old);
     for (size_t i = 0; i < tree_count(&old); i++) {
         struct item *it = tree_read(&r, i).item;
-        uint64_t key;
+        uint64_t key = 0;
         size_t pos;
         bool there = find(s, item_bytes(it), &key, &pos);
         CHECK(!there);
