@@ -3,7 +3,7 @@
 import asyncio
 import random
 
-from .browser import Browser
+from .browser import Browser, pause
 from .record import KICKED, LOGGED_IN, Attempt
 
 PASSWORD = "of-the-simulation"
@@ -22,7 +22,7 @@ class Admin:
         while not ending.is_set():
             if self._is_in or await self._log_in():
                 await self.step()
-            await asyncio.sleep(self.chance.expovariate(1 / self.think_s))
+            await pause(ending, self.chance.expovariate(1 / self.think_s))
         self.browser.close()
 
     async def _log_in(self):
