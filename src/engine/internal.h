@@ -518,6 +518,10 @@ void latency_release(struct engine *e);
 void latency_note(struct engine *e, const struct command *cmd, int64_t us);
 void session_latency(struct client *c, const struct txn_command *tc, struct reply *r);
 
+/* ---- use.c: OBJECT IDLETIME ---- */
+/* When the key was last used, in milliseconds since 1970. A txn that uses it does so now. */
+int64_t use_of_key(struct txn_key *k);
+
 /* ---- fresh.c: what may be answered from memory ---- */
 void fresh_init(struct engine *e);
 void fresh_release(struct engine *e);

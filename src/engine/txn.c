@@ -379,17 +379,6 @@ static void take_working_value(struct txn_key *k, struct item *item)
     k->key.expiry = item->expiry;
 }
 
-/* By this instance, or by whoever wrote it last: that is in its version. */
-static int64_t last_use_ms(const struct engine *e, const struct entry *entry)
-{
-    int64_t written_ms = STORE_STAMP_US(entry->version) / 1000;
-    if (entry->used_s == 0)
-        return written_ms;
-    int64_t idle_us = loop_now_us(e->loop) - ((int64_t)entry->used_s - 1) * 1000000;
-    int64_t used_ms = (e->store->ops->now_us(e->store) - idle_us) / 1000;
-    return used_ms > written_ms ? used_ms : written_ms;
-}
-
 static void fill_key(struct txn_key *k)
 {
     const struct entry *entry = k->entry;
@@ -400,7 +389,7 @@ static void fill_key(struct txn_key *k)
     k->key.change = KEY_UNCHANGED;
     k->key.blind = !k->observed;
     k->key.guessed = false;
-    k->key.used_ms = last_use_ms(k->txn->engine, entry);
+    k->key.used_ms = use_of_key(k);
     k->key.expiry = (struct expiry){EXPIRY_NONE, 0};
     if (k->key.blind)
         return;
@@ -514,11 +503,8 @@ static bool run(struct txn *t)
             t->keys[i].key.change = KEY_UNCHANGED;
         return false;
     }
-    for (int i = 0; i < t->nkeys; i++) {
-        if (t->uses_keys)
-            t->keys[i].entry->used_s = (uint32_t)(loop_now_us(t->engine->loop) / 1000000) + 1;
+    for (int i = 0; i < t->nkeys; i++)
         fill_key(&t->keys[i]);
-    }
     if (t->exec)
         reply_array(&r, (size_t)t->ncommands);
     for (int i = 0; i < t->ncommands; i++)
