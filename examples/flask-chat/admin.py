@@ -167,7 +167,8 @@ def tell(client, keys):
     """Has an instance look at sessions that SQL has ended, so that it knows. If PostgreSQL went away
     just now, they are deleted there. Returns how many were, None if that is not known."""
     try:
-        return client.delete(*keys) if keys and client.exists(*keys) else 0
+        served = [key for key in keys if client.exists(key)]
+        return client.delete(*served) if served else 0
     except redis.BusyLoadingError:
         return None  # it is there, and cannot look now
     except redis.ConnectionError:

@@ -15,6 +15,7 @@ outcome is unknown, and still a message is answered once.
 
 import json
 import random
+import threading
 import time
 
 import redis
@@ -26,7 +27,8 @@ ANSWER = "chat:answer:"
 UNSENT = "chat:unsent:"
 KEEP_S = 7 * 86400      # answers and unsent entries; longer than any session lives
 LEASE_S = 120           # how long an entry is kept for the admin who took it
-TRIES = 60
+PATIENCE_S = 10         # of admins, until the queue could be changed
+USERS_PATIENCE_S = 0.3  # beyond it a message is kept for `collect`, so that nobody waits for the queue
 QUEUE_MOST = 5000
 
 
@@ -45,15 +47,14 @@ def _loads(value, default):
 class Shared:
     def __init__(self, client):
         self.redis = client
-        self._switches = dict(SWITCHES)  # as read last
+        # Threads of one process need not race each other for the queue; processes do.
+        self._turn = threading.Lock()
 
     # --- switches ----------------------------------------------------------------------------
 
     def switches(self):
         values = self.redis.mget([STATE + name for name in SWITCHES])
-        self._switches = {name: bool(_loads(value, SWITCHES[name]))
-                          for name, value in zip(SWITCHES, values)}
-        return self._switches
+        return {name: bool(_loads(value, SWITCHES[name])) for name, value in zip(SWITCHES, values)}
 
     def switch(self, name, on):
         self.redis.set(STATE + name, json.dumps(bool(on)))
@@ -66,31 +67,36 @@ class Shared:
     def enqueue(self, entry):
         """The entry is in the queue, or kept until `collect` puts it there."""
         try:
-            self._put(entry)
+            self._put([entry], USERS_PATIENCE_S)
         except (redis.RedisError, Busy):
-            # The queue is read-only while PostgreSQL is away, so that instances which do not hear of
-            # each other cannot hand out one message twice. A key of the entry's own is nobody else's.
+            # Many write at once; or PostgreSQL is away: then the queue is read-only, so that instances
+            # which do not hear of each other cannot hand out one message twice. A key of the entry's
+            # own is nobody else's.
             self.redis.set(UNSENT + entry["id"], json.dumps(entry), ex=KEEP_S)
 
     def collect(self):
         """Puts into the queue what could not be before. Several may do this at once."""
-        for key in self.redis.scan_iter(match=UNSENT + "*", count=1000):
-            value = self.redis.get(key)
-            if value is not None:
-                self._put(json.loads(value))
-                self.redis.delete(key)
+        keys = list(self.redis.scan_iter(match=UNSENT + "*", count=1000))
+        if keys:
+            found = [json.loads(value) for value in self.redis.mget(keys) if value is not None]
+            self._put(sorted(found, key=lambda entry: entry["at"]), PATIENCE_S)
+            self.redis.delete(*keys)
 
-    def _put(self, entry):
+    def _put(self, entries, patience_s):
+        answers = [ANSWER + entry["id"] for entry in entries]
+
         def step(pipe):
             waiting = _loads(pipe.get(QUEUE), [])
-            known = pipe.exists(ANSWER + entry["id"]) or any(e["id"] == entry["id"] for e in waiting)
-            if known:
-                return
-            if len(waiting) >= QUEUE_MOST:
+            known = {entry["id"] for entry in waiting}
+            new = [entry for entry, answer in zip(entries, pipe.mget(answers))
+                   if answer is None and entry["id"] not in known]
+            if len(waiting) + len(new) > QUEUE_MOST:
                 raise Busy
-            pipe.multi()
-            pipe.set(QUEUE, json.dumps(waiting + [entry]))
-        self._change([QUEUE, ANSWER + entry["id"]], step)
+            if new:
+                pipe.multi()
+                pipe.set(QUEUE, json.dumps(waiting + new))
+        if entries:
+            self._change([QUEUE, *answers], step, patience_s)
 
     def take(self, admin):
         """The oldest entry that nobody has, now this admin's; the one that is the admin's already;
@@ -144,21 +150,28 @@ class Shared:
         return {message_id: json.loads(value)
                 for message_id, value in zip(message_ids, values) if value is not None}
 
-    def _change(self, keys, step):
+    def _change(self, keys, step, patience_s=PATIENCE_S):
         """`step` reads through the pipe, then calls multi() and writes; again if somebody was faster,
         or if the connection was lost (then it is not known whether it was done)."""
-        with self.redis.pipeline() as pipe:
-            for attempt in range(TRIES):
-                try:
-                    pipe.watch(*keys)
-                    result = step(pipe)
-                    if pipe.command_stack:
-                        pipe.execute()
-                    return result
-                except redis.WatchError:
-                    pipe.reset()
-                    time.sleep(random.uniform(0, min(0.001 * 2 ** attempt, 0.05)))
-        raise Busy
+        deadline = time.monotonic() + patience_s
+        if not self._turn.acquire(timeout=patience_s):
+            raise Busy
+        try:
+            with self.redis.pipeline() as pipe:
+                while True:
+                    try:
+                        pipe.watch(*keys)
+                        result = step(pipe)
+                        if pipe.command_stack:
+                            pipe.execute()
+                        return result
+                    except redis.WatchError:
+                        pipe.reset()
+                        if time.monotonic() > deadline:
+                            raise Busy from None
+                        time.sleep(random.uniform(0, 0.01))
+        finally:
+            self._turn.release()
 
 
 def is_taken(entry, now):

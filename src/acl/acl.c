@@ -326,21 +326,3 @@ enum acl_verdict acl_check(const struct acl_user *u, const struct command *c, in
     }
     return told;
 }
-
-bool acl_may_read_all_keys(const struct acl_user *u, const struct command *c, int argc,
-                           const struct bytes *argv)
-{
-    const struct acl_user_rules *r = u->rules;
-    struct acl_call call = {c, acl_names_of_call(r->names, c, argc, argv), argc, argv};
-    for (size_t i = 0; i < r->nselectors; i++) {
-        const struct acl_selector *s = &r->selectors[i];
-        bool all = s->all_keys;
-        for (size_t k = 0; k < s->keys.n; k++)
-            all |= (s->keys.at[k].may & ACL_READ) != 0 && s->keys.at[k].len == 1 &&
-                   s->keys.at[k].text[0] == '*';
-        int arg;
-        if (all && acl_selector_check(s, &call, &arg) == ACL_ALLOWED)
-            return true;
-    }
-    return false;
-}

@@ -70,7 +70,7 @@ void acl_reply_user(struct reply *r, const struct acl_user *u);
 bool acl_same_user(const struct acl_user *a, const struct acl_user *b);
 bool acl_user_nopass(const struct acl_user *u);
 
-/* May a client go on without AUTH? */
+/* Must a client that has not logged in do so first? */
 bool acl_needs_password(const struct acl *a);
 /* NULL: there is no such user, or it is off, or that is not its password. All passwords are
  * compared, in a time that does not depend on where they differ. */
@@ -82,8 +82,5 @@ struct bytes acl_call_name(const struct acl_user *u, const struct command *c, in
 /* *arg is the argument that was refused: a key or a channel. */
 enum acl_verdict acl_check(const struct acl_user *u, const struct command *c, int argc,
                            const struct bytes *argv, int *arg);
-/* May it read every key (SORT's BY and GET look at keys that no argument names)? */
-bool acl_may_read_all_keys(const struct acl_user *u, const struct command *c, int argc,
-                           const struct bytes *argv);
 
 #endif

@@ -129,7 +129,11 @@ static bool append_collection(struct writer *w, const struct dump_entry *e)
 {
     struct value *v = value_decode(e->type, e->value);
     if (v == NULL || v->opaque) {
-        buf_printf(w->error, "a key has a value of type %d, which this version cannot read", e->type);
+        buf_printf(w->error,
+                   value_type_ops(e->type) == NULL
+                       ? "a key has type %d, which this version does not know"
+                       : "a key of type %d has a value that this version cannot read",
+                   e->type);
         value_unref(v);
         return false;
     }

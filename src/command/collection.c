@@ -1,5 +1,6 @@
 #include "command/collection.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,21 +13,21 @@
 
 /* ---- cursors ---- */
 
-/* As Redis' strtoul: an empty one is 0, a negative one wraps round. */
+/* As Redis' strtoul: an empty one is 0, a negative one wraps round, and it ends at a NUL. */
 bool scan_cursor_or_reply(struct command_ctx *ctx, struct scan_args *out)
 {
     struct bytes s = ctx->argv[2];
     char text[24];
-    char *end = text;
+    char *end;
     *out = (struct scan_args){.count = 10};
     errno = 0;
-    if (s.len < sizeof(text) && (s.len == 0 || strchr(" \t\n\v\f\r", s.data[0]) == NULL)) {
+    if (s.len < sizeof(text) && (s.len == 0 || !isspace((unsigned char)s.data[0]))) {
         memcpy(text, s.data, s.len);
         text[s.len] = '\0';
         out->cursor = strtoull(text, &end, 10);
+        if (*end == '\0' && errno == 0)
+            return true;
     }
-    if (s.len < sizeof(text) && (size_t)(end - text) == s.len && errno == 0)
-        return true;
     reply_error(ctx->reply, "ERR invalid cursor");
     return false;
 }

@@ -72,19 +72,21 @@ struct zset *zset_change(struct command_ctx *ctx, int i)
     return content_change(ctx, i, VALUE_ZSET);
 }
 
-/* One that is large is tried for: so an element is refused before the first change. */
-bool content_room_or_reply(struct command_ctx *ctx, int i, int first, int step)
+static bool size_or_reply(struct command_ctx *ctx, size_t size, size_t more)
+{
+    if (size <= ctx->max_value && more <= ctx->max_value - size)
+        return true;
+    reply_error(ctx->reply, "ERR value exceeds maximum allowed size (proto-max-bulk-len)");
+    return false;
+}
+
+/* What is large is tried for: so an element is refused before the first change. */
+bool content_fits_or_reply(struct command_ctx *ctx, int i, size_t more)
 {
     enum { SMALL = 64 * 1024 };
     const struct value *v = key_find(ctx, i);
-    size_t size = v == NULL ? 0 : value_size(v);
-    size_t more = 0;
-    for (int at = first; at < ctx->argc; at += step)
-        more += ctx->argv[at].len;
-    if (size > ctx->max_value || more > ctx->max_value - size) {
-        reply_error(ctx->reply, "ERR value exceeds maximum allowed size (proto-max-bulk-len)");
+    if (!size_or_reply(ctx, v == NULL ? 0 : value_size(v), more))
         return false;
-    }
     void *room = more > SMALL ? mem_try_alloc(more) : NULL;
     if (more > SMALL && room == NULL) {
         reply_out_of_memory(ctx);
@@ -94,23 +96,36 @@ bool content_room_or_reply(struct command_ctx *ctx, int i, int first, int step)
     return true;
 }
 
+bool content_room_or_reply(struct command_ctx *ctx, int i, int first, int step)
+{
+    size_t more = 0;
+    for (int at = first; at < ctx->argc; at += step)
+        more += ctx->argv[at].len;
+    return content_fits_or_reply(ctx, i, more);
+}
+
 void content_changed(struct command_ctx *ctx, int i)
 {
     if (value_count(ctx->keys[i]->value) == 0)
         key_remove(ctx->keys[i]);
 }
 
-void content_store(struct command_ctx *ctx, int i, struct value *v)
+bool content_store_or_reply(struct command_ctx *ctx, int i, struct value *v)
 {
+    if (!size_or_reply(ctx, value_size(v), 0)) {
+        value_unref(v);
+        return false;
+    }
     if (value_count(v) > 0) {
         key_set(ctx->keys[i], v);
-        return;
+        return true;
     }
     value_unref(v);
     if (key_find(ctx, i) != NULL)
         key_remove(ctx->keys[i]);
     else
         key_remove_guessed(ctx->keys[i]);
+    return true;
 }
 
 /* --- arguments --- */

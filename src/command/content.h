@@ -23,9 +23,11 @@ struct zset *zset_change(struct command_ctx *ctx, int i);
 void content_changed(struct command_ctx *ctx, int i);
 
 /* A value of a collection type as the whole of the i-th key, whatever it held, without an expiry.
- * An empty one removes the key. Takes `v`. */
-void content_store(struct command_ctx *ctx, int i, struct value *v);
+ * An empty one removes the key. Takes `v`. False: it is too large, and the error is written. */
+MUST_CHECK bool content_store_or_reply(struct command_ctx *ctx, int i, struct value *v);
 
+/* Is there room in the i-th key for so many bytes more? Otherwise the error is written. */
+MUST_CHECK bool content_fits_or_reply(struct command_ctx *ctx, int i, size_t more);
 /* Is there room in the i-th key for the arguments from `first` on, every `step`-th of them?
  * Otherwise the error is written. */
 MUST_CHECK bool content_room_or_reply(struct command_ctx *ctx, int i, int first, int step);

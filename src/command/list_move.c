@@ -25,6 +25,8 @@ static void move(struct command_ctx *ctx, bool from_front, bool to_front)
         return;
     size_t pos = from_front ? 0 : deque_count(from) - 1;
     struct bytes element = deque_at(from, pos);
+    if (ctx->keys[0] != ctx->keys[1] && !content_fits_or_reply(ctx, 1, element.len))
+        return;
     reply_bulk(ctx->reply, element);
     /* First put, then taken, so that a list of one that turns round does not vanish; the put one
      * moves the other only if both are one. */

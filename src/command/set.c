@@ -78,6 +78,8 @@ void set_smove(struct command_ctx *ctx)
         return;
     bool moves = set_has(from, member);
     if (moves && ctx->keys[0] != ctx->keys[1]) {
+        if (!content_fits_or_reply(ctx, 1, member.len))
+            return;
         set_remove(set_change(ctx, 0), member);
         content_changed(ctx, 0);
         if (to == NULL || !set_has(to, member))

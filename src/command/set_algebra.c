@@ -100,8 +100,8 @@ static void answer(struct command_ctx *ctx, bool store, struct value *result)
     const struct set *s = value_content(result);
     size_t n = set_count(s);
     if (store) {
-        content_store(ctx, 0, result);
-        reply_int(ctx->reply, (int64_t)n);
+        if (content_store_or_reply(ctx, 0, result))
+            reply_int(ctx->reply, (int64_t)n);
         return;
     }
     reply_set(ctx->reply, n);

@@ -232,8 +232,8 @@ static void answer(struct command_ctx *ctx, const struct sort *s, const struct s
     struct value *result = value_collection_new(VALUE_LIST);
     for (size_t i = first; i < first + shown; i++)
         each_output(ctx, s, elements[i].bytes, output_store, value_content(result));
-    content_store(ctx, 1, result);
-    reply_int(ctx->reply, (int64_t)outputs);
+    if (content_store_or_reply(ctx, 1, result))
+        reply_int(ctx->reply, (int64_t)outputs);
 }
 
 static void sort(struct command_ctx *ctx, bool read_only)

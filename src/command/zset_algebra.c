@@ -250,8 +250,8 @@ static void answer(struct command_ctx *ctx, const struct operation_args *a, stru
     size_t n = zset_count(z);
     if (a->store) {
         zset_settle(z);
-        content_store(ctx, 0, result);
-        reply_int(ctx->reply, (int64_t)n);
+        if (content_store_or_reply(ctx, 0, result))
+            reply_int(ctx->reply, (int64_t)n);
         return;
     }
     reply_pairs_begin(ctx, n, a->with_scores);

@@ -195,8 +195,8 @@ void zset_zrangestore(struct command_ctx *ctx)
         const struct item *it = tree_read(&r, rank_at(&g, first, i)).item;
         zset_put(out, item_bytes(it), zset_item_score(it));
     }
-    content_store(ctx, 0, result);
-    reply_int(ctx->reply, (int64_t)n);
+    if (content_store_or_reply(ctx, 0, result))
+        reply_int(ctx->reply, (int64_t)n);
 }
 
 /* --- counted, removed --- */

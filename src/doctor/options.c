@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "acl/configured.h"
 #include "base/mem.h"
 #include "doctor/parts.h"
 
@@ -20,10 +21,24 @@ static bool reachable(const char *list)
     return false;
 }
 
+/* Does a client have to say who it is? */
+static bool asks_for_password(const struct config *c, finding_cb found, void *arg)
+{
+    struct buf why;
+    buf_init(&why);
+    struct acl *users = acl_from_config(c, &why);
+    bool asks = users == NULL || acl_needs_password(users);
+    if (users == NULL)
+        found(arg, FINDING_BLOCKER, buf_cstr(&why), "Correct the users: docs/acl.md has the rules.");
+    acl_free(users);
+    buf_release(&why);
+    return asks;
+}
+
 static void look_at_doors(const struct config *c, finding_cb found, void *arg)
 {
     bool open = (c->port != 0 || c->tls_port != 0) && c->bind[0] != '\0';
-    bool password = c->requirepass[0] != '\0';
+    bool password = asks_for_password(c, found, arg);
     if (!open && c->unixsocket[0] == '\0')
         found(arg, FINDING_BLOCKER,
               "There is nothing to listen on: port and tls-port, or bind, and unixsocket are off.",

@@ -136,7 +136,7 @@ bool access_authenticate(struct client *c, struct bytes word, struct bytes name,
 {
     struct acl_user *u = acl_authenticate(c->engine->acl, name, password);
     if (u == NULL) {
-        note(c, ACL_REASON_AUTH, c->multi, word, name);
+        note(c, ACL_REASON_AUTH, c->multi || c->in_exec, word, name);
         return false;
     }
     c->user = u;

@@ -2,6 +2,7 @@
  * it starts when the client's earlier commands have ended, and the later ones wait for it. */
 #include "engine/internal.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -157,18 +158,19 @@ static bool scan_options(struct txn *t, const struct txn_command *tc, struct rep
     return true;
 }
 
-/* As Redis' strtoul: an empty one is 0, a negative one wraps round to beyond every row. */
+/* As Redis' strtoul: an empty one is 0, a negative one wraps round to beyond every row, and it ends at a
+ * NUL. */
 static bool parse_cursor(struct bytes s, int64_t *out)
 {
     char text[24];
     char *end;
-    if (s.len >= sizeof(text) || (s.len > 0 && s.data[0] == ' '))
+    if (s.len >= sizeof(text) || (s.len > 0 && isspace((unsigned char)s.data[0])))
         return false;
     memcpy(text, s.data, s.len);
     text[s.len] = '\0';
     errno = 0;
     unsigned long v = strtoul(text, &end, 10);
-    if ((size_t)(end - text) != s.len || errno == ERANGE)
+    if (*end != '\0' || errno == ERANGE)
         return false;
     *out = v > INT64_MAX ? INT64_MAX : (int64_t)v;
     return true;

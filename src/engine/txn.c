@@ -461,8 +461,11 @@ void txn_run_command(struct txn *t, struct txn_command *tc, struct reply *r)
         return;
     }
     if (tc->cmd->handler == NULL) {
-        if (t->client != NULL)
+        if (t->client != NULL) {
+            t->client->in_exec = t->exec;
             session_run(t->client, tc, r);
+            t->client->in_exec = false;
+        }
         tc->error_at = r->is_error ? (uint32_t)at + 1 : 0;
         return;
     }

@@ -1,6 +1,6 @@
 """Random commands for differential.py about the connection and the server: what is not data.
 
-A module of this kind (differential_*.py) adds to the random program by up to three lists:
+A module of this kind (differential_*.py) adds to the random program by up to four lists:
 
   FAMILIES   (weight, category, function): function(generator) returns one or more commands, each a
              list of arguments. The category "data" is for commands about keys; its weights count
@@ -8,6 +8,9 @@ A module of this kind (differential_*.py) adds to the random program by up to th
   COMMANDS   names of commands about keys that are also sent with wrong arguments, and asked about by
              COMMAND INFO and GETKEYS
   READERS    type as TYPE names it -> function(key) returning the command that reads all of it
+
+  ALIKE      names of commands whose replies may differ in bytes; alike(command, ref, sub) decides of two
+             decoded replies (kind, value) of the same kind
 
 test_differential.py fails for a command of the server that no function returns, unless it is named in
 EXEMPT there.

@@ -286,9 +286,11 @@ def test_a_block_that_changes_its_own_user(pair):
     pair.same("admin", "ACL", "SETUSER", "w", "on", ">pw", "~w*", "+@all")
     pair.same("user", "AUTH", "u", "pw")
     for call in (["MULTI"], ["SET", "a", "1"], ["ACL", "SETUSER", "u", "-get"], ["GET", "a"],
-                 ["ACL", "SETUSER", "u", "+get"], ["GET", "a"], ["AUTH", "w", "pw"], ["GET", "a"],
+                 ["ACL", "SETUSER", "u", "+get"], ["GET", "a"], ["AUTH", "w", "wrong"],
+                 ["AUTH", "w", "pw"], ["GET", "a"],
                  ["SET", "w1", "x"], ["ACL", "WHOAMI"], ["EXEC"], ["ACL", "WHOAMI"], ["GET", "a"]):
         pair.same("user", *call)
+    pair.same("admin", "ACL", "LOG", normal=log_without_clients)
     pair.same("user", "AUTH", "u", "pw")
     for call in (["MULTI"], ["GET", "a"], ["ACL", "DELUSER", "u"], ["GET", "a"]):
         pair.same("user", *call)
@@ -336,7 +338,7 @@ def test_before_and_after_the_password(pair):
 
 
 def test_errors_and_edges(pair):
-    for call in (["ACL"], ["ACL", "NOSUCH"], ["ACL", "CAT"], ["ACL", "CAT", "nosuch"],
+    for call in (["ACL"], ["ACL", "HELP"], ["ACL", "NOSUCH"], ["ACL", "CAT"], ["ACL", "CAT", "nosuch"],
                  ["ACL", "CAT", "a", "b"], ["ACL", "GETUSER"], ["ACL", "GETUSER", "nobody"],
                  ["ACL", "DELUSER"], ["ACL", "DELUSER", "default"], ["ACL", "DELUSER", "nobody"],
                  ["ACL", "SETUSER"], ["ACL", "SETUSER", "a b"], ["ACL", "SETUSER", "new"],

@@ -143,3 +143,54 @@ def test_replication_and_cluster_are_refused(client):
     for command in ("CLUSTER INFO", "CLUSTER SLOTS", "READONLY", "READWRITE", "ASKING"):
         with pytest.raises(redis.ResponseError, match="cluster support disabled"):
             client.execute_command(*command.split(maxsplit=1))
+
+
+# --- in Redis' words -----------------------------------------------------------------------------
+
+def test_what_is_forbidden_is_refused_in_redis_words(lab, database):
+    """DEBUG and modules, unless the configuration allows them, and what CLIENT says."""
+    ours, real = lab.respgres(database).raw(), lab.redis().raw()
+    for command in ("DEBUG SLEEP 0", "DEBUG HELP", "MODULE LOAD x", "MODULE LOADEX x", "MODULE UNLOAD x",
+                    "CONFIG SET enable-debug-command yes", "CLIENT HELP", "COMMAND HELP", "CONFIG HELP",
+                    "LATENCY HELP", "MEMORY HELP", "MODULE HELP", "OBJECT HELP", "SLOWLOG HELP", "ACL HELP",
+                    "CLUSTER HELP", "CLIENT TRACKINGINFO", "CLIENT CACHING yes"):
+        assert ours.command(*command.split()) == real.command(*command.split()), command
+
+
+def test_all_fields_of_redis_are_in_info(lab, database):
+    """Section by section, in Redis' order; ours come behind."""
+    def fields(server):
+        sections, section = {}, None
+        for line in server.raw().command("INFO", "everything").decode().splitlines()[1:]:
+            if line.startswith("# "):
+                section = sections.setdefault(line[2:], [])
+            elif ":" in line and not line.startswith(("cmdstat_", "latency_", "errorstat_")):
+                section.append(line.partition(":")[0])
+        return sections
+    ours, real = fields(lab.respgres(database)), fields(lab.redis())
+    assert {name: sorted(set(found) - set(ours[name])) for name, found in real.items()} == \
+        {name: [] for name in real}
+    assert [name for name in ours if name in real] == list(real)
+
+
+def test_idle_time_is_known_from_the_row(lab, database):
+    """An instance that has not used the key knows when it was written; asking is no use of it."""
+    one, two = lab.respgres(database).client(), lab.respgres(database).client()
+    one.set("k", "v")
+    wait_until(lambda: two.object("idletime", "k") >= 1, 5, "it is idle")
+    assert two.get("k") == b"v"
+    assert two.object("idletime", "k") == 0
+    wait_until(lambda: one.object("idletime", "k") >= 1, 5, "the first one has not used it")
+
+
+def test_a_paused_server_writes_nothing(server):
+    """CLIENT PAUSE WRITE, as for a failover; reads go on."""
+    client, other = server.client(), server.client()
+    client.set("k", "1")
+    assert client.client_pause(60_000, all=False)
+    raw = server.raw()
+    raw.send(encode("INCR", "k"))
+    wait_until(lambda: client.info("clients")["blocked_clients"] == 1, 5, "the INCR is held")
+    assert other.get("k") == b"1"
+    assert client.client_unpause()
+    assert raw.reply() == b":2\r\n"

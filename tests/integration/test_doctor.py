@@ -374,6 +374,7 @@ def test_options_that_do_not_fit(database, flags, level, words, remedy):
 
 def test_options_that_fit(database):
     for flags in (["--bind", "127.0.0.1 -::1 localhost"], ["--bind", "*", "--requirepass", "x"],
+                  ["--bind", "*", "--user", "default on >x ~* +@all"],
                   ["--port", "0", "--unixsocket", "/tmp/s", "--unixsocketperm", "770"]):
         report = Report(database.url, *HTTP, *flags)
         assert report.at("warning", "note", "BLOCKER") == [], report.text

@@ -159,7 +159,7 @@ def test_a_pipeline_on_a_large_hash_writes_it_a_few_times(shared, two):
     (written,), = rows(database, f"SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '{before}')")
     assert written < 20e6  # 500 MB, if each command wrote all of it
     assert other.hlen("h") == 20_000 and other.hget("h", "field:000999") == "changed"
-    assert rows(database, "SELECT length(value) > 500000 FROM respgres.entries WHERE key = 'h'")[0][0]
+    assert rows(database, "SELECT size > 500000 FROM respgres.keys WHERE key = 'h'")[0][0]
 
 
 # --- SQL -----------------------------------------------------------------------------------------

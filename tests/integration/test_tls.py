@@ -17,7 +17,7 @@ import time
 import pytest
 import redis
 
-from harness import RawClient, Respgres, encode, free_port, wait_until
+from harness import TOP, RawClient, Respgres, encode, free_port, wait_until
 from harness.servers import SANITIZERS
 from harness.tls import Authority
 from harness.util import clean_environ, remove_tree
@@ -487,6 +487,34 @@ def test_the_start_and_the_checks_say_what_is_wrong(papers):
     assert "warning The certificate for clients, /CN=localhost, expired on 2021-01-31 12:00 UTC" \
         in text["expired"]
     assert "warning The certificate for clients, /CN=localhost, expires on 20" in text["soon"]
+
+
+def test_the_page_shows_what_works(lab, tmp_path):
+    """docs/tls.md: its authority, its certificates, its respgres and its redis-cli."""
+    text = (TOP / "docs/tls.md").read_text(encoding="utf8").replace("\\\n", "")
+    typed = [line.strip() for line in text.splitlines() if line.startswith("    ")]
+    port = free_port()
+
+    def shell(line):
+        done = subprocess.run(line.replace("6380", str(port)), shell=True, cwd=tmp_path, text=True,
+                              capture_output=True, timeout=30, env=clean_environ(), check=False)
+        assert done.returncode == 0, f"{line}: {done.stderr}"
+        return done.stdout.strip()
+
+    for line in typed:
+        if line.startswith("openssl req"):
+            shell(line)
+    (start,) = [line for line in typed if line.startswith("respgres --port 0")]
+    options = dict(zip(*[iter(start.split()[1:])] * 2))
+    server = lab.respgres(lab.database(), start=None, **{
+        name.removeprefix("--").replace("-", "_"): tmp_path / value if "." in value else value
+        for name, value in options.items()} | {"tls_port": port})
+    wait_until(lambda: re.search("event=state .*to=online", server.log), 60)
+    asked_for = [line for line in typed if line.startswith("redis-cli -p 6380")]
+    assert len(asked_for) == 2
+    assert [shell(line) for line in asked_for] == ["PONG", "PONG"]
+    url = f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={tmp_path}/ca.crt&ssl_check_hostname=true"
+    assert redis.from_url(url + f"&ssl_certfile={tmp_path}/client.crt&ssl_keyfile={tmp_path}/client.key").ping()
 
 
 # --- reload ------------------------------------------------------------------------------------------

@@ -28,7 +28,8 @@ async function attempt(path, content) {
 
 function showInstances(instances) {
   byId("instances").replaceChildren(...instances.map((instance, n) => make("span",
-    {class: `instance ${instance.state}`, title: instance.name}, `respgres ${n + 1} ${instance.state}`)));
+    {class: `instance ${instance.state}`, title: instance.name}, make("span", {}, "respgres"),
+    `${n + 1} ${instance.state}`)));
 }
 
 function quote(entry, kind) {
@@ -82,9 +83,15 @@ function showMine(entry) {
 
 function showSessions(sessions, count) {
   byId("no-sql").hidden = sessions !== null;
-  byId("people").querySelector("table").hidden = sessions === null;
-  byId("session-count").textContent = count ?? "?";
-  byId("sessions").replaceChildren(...(sessions || []).map((person) => {
+  byId("people").querySelector("table").classList.toggle("old", sessions === null);
+  if (sessions === null) { // what was seen last stays, greyed
+    for (const button of byId("sessions").querySelectorAll("button")) {
+      button.disabled = true;
+    }
+    return;
+  }
+  byId("session-count").textContent = count;
+  byId("sessions").replaceChildren(...sessions.map((person) => {
     const color = (person.user_attributes || {}).color || "#64748b";
     const kick = make("button", {class: "danger", "aria-label": `Kick ${person.username}`}, "Kick");
     kick.addEventListener("click", async () => {

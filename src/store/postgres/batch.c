@@ -329,6 +329,13 @@ static int32_t item_code(const struct commit_item *it, int position, bool checke
     return code | (int32_t)it->expiry.kind << ITEM_EXPIRY_SHIFT;
 }
 
+/* What a collection is encoded to is in the parameters now: not twice. */
+static void add_value(struct params *p, int array, const struct value *v)
+{
+    params_add_bytea(p, array, value_bytes(v));
+    value_drop_bytes(v);
+}
+
 /* Parameters 5 to 14, which both commit statements have. */
 static void add_items(struct link *k, const struct commit_batch *b)
 {
@@ -356,7 +363,7 @@ static void add_items(struct link *k, const struct commit_batch *b)
         params_add_int8(p, expected, it->expected);
         params_add_int2(p, type, it->value != NULL ? it->value->type : 0);
         if (it->value != NULL && it->op == COMMIT_WRITE)
-            params_add_bytea(p, value, value_bytes(it->value));
+            add_value(p, value, it->value);
         else
             params_add_null(p, value);
         params_add_interval(p, expiry, it->expiry.kind == EXPIRY_NONE ? 0 : it->expiry.us);
@@ -433,10 +440,12 @@ static void add_one(struct link *k, const struct commit_item *it)
     params_bytea(p, it->key);
     params_int4(p, item_code(it, 0, false));
     params_int2(p, it->value != NULL ? it->value->type : 0);
-    if (it->value != NULL)
+    if (it->value != NULL) {
         params_bytea(p, value_bytes(it->value));
-    else
+        value_drop_bytes(it->value);
+    } else {
         params_null(p);
+    }
     params_interval(p, it->expiry.kind == EXPIRY_NONE ? 0 : it->expiry.us);
     if (slot_of_item(k->store, it, store_now_us(&k->store->base), &due))
         params_int4(p, due);

@@ -3,7 +3,7 @@
 import asyncio
 import random
 
-from .browser import Browser
+from .browser import Browser, pause
 from .record import KICKED, LOGGED_IN, Attempt
 
 PASSWORD = "of-the-simulation"
@@ -22,7 +22,7 @@ class Admin:
         while not ending.is_set():
             if self._is_in or await self._log_in():
                 await self.step()
-            await asyncio.sleep(self.chance.expovariate(1 / self.think_s))
+            await pause(ending, self.chance.expovariate(1 / self.think_s))
         self.browser.close()
 
     async def _log_in(self):
@@ -109,19 +109,23 @@ class Bouncer(Admin):
         if user.is_moving or user.kick_under_way or life is None or life.state != LOGGED_IN:
             return
         user.kick_under_way = True
-        life.kick_begun = self.browser.clock()
-        self._note(life, await self.ask("/admin/kick", {"username": user.name}))
+        before = life.kick_begun  # of one whose outcome is not known
+        life.kick_begun = before or self.browser.clock()
+        self._note(life, before, await self.ask("/admin/kick", {"username": user.name}))
         user.kick_under_way = False
 
-    def _note(self, life, answer):
+    def _note(self, life, before, answer):
         said = answer.body
         life.kicks.append(answer)
-        life.deleted = life.deleted or bool(said.get("deleted"))
+        if said.get("deleted"):
+            for other in self.record.lives:
+                other.deleted |= other.username == life.username and other.ended_at > 0
+            life.deleted = True
         if answer.status == 200 and said["ended"] and not said["untold"]:
             self.record.kicks += 1
             life.state, life.ended_at = KICKED, answer.ended
         elif answer.status == 401 or said.get("done") is False or said.get("ended") == 0:
-            life.kick_begun = 0.0  # nothing was done
+            life.kick_begun = before  # nothing was done
         else:
             self.record.kicks_in_doubt += 1
 

@@ -11,6 +11,14 @@ TIMEOUT_S = 30
 Answer = collections.namedtuple("Answer", "status app body begun ended request")
 
 
+async def pause(ending, seconds):
+    """Sleeps, not longer than until `ending`."""
+    try:
+        await asyncio.wait_for(ending.wait(), seconds)
+    except asyncio.TimeoutError:
+        pass
+
+
 class Browser:
     def __init__(self, port, clock=time.monotonic):
         self.port, self.clock = port, clock

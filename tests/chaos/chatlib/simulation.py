@@ -31,10 +31,13 @@ class Plan:
     before_s: float = 2         # after all have logged in
     after_s: float = 2
     kick_every_s: float = 0.3
-    answerers: int = 4
-    drain_s: float = 120        # how long admins may take to work through what is left
+    drain_s: float = 180        # how long admins may take to work through what is left
     seed: int = 0
     app: str = "app:app"
+
+    @property
+    def answerers(self):
+        return max(4, self.users // 80)
 
     @property
     def think_s(self):

@@ -4,7 +4,7 @@ import asyncio
 import random
 
 from . import judge
-from .browser import Browser
+from .browser import Browser, pause
 from .record import KICKED, LEFT, LOGGED_IN, LOGGED_OUT, Life
 
 TALK = ("hello", "how much is it?", "I cannot log in", "thanks", "tell me more", "just looking around")
@@ -29,7 +29,7 @@ class User:
         await asyncio.sleep(self.chance.uniform(0, self.think_s))
         while not ending.is_set():
             await self.step()
-            await asyncio.sleep(self.chance.expovariate(1 / self.think_s))
+            await pause(ending, self.chance.expovariate(1 / self.think_s))
         self.browser.close()
 
     async def step(self):

@@ -38,7 +38,7 @@ def revives_the_kicked():
 
 def drops_from_the_queue():
     put = Shared._put
-    Shared._put = lambda self, entry: next(every) % 4 and put(self, entry)
+    Shared._put = lambda self, entries, patience_s: next(every) % 4 and put(self, entries, patience_s)
     return chat.app
 
 
@@ -55,7 +55,7 @@ def answers_without_asking():
 
 def queues_without_watch():
     """Reads the queue, and writes it back: what came in between is gone."""
-    def change(self, keys, step):
+    def change(self, keys, step, patience_s=0):
         with self.redis.pipeline() as pipe:
             pipe.watch("nobody writes this")
             result = step(pipe)
