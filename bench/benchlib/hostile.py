@@ -176,7 +176,8 @@ def raise_open_files(want):
 def measure(site, args):
     """A line per condition: p99 without and with it, here and at redis-server."""
     most = raise_open_files(max(count for _, _, count in CONDITIONS))
-    servers = {"respgres": site.respgres(site.database()), "redis-server": site.redis()}
+    servers = {"respgres": site.respgres(site.database(), maxclients=12000),
+               "redis-server": site.redis(maxclients=12000)}
     for server in servers.values():
         generators.fill(site, server, 1000, 512, "s:")
         with RawClient(("127.0.0.1", server.port)) as raw:

@@ -478,6 +478,10 @@ void entry_wake_later(struct engine *e, struct entry *entry);
 struct entry *entry_use(struct engine *e, int db, struct bytes key);
 void entry_unuse(struct engine *e, struct entry *entry);
 void engine_check_deadlines(struct engine *e);
+
+/* It has waited for too long, or nobody will answer its read: its client is told. */
+void txn_time_out(struct txn *t);
+void txn_in_vain(struct txn *t);
 /* The error with which it must end because of the store's state, or NULL. */
 const char *txn_unavailable(const struct txn *t);
 /* The reply before the first contact with PostgreSQL. */
