@@ -133,7 +133,11 @@ class Bouncer(Admin):
 class Switcher(Admin):
     """Now people answer, now the program does."""
 
+    def __init__(self, *args, share):
+        super().__init__(*args)
+        self.share = share  # of the time in which everything waits for a person
+
     async def step(self):
-        name, on = ("ADMIN_MODE", self.chance.random() < 0.25) if self.chance.random() < 0.8 else (
+        name, on = ("ADMIN_MODE", self.chance.random() < self.share) if self.chance.random() < 0.8 else (
             "AI_AUTO_REPLY", self.chance.random() < 0.9)
         await self.ask("/admin/switch", {"name": name, "on": on})

@@ -54,7 +54,8 @@ class Simulation:
         self.users = [User(n, port, record, seed, plan.think_s) for n in range(plan.users)]
         self.answerers = [Answerer(f"admin-{n}", port, record, seed, 0.1)
                           for n in range(plan.answerers)]
-        self.others = [Racer("racer", port, record, seed, 0.3), Switcher("switcher", port, record, seed, 1),
+        self.others = [Racer("racer", port, record, seed, 0.3), Switcher("switcher", port, record, seed, 1,
+                                share=min(0.25, 15 / plan.users)),
                        Bouncer("bouncer", port, record, seed, self.plan.kick_every_s,
                                users=self.users)]
 
