@@ -11,6 +11,8 @@
 enum {
     MAX_KEY = 2600,            /* PostgreSQL's btree holds keys up to 2,704 bytes */
     MAX_OWED = 1 << 20,        /* bytes of replies made and not yet written; then nothing starts */
+    FETCHING_CROWD = 1024,     /* reads under way, of all clients; from there on */
+    FETCHING_SHARE = 64,       /* one client has no more than these */
     UNKNOWN_REPLY = 16 * 1024, /* what a value that is not here may be thought to have */
 };
 
@@ -281,12 +283,24 @@ static void begin_wait(struct txn *t)
     t->begun = true;
 }
 
+void client_count_fetching(struct client *c, int change)
+{
+    c->fetching += change;
+    c->engine->fetching += change;
+}
+
+/* A read batch is answered as a whole: one client's pipeline must not make it long for the others. */
+static bool has_its_share(const struct client *c)
+{
+    return c->fetching >= FETCHING_SHARE && c->engine->fetching >= FETCHING_CROWD;
+}
+
 /* Starts as many queued txns as may start now. */
 static void pump(struct client *c)
 {
     while (!list_empty(&c->queue)) {
         struct txn *t = LIST_ITEM(c->queue.next, struct txn, work_node);
-        if (!has_room(c) || (c->active > 0 && (t->exec || t->is_query)))
+        if (!has_room(c) || has_its_share(c) || (c->active > 0 && (t->exec || t->is_query)))
             return;
         if (t->is_query) {
             list_remove(&t->work_node);

@@ -280,6 +280,7 @@ struct engine {
     uint64_t next_client_id;
     uint64_t next_seq;
     struct list active;      /* txns that are not done, oldest first */
+    size_t fetching;         /* txns of clients that are in a read batch in order to read */
     struct list started; /* of these, whoever a time limit counts for */
     struct list closing;     /* clients to be freed at the end of the turn */
     struct list pumping;     /* clients whose next txn may be able to start */
@@ -570,6 +571,8 @@ void client_pump_later(struct client *c);
 void engine_pump_clients(struct engine *e);
 /* Before a read starts: counts the reply it will make. */
 void client_expect(struct client *c, struct txn *t);
+/* So many more (or less) of its txns are being read. */
+void client_count_fetching(struct client *c, int change);
 /* The txn that stalled it has ended: the requests held since then are taken. */
 void client_unstall(struct client *c);
 void client_take_held_later(struct client *c);

@@ -150,7 +150,7 @@ void txn_set_state(struct txn *t, enum txn_state to)
         c->active += is_active(to);
         c->active -= was_active;
         if (t->readonly)
-            c->fetching += (to == TXN_FETCHING) - (t->state == TXN_FETCHING);
+            client_count_fetching(c, (to == TXN_FETCHING) - (t->state == TXN_FETCHING));
         c->gathered += (to == TXN_GATHERED) - (t->state == TXN_GATHERED);
         if (t->sent_conditional)
             c->sent_conditional--;
@@ -277,7 +277,7 @@ void txn_abandon(struct txn *t, const char *error)
     /* The txn leaves its client's counters and list; its holder frees it. */
     c->active--;
     c->expected_bytes -= t->expected_bytes;
-    c->fetching -= t->readonly && t->state == TXN_FETCHING;
+    client_count_fetching(c, -(t->readonly && t->state == TXN_FETCHING));
     c->gathered -= t->state == TXN_GATHERED;
     c->sent_conditional -= t->sent_conditional;
     t->sent_conditional = false;

@@ -70,13 +70,13 @@ static const char *django_text(struct bytes in, struct buf *out)
 
 /* ---- the table ---- */
 
-static const struct import_form flask_forms[] = {{"bytes", "", as_it_is}, {NULL}};
-static const struct import_form express_forms[] = {{"json", "sess:", json_text}, {NULL}};
+static const struct import_form flask_forms[] = {{"bytes", "", as_it_is}, {NULL, NULL, NULL}};
+static const struct import_form express_forms[] = {{"json", "sess:", json_text}, {NULL, NULL, NULL}};
 static const struct import_form django_forms[] = {
     {"pickle", ":1:django.contrib.sessions.cache", django_pickle},
     {"json", ":1:django.contrib.sessions.cache", django_json},
     {"text", "", django_text},
-    {NULL}};
+    {NULL, NULL, NULL}};
 
 static const struct import_kind kinds[] = {
     /* Flask-Session: session_id has the prefix already; expiry is UTC, without a zone. */

@@ -380,6 +380,20 @@ def test_global_state(fleet, database):
     assert state(database)["limits"] == 7
 
 
+def test_global_state_shows_what_is_no_string(server, database):
+    client = server.client()
+    client.rpush("global_state:queue", "ada", "bob")
+    client.hset("global_state:limits", "per_minute", "5")
+    assert state(database) == {"queue": ["ada", "bob"], "limits": {"per_minute": "5"}}
+    for key in "queue", "limits":
+        with pytest.raises(psycopg2.errors.FeatureNotSupported):
+            database.execute(f"UPDATE respgres.global_state SET queue_data = '[]' WHERE key = '{key}'")
+    assert client.lrange("global_state:queue", 0, -1) == [b"ada", b"bob"]
+    database.execute("DELETE FROM respgres.global_state WHERE key = 'queue'")
+    assert client.lpush("global_state:queue", "eve") == 1
+    assert state(database)["queue"] == ["eve"]
+
+
 def test_global_state_is_in_its_own_database(server, database):
     database.execute("UPDATE respgres.session_formats SET prefix = 'shared:', db = 2 WHERE kind = 'global'")
     database.execute("INSERT INTO respgres.global_state (key, queue_data) VALUES ('q', '[1]')")

@@ -84,7 +84,14 @@ class Key:
     def _knew_before(self, op):
         started = self.facts.last_start(op.instance, op.begun)
         return any(earlier.instance == op.instance and earlier.begun >= started
-                   and earlier.ended <= op.begun and _tells(earlier) for earlier in self.ops)
+                   and earlier.ended <= op.begun and _tells(earlier)
+                   and not self._knows_by_file(earlier, started) for earlier in self.ops)
+
+    def _knows_by_file(self, op, started):
+        """Whether what the instance knew may be what the warm file said at its start, in an outage:
+        not the last that was written before it was killed."""
+        trouble = self.facts.window_of(self.facts.trouble, op)
+        return trouble is not None and started >= trouble[0]
 
     def may_have_forgotten(self, op):
         """Whether the instance was started again after it had written the key, and PostgreSQL may

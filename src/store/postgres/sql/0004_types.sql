@@ -65,5 +65,78 @@ CREATE OR REPLACE VIEW @.sessions AS
       AND length(e.key) > octet_length(f.key_from) + octet_length(f.suffix)
       AND (f.suffix = '' OR right(encode(e.key, 'escape'), length(f.suffix)) = f.suffix);
 
+-- State that is a list, a hash … is shown by its document, and not changed here.
+CREATE OR REPLACE VIEW @.global_state AS
+    SELECT @.text_of(substr(e.key, octet_length(f.key_from) + 1)) AS key,
+           coalesce(e.doc, CASE WHEN e.type = 0 THEN @.as_json(e.value) END) AS queue_data,
+           e.updated_at, s.db, e.key AS key_bytes
+    FROM @.session_formats f
+    JOIN @.entries e ON e.key >= f.key_from AND e.key < f.key_behind
+    JOIN @.spaces s ON s.space = e.space AND s.db = coalesce(f.db, 0)
+    WHERE f.kind = 'global' AND e.value IS NOT NULL AND e.active
+      AND (e.expires_at IS NULL OR e.expires_at > clock_timestamp());
+CREATE OR REPLACE FUNCTION @.global_state_changed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    f @.session_formats%ROWTYPE;
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        DELETE FROM @.entries e WHERE e.key = OLD.key_bytes AND e.space = @.space_of(OLD.db);
+        RETURN CASE WHEN FOUND THEN OLD END;
+    ELSIF TG_OP = 'UPDATE' THEN
+        PERFORM FROM @.entries e WHERE e.key = OLD.key_bytes AND e.space = @.space_of(OLD.db) AND e.type <> 0;
+        IF FOUND THEN
+            RAISE EXCEPTION 'the row of global_state with the key "%" is no string', OLD.key
+                USING ERRCODE = 'feature_not_supported',
+                    HINT = 'Lists, hashes, sets and sorted sets are changed by commands of Redis.';
+        END IF;
+        IF (NEW.key, NEW.updated_at, NEW.db, NEW.key_bytes) IS DISTINCT FROM
+           (OLD.key, OLD.updated_at, OLD.db, OLD.key_bytes) THEN
+            RAISE EXCEPTION 'only queue_data of global_state can be changed'
+                USING ERRCODE = 'feature_not_supported', HINT = 'Delete the row and insert another.';
+        END IF;
+        UPDATE @.entries e SET value = convert_to(NEW.queue_data::text, 'UTF8'), doc = NEW.queue_data
+            WHERE e.key = OLD.key_bytes AND e.space = @.space_of(OLD.db) AND e.value IS NOT NULL;
+        RETURN CASE WHEN FOUND THEN NEW END;
+    END IF;
+    SELECT * INTO f FROM @.session_formats x WHERE x.kind = 'global' ORDER BY x.id LIMIT 1;
+    IF NOT FOUND OR NEW.key IS NULL OR NEW.queue_data IS NULL THEN
+        RAISE EXCEPTION 'a row of global_state needs key and queue_data, and a prefix in session_formats'
+            USING ERRCODE = 'not_null_violation';
+    END IF;
+    NEW.db := coalesce(f.db, 0);
+    NEW.key_bytes := convert_to(f.prefix || NEW.key, 'UTF8');
+    INSERT INTO @.entries AS e (space, key, value, doc)
+        VALUES (@.space_of(NEW.db), NEW.key_bytes, convert_to(NEW.queue_data::text, 'UTF8'), NEW.queue_data)
+        ON CONFLICT (key, space) DO UPDATE SET value = excluded.value, doc = excluded.doc,
+            type = 0, expires_at = NULL, active = true
+        WHERE e.value IS NULL OR NOT e.active OR e.expires_at <= clock_timestamp();
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'global_state has a row with the key "%"', NEW.key
+            USING ERRCODE = 'unique_violation', HINT = 'Use UPDATE.';
+    END IF;
+    NEW.updated_at := clock_timestamp();
+    RETURN NEW;
+END $$;
+
+-- The document was that of the value which goes.
+CREATE OR REPLACE FUNCTION @.restore_conflict(conflict bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    c @.conflicts;
+BEGIN
+    SELECT * INTO c FROM @.conflicts x WHERE x.id = conflict
+        AND (x.expires_at IS NULL OR x.expires_at > clock_timestamp());
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    INSERT INTO @.entries AS e (space, key, type, value, expires_at)
+        VALUES (@.space_of(c.db), c.key, c.type, c.value, c.expires_at)
+        ON CONFLICT (key, space) DO UPDATE SET type = excluded.type, value = excluded.value,
+            expires_at = excluded.expires_at, active = true, doc = NULL;
+    PERFORM @.tell_written(c.key);
+    UPDATE @.conflicts SET restored_at = clock_timestamp() WHERE id = conflict;
+    RETURN true;
+END $$;
+
 -- A binary that knows strings only would take the bytes of a hash for one.
 UPDATE @.meta SET version = version + 1, least_binary = version + 1, migrated_at = now();
