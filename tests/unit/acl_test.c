@@ -195,7 +195,7 @@ static void wrong_rules_change_nothing(void)
     struct acl *a = acl_new(false);
     char want[256], rules[256];
     EXPECT_CSTR(set(a, "u", "on >pw ~a +get"), "");
-    char before[256];
+    char before[4096];
     snprintf(before, sizeof(before), "%s", described(a, "u"));
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         snprintf(rules, sizeof(rules), "off ~b +set %s -get", wrong[i].rule);
