@@ -71,7 +71,7 @@ class HashCommands:
             [b"SETNX", key, b"v"], [b"BITCOUNT", key], [b"SETBIT", key, b"1", b"1"], [b"MGET", key],
             [b"LCS", key, self.key()], [b"INCRBYFLOAT", key, b"1"], [b"GETRANGE", key, b"0", b"1"],
             [b"BITOP", b"NOT", key, self.key()], [b"BITFIELD", key, b"GET", b"u8", b"0"],
-            [b"PERSIST", key], [b"EXPIREAT", key, b"4000000000"], [b"EXPIRETIME", key], [b"OBJECT", b"REFCOUNT", key],
+            [b"PERSIST", key], [b"EXPIREAT", key, b"4000000000"], [b"EXPIRETIME", key], [b"TYPE", key],
             [b"MSETNX", key, b"a", self.key(), b"b"]))
 
     def command(self):

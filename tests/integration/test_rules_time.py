@@ -69,6 +69,7 @@ CREATE CONSTRAINT TRIGGER slow_commit AFTER UPDATE ON respgres.entries
 """
 
 
+@pytest.mark.alone  # the commit takes most of pg-timeout
 @pytest.mark.parametrize("command, told, left, keys", [
     (["PERSIST", "slow"], number(1), b"5", 1),
     (["PERSIST", "slow"], number(1), b"5", 200),  # many keys are read by another statement

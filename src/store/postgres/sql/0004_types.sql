@@ -65,7 +65,7 @@ CREATE OR REPLACE VIEW @.sessions AS
       AND length(e.key) > octet_length(f.key_from) + octet_length(f.suffix)
       AND (f.suffix = '' OR right(encode(e.key, 'escape'), length(f.suffix)) = f.suffix);
 
--- State that is a list, a hash … is shown by its document, and not changed here.
+-- State that is a list or a hash, say, is shown by its document, and not changed here.
 CREATE OR REPLACE VIEW @.global_state AS
     SELECT @.text_of(substr(e.key, octet_length(f.key_from) + 1)) AS key,
            coalesce(e.doc, CASE WHEN e.type = 0 THEN @.as_json(e.value) END) AS queue_data,
