@@ -659,11 +659,13 @@ static enum reader_status scan_inline(struct reader *r, const struct reader_limi
     const char *line = r->in.data + r->end;
     size_t n = r->in.len - r->end;
     const char *lf = n > r->looked ? memchr(line + r->looked, '\n', n - r->looked) : NULL;
+    /* Whether a line of Redis' limit is refused depends on how much of it is here, as in Redis. */
+    size_t length = lf != NULL ? (size_t)(lf - line) : n;
+    if ((limits->unauthenticated && length > UNAUTHENTICATED_BYTES) ||
+        (lf == NULL && length > limits->max_inline))
+        return reader_fail(r, "ERR Protocol error: too big inline request");
     if (lf == NULL) {
         r->looked = n;
-        size_t most = limits->unauthenticated ? UNAUTHENTICATED_BYTES : limits->max_inline;
-        if (n > most)
-            return reader_fail(r, "ERR Protocol error: too big inline request");
         return READER_MORE;
     }
     r->looked = 0;
