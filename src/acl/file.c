@@ -2,16 +2,13 @@
  * plain: words are parted by blanks, there are no quotes and no comments. The errors are Redis'
  * own, all of a file's in one text. */
 #include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "acl/user.h"
 #include "base/mem.h"
+#include "config/replace.h"
 
 struct reading {
     struct acl *acl;
@@ -156,60 +153,10 @@ bool acl_read_file(struct acl *a, const char *path, struct buf *error)
 
 /* ---- writing ---- */
 
-static bool write_all(int fd, struct bytes text)
-{
-    for (size_t at = 0; at < text.len;) {
-        ssize_t n = write(fd, text.data + at, text.len - at);
-        if (n < 0 && errno != EINTR)
-            return false;
-        at += n > 0 ? (size_t)n : 0;
-    }
-    return fsync(fd) == 0;
-}
-
-/* The name is durable only with the folder. */
-static bool sync_folder_of(const char *path)
-{
-    char *copy = mem_strdup(path);
-    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool ok = fd >= 0 && fsync(fd) == 0;
-    if (fd >= 0)
-        close(fd);
-    mem_free(copy);
-    return ok;
-}
-
-/* As the old file is, if there is one and as far as we may. */
-static void dress(int fd, const char *path)
-{
-    struct stat st;
-    if (stat(path, &st) != 0)
-        return;
-    int ignored = fchmod(fd, st.st_mode & 07777);
-    ignored |= fchown(fd, st.st_uid, st.st_gid);
-    (void)ignored;
-}
-
 static bool replace(const char *path, struct bytes text)
 {
-    struct buf temporary;
-    buf_init(&temporary);
-    buf_printf(&temporary, "%s-XXXXXX", path);
-    (void)buf_cstr(&temporary);
-    int fd = mkostemp(temporary.data, O_CLOEXEC); /* mode 0600: it has hashes of passwords in it */
-    bool ok = fd >= 0;
-    if (ok) {
-        dress(fd, path);
-        ok = write_all(fd, text) && rename(temporary.data, path) == 0;
-        int why = errno;
-        close(fd);
-        if (!ok)
-            (void)unlink(temporary.data);
-        errno = why;
-    }
-    ok = ok && sync_folder_of(path);
-    buf_release(&temporary);
-    return ok;
+    struct replacement r;
+    return replacement_begin(&r, path) && replacement_end(&r, replacement_write(&r, text));
 }
 
 bool acl_write_file(const struct acl *a, const char *path)

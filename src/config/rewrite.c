@@ -4,15 +4,13 @@
  * include behind a line may undo it: then the option is appended as well), and renamed over it.
  * Source: https://redis.io/docs/latest/commands/config-rewrite/ */
 #include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/mem.h"
+#include "config/replace.h"
 #include "config/store.h"
 #include "config/words.h"
 
@@ -158,30 +156,6 @@ static bool read_all_of(const char *path, struct buf *out)
     return ok;
 }
 
-static bool write_all(int fd, struct bytes text)
-{
-    if (ftruncate(fd, 0) != 0 || lseek(fd, 0, SEEK_SET) != 0)
-        return false;
-    for (size_t at = 0; at < text.len;) {
-        ssize_t n = write(fd, text.data + at, text.len - at);
-        if (n < 0)
-            return false;
-        at += (size_t)n;
-    }
-    return fsync(fd) == 0;
-}
-
-static void sync_folder_of(const char *path)
-{
-    char *copy = mem_strdup(path);
-    FILE *folder = fopen(dirname(copy), "re");
-    if (folder != NULL) {
-        (void)fsync(fileno(folder)); /* the file itself is safe; at worst it is the old one */
-        fclose(folder);
-    }
-    mem_free(copy);
-}
-
 /* What a start from this file would give; the file's own errors were seen when it was read. */
 static bool read_back(const char *path, struct values *v)
 {
@@ -196,30 +170,18 @@ static bool read_back(const char *path, struct values *v)
     return ok;
 }
 
-/* As the old file is: mode and, if we may, owner. */
-static void dress(int fd, const char *path)
-{
-    struct stat st;
-    if (stat(path, &st) != 0)
-        return;
-    (void)fchmod(fd, st.st_mode & 07777);
-    int ignored = fchown(fd, st.st_uid, st.st_gid);
-    (void)ignored;
-}
-
 /* Writes `text` to the temporary file, and appends what does not come back from there. */
-static bool write_checked(const struct config_store *s, int fd, const char *temporary,
-                          struct buf *text)
+static bool write_checked(const struct config_store *s, struct replacement *r, struct buf *text)
 {
     static const bool none[OPTION_COUNT];
     bool differs[OPTION_COUNT];
     struct values back;
-    if (!write_all(fd, buf_bytes(text)))
+    if (!replacement_write(r, buf_bytes(text)))
         return false;
-    bool ok = read_back(temporary, &back);
+    bool ok = read_back(buf_cstr(&r->temporary), &back);
     if (ok && mark_differing(s, &back, differs)) {
         append_missing(s, differs, none, text);
-        ok = write_all(fd, buf_bytes(text));
+        ok = replacement_write(r, buf_bytes(text));
     }
     values_release(&back);
     return ok;
@@ -227,25 +189,8 @@ static bool write_checked(const struct config_store *s, int fd, const char *temp
 
 static bool replace_file(const struct config_store *s, const char *path, struct buf *text)
 {
-    struct buf temporary;
-    buf_init(&temporary);
-    buf_printf(&temporary, "%s-XXXXXX", path);
-    (void)buf_cstr(&temporary);
-    int fd = mkostemp(temporary.data, O_CLOEXEC);
-    bool ok = fd >= 0;
-    if (ok) {
-        dress(fd, path);
-        ok = write_checked(s, fd, temporary.data, text) && rename(temporary.data, path) == 0;
-        int why = errno;
-        close(fd);
-        if (!ok)
-            (void)unlink(temporary.data);
-        errno = why;
-    }
-    buf_release(&temporary);
-    if (ok)
-        sync_folder_of(path);
-    return ok;
+    struct replacement r;
+    return replacement_begin(&r, path) && replacement_end(&r, write_checked(s, &r, text));
 }
 
 static bool rewrite(const struct config_store *s, const char *path)
