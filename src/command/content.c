@@ -194,3 +194,30 @@ int numkeys_end(int argc, const struct bytes *argv, int at)
         return 0;
     return at + 1 + (int)n;
 }
+
+bool mpop_arguments_or_reply(struct command_ctx *ctx, const char *one, const char *other,
+                             bool *is_other, int64_t *count)
+{
+    int64_t numkeys;
+    if (!arg_between_or_reply(ctx, ctx->argv[1], 1, INT64_MAX, "numkeys should be greater than 0",
+                              &numkeys))
+        return false;
+    int end = numkeys_end(ctx->argc, ctx->argv, 1);
+    int at = end == 0 ? ctx->argc : end;
+    int left = ctx->argc - at;
+    *is_other = left > 0 && bytes_ieq(ctx->argv[at], other);
+    *count = 1;
+    bool good = left > 0 && (*is_other || bytes_ieq(ctx->argv[at], one));
+    if (good && left == 1)
+        return true;
+    if (!good || left == 2 || !bytes_ieq(ctx->argv[at + 1], "count")) {
+        reply_syntax_error(ctx);
+        return false;
+    }
+    if (!arg_between_or_reply(ctx, ctx->argv[at + 2], 1, INT64_MAX, "count should be greater than 0",
+                              count))
+        return false;
+    if (left > 3) /* Redis looks at the count first */
+        reply_syntax_error(ctx);
+    return left == 3;
+}

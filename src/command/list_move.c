@@ -49,41 +49,11 @@ void list_rpoplpush(struct command_ctx *ctx)
     move(ctx, false, true);
 }
 
-/* "<LEFT | RIGHT> [COUNT count]" from argument `at` on. */
-static bool pop_options_or_reply(struct command_ctx *ctx, int at, bool *front, int64_t *count)
-{
-    if (at >= ctx->argc) {
-        reply_syntax_error(ctx);
-        return false;
-    }
-    if (!end_or_reply(ctx, ctx->argv[at], front))
-        return false;
-    *count = 1;
-    if (at + 1 == ctx->argc)
-        return true;
-    if (!bytes_ieq(ctx->argv[at + 1], "count") || at + 2 == ctx->argc) {
-        reply_syntax_error(ctx);
-        return false;
-    }
-    if (!arg_between_or_reply(ctx, ctx->argv[at + 2], 1, INT64_MAX,
-                              "count should be greater than 0", count))
-        return false;
-    if (at + 3 < ctx->argc) {
-        reply_syntax_error(ctx);
-        return false;
-    }
-    return true;
-}
-
 void list_lmpop(struct command_ctx *ctx)
 {
-    int64_t numkeys, count;
-    bool front;
-    if (!arg_between_or_reply(ctx, ctx->argv[1], 1, INT64_MAX, "numkeys should be greater than 0",
-                              &numkeys))
-        return;
-    int end = numkeys_end(ctx->argc, ctx->argv, 1);
-    if (!pop_options_or_reply(ctx, end == 0 ? ctx->argc : end, &front, &count))
+    int64_t count;
+    bool back;
+    if (!mpop_arguments_or_reply(ctx, "left", "right", &back, &count))
         return;
     for (int i = 0; i < ctx->nkeys; i++) {
         const struct deque *d;
@@ -93,7 +63,7 @@ void list_lmpop(struct command_ctx *ctx)
             continue;
         reply_array(ctx->reply, 2);
         reply_bulk(ctx->reply, ctx->keys[i]->name);
-        list_pop_reply(ctx, i, front, (size_t)count, true);
+        list_pop_reply(ctx, i, !back, (size_t)count, true);
         return;
     }
     reply_null_array(ctx->reply);

@@ -49,38 +49,11 @@ void zset_zpopmax(struct command_ctx *ctx)
     pop(ctx, true);
 }
 
-/* "<MIN | MAX> [COUNT count]" from argument `at` on. */
-static bool mpop_options_or_reply(struct command_ctx *ctx, int at, bool *max, int64_t *count)
-{
-    *count = 1;
-    bool good = at < ctx->argc;
-    *max = good && bytes_ieq(ctx->argv[at], "max");
-    good = good && (*max || bytes_ieq(ctx->argv[at], "min"));
-    if (good && at + 1 == ctx->argc)
-        return true;
-    if (!good || !bytes_ieq(ctx->argv[at + 1], "count") || at + 2 == ctx->argc) {
-        reply_syntax_error(ctx);
-        return false;
-    }
-    if (!arg_between_or_reply(ctx, ctx->argv[at + 2], 1, INT64_MAX,
-                              "count should be greater than 0", count))
-        return false;
-    if (at + 3 < ctx->argc) {
-        reply_syntax_error(ctx);
-        return false;
-    }
-    return true;
-}
-
 void zset_zmpop(struct command_ctx *ctx)
 {
-    int64_t numkeys, n;
+    int64_t n;
     bool max;
-    if (!arg_between_or_reply(ctx, ctx->argv[1], 1, INT64_MAX, "numkeys should be greater than 0",
-                              &numkeys))
-        return;
-    int end = numkeys_end(ctx->argc, ctx->argv, 1);
-    if (!mpop_options_or_reply(ctx, end == 0 ? ctx->argc : end, &max, &n))
+    if (!mpop_arguments_or_reply(ctx, "min", "max", &max, &n))
         return;
     for (int i = 0; i < ctx->nkeys; i++) {
         const struct zset *z;
