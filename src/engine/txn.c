@@ -15,8 +15,7 @@ static const char error_not_done[] = "LOADING PostgreSQL did not answer in time,
 static const char error_unknown[] =
     "ERR PostgreSQL did not confirm in time, the write may or may not have been applied";
 static const char error_read_late[] = "LOADING PostgreSQL did not answer in time";
-static const char error_readonly[] =
-    "READONLY PostgreSQL is not reachable, and fallback is readonly for this key, nothing was done";
+static const char error_readonly[] = STORE_ERROR_READONLY;
 static const char error_not_known[] =
     "LOADING PostgreSQL is not reachable, and the key is not known here";
 static const char error_oom[] = "OOM command not allowed when used memory > 'maxmemory'.";
