@@ -421,7 +421,9 @@ void access_begin(struct client *c);
 const char *access_refusal(struct client *c, const struct command *cmd, const struct request *r);
 /* May it? Nothing is noted. */
 bool access_allows(const struct client *c, const struct command *cmd, const struct request *r);
-/* The same for a command of a block, at EXEC; false: the error is written. */
+/* Its commands, by user and rules of now. */
+void access_judge_block(struct txn *t);
+/* False: the error is written. */
 bool access_allows_queued(struct txn *t, struct txn_command *tc, struct reply *r);
 /* `word` is the command that asks, for ACL LOG. */
 bool access_authenticate(struct client *c, struct bytes word, struct bytes name,

@@ -435,7 +435,7 @@ static bool watches_hold(const struct txn *t)
 
 bool txn_may_run(struct txn *t, struct txn_command *tc, struct reply *r)
 {
-    if (!t->exec || t->client == NULL || t->client->user->unrestricted)
+    if (!t->exec || t->client == NULL)
         return true;
     return access_allows_queued(t, tc, r);
 }
