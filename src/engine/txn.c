@@ -96,6 +96,7 @@ static void release_commands(struct txn *t)
 {
     for (int i = 0; i < t->ncommands; i++) {
         request_free(t->commands[i].request);
+        said_free(t->commands[i].said);
         if (t->commands[i].keys != &t->own_key_ref)
             mem_free(t->commands[i].keys);
     }
@@ -449,11 +450,7 @@ void txn_run_command(struct txn *t, struct txn_command *tc, struct reply *r)
         return;
     }
     if (tc->cmd->handler == NULL) {
-        if (t->client != NULL) {
-            t->client->in_exec = t->exec;
-            session_run(t->client, tc, r);
-            t->client->in_exec = false;
-        }
+        session_run_in(t, tc, r);
         tc->error_at = r->is_error ? (uint32_t)at + 1 : 0;
         return;
     }

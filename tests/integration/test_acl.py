@@ -419,3 +419,21 @@ def test_a_block_that_runs_again_is_judged_as_before(lab, database):
             reply = raw.reply()
             assert reply.startswith(b"*3\r\n:%d\r\n+OK\r\n-NOPERM ACLs rules changed" % (2 * n)), reply
         assert int(here.info()["postgres_conflicts"]) > before
+
+
+def test_a_block_that_runs_again_changes_a_user_once(lab, database):
+    here, there = (lab.respgres(database, pg_timeout=10000) for _ in range(2))
+    for n in range(1, 4):
+        assert here.client().incr("n") == 2 * n - 1
+        assert there.client().incr("n") == 2 * n
+        here.client().acl_setuser("someone")
+        before = int(here.info()["postgres_conflicts"])
+        with here.raw() as raw:
+            raw.send(b"".join(encode(*call) for call in (
+                ["MULTI"], ["INCRBY", "n", "0"], ["ACL", "DELUSER", "someone"], ["HELLO", "3"],
+                ["CONFIG", "GET", "none"], ["EXEC"])))
+            assert [raw.reply() for _ in range(5)] == [b"+OK\r\n"] + [b"+QUEUED\r\n"] * 4
+            reply = raw.reply()
+            assert reply.startswith(b"*4\r\n:%d\r\n:1\r\n%%7\r\n" % (2 * n)), reply
+            assert reply.endswith(b"%0\r\n")
+        assert int(here.info()["postgres_conflicts"]) > before
