@@ -496,6 +496,10 @@ void local_xact_end(struct router *r, struct store_xact *x)
 {
     if (refuse_xact(r, x))
         return;
+    if (x->rollback) {
+        xact_soon(r, STORE_LOST); /* nothing of it is applied */
+        return;
+    }
     stage(r, x);
     r->xact_ending = true;
     if (journal_xact(r)) {
