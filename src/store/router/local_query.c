@@ -494,12 +494,12 @@ static void apply_xact(struct router *r)
 
 void local_xact_end(struct router *r, struct store_xact *x)
 {
-    if (refuse_xact(r, x))
-        return;
     if (x->rollback) {
         xact_soon(r, STORE_LOST); /* nothing of it is applied */
         return;
     }
+    if (refuse_xact(r, x))
+        return;
     stage(r, x);
     r->xact_ending = true;
     if (journal_xact(r)) {
