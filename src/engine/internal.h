@@ -40,6 +40,7 @@ struct fresh;
 struct gather;
 struct group;
 struct latency;
+struct more;
 struct pause;
 struct preload;
 struct txn;
@@ -102,6 +103,7 @@ struct txn {
     int nkeys;
     struct txn_key own_key;      /* most txns have one key */
     struct key *own_key_ref;
+    struct more *more;       /* NULL unless it may ask for keys while it runs: more.h */
     bool exec;               /* a MULTI block: the reply is an array */
     bool exec_abort;         /* an EXEC that only ends its block */
     bool silent;             /* CLIENT REPLY: nobody wants the reply */
@@ -446,6 +448,8 @@ bool client_saw_absent(const struct client *c, const struct entry *entry);
 struct txn *txn_new(struct client *c, struct request *r);
 /* Resolves keys and pins entries; the commands are complete. */
 void txn_build_keys(struct txn *t, const struct watch *watches, int nwatches);
+/* One key more, unless it has it; its entries are marked with their places. */
+struct txn_key *txn_add_key(struct txn *t, int db, struct bytes name, bool observed);
 void txn_free(struct txn *t);
 void txn_set_state(struct txn *t, enum txn_state to);
 /* Its client's earlier txns allow it: into its entries' queues, or on. */

@@ -482,6 +482,10 @@ static void apply_xact(struct router *r)
 
 void local_xact_end(struct router *r, struct store_xact *x)
 {
+    if (x->rollback) {
+        xact_soon(r, STORE_LOST); /* nothing of it is applied */
+        return;
+    }
     stage(r, x);
     r->xact_ending = true;
     if (journal_xact(r)) {
