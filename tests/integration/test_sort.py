@@ -224,6 +224,20 @@ def test_the_order_is_redis_order(both, seed):
                 assert ours.command(*words) == theirs.command(*words), words
 
 
+def test_a_weight_out_of_range(both, ours):
+    """(In Redis also the next SORT would fail, of whatever: until a command sets errno to 0.)"""
+    for server in both:
+        client = server.client()
+        client.rpush("ids", 1)
+        for weight, error in (("1e999", True), ("1e300", False), ("nan", True), ("-inf", False), ("1 ", True)):
+            client.set("w_1", weight)
+            client.zadd("none", {"x": 1}, xx=True)
+            try:
+                assert client.sort("ids", by="w_*") == [b"1"] and not error, weight
+            except redis.ResponseError as told:
+                assert error and str(told) == "One or more scores can't be converted into double", weight
+
+
 # --- several at once -------------------------------------------------------------------------------------------
 
 @pytest.mark.rows
