@@ -43,7 +43,9 @@ async function connect(name, server, options = {}) {
   const open = name === 'ioredis' ? ioredis : major === 3 ? redis3 : redis4;
   const driver = await open(server, options, errors);
   if (open !== redis4) {
-    const settled = new Promise((resolve) => ['ready', 'end'].forEach((e) => driver.client.once(e, resolve)));
+    const settled = new Promise((resolve) => {
+      ['ready', 'end', 'error'].forEach((event) => driver.client.once(event, resolve));
+    });
     driver.client.on('error', (error) => errors.push(error));
     await settled;
   }

@@ -31,7 +31,8 @@ async function step(name, body) {
     say({step: name, ok: true});
   } catch (error) {
     console.error(error);
-    say({step: name, ok: false, why: String(error && error.message || error)});
+    const [why] = String(error && error.message || error).split('\n');
+    say({step: name, ok: false, why});
   }
 }
 
