@@ -1,19 +1,24 @@
-"""What a Python `run` tells the runner. Import it first: from then on stdout belongs to the contract, and
+"""What a Python `run` tells the runner. From the first thing told on, stdout belongs to the contract, and
 what anything prints goes to stderr."""
 
 import contextlib
+import functools
 import json
 import os
 import sys
 import traceback
 
-_told = os.fdopen(os.dup(1), "w", encoding="utf8")
-os.dup2(2, 1)
+
+@functools.cache
+def _runner():
+    told = os.fdopen(os.dup(1), "w", encoding="utf8")
+    os.dup2(2, 1)
+    return told
 
 
 def tell(**message):
-    _told.write(json.dumps(message) + "\n")
-    _told.flush()
+    _runner().write(json.dumps(message) + "\n")
+    _runner().flush()
 
 
 @contextlib.contextmanager

@@ -24,8 +24,16 @@ from steps import ask_restart, step, tell
 from web import App, Browser, HttpError, free_port, wait_until
 
 LONG = 3000
-SHORT = 2
+SHORT = 1
 WRONG = "falsch"
+
+
+class OwnConnection(redis.Connection):
+    """What the story itself asks the server is not the client's."""
+
+    def on_connect(self):
+        tell(own="%s:%d" % self._sock.getsockname())
+        super().on_connect()
 
 
 class Story:
@@ -42,28 +50,36 @@ class Story:
         self.expires, self.lossless, self.empties = expires, lossless, empties
         with open("client.json", encoding="utf8") as file:
             self.absent = json.load(file)["steps_absent"]
-        self.server = redis.Redis(host=os.environ["REDIS_HOST"], port=int(os.environ["REDIS_PORT"]),
-                                  password=os.environ["REDIS_PASSWORD"], socket_timeout=60)
+        self.server = redis.Redis(connection_pool=redis.ConnectionPool(
+            OwnConnection, host=os.environ["REDIS_HOST"], port=int(os.environ["REDIS_PORT"]),
+            password=os.environ["REDIS_PASSWORD"], socket_timeout=60))
         self.app = self.short = self.wrong = None
 
-    def tell(self):
-        tell(version=self.version)
+    def start(self):
+        """Three of the app, side by side, because some take long."""
         host = f"{os.environ['REDIS_HOST']}:{os.environ['REDIS_PORT']}"
         self.app = App(self.command, int(os.environ["PORT"]), SESSION_SECONDS=str(LONG))
         self.short = App(self.command, free_port(), SESSION_SECONDS=str(SHORT))
         self.wrong = App(self.command, free_port(), SESSION_SECONDS=str(LONG), REDIS_PASSWORD=WRONG,
                          REDIS_URL=f"redis://:{WRONG}@{host}/0")
+
+    def stop(self):
+        for app in (self.app, self.short, self.wrong):
+            app.stop()
+
+    def tell(self):
+        tell(version=self.version)
+        self.start()
         try:
             assert self.app.wait() and self.short.wait(), "the app ended"
-            for name, method in self._steps():
+            for name, method in self.steps():
                 if name not in self.absent:
                     with step(name):
                         method()
         finally:
-            for app in (self.app, self.short, self.wrong):
-                app.stop()
+            self.stop()
 
-    def _steps(self):
+    def steps(self):
         return (("log in", self.log_in), ("read", self.read), ("touch", self.touch),
                 ("expire", self.expire), ("concurrent requests", self.concurrent_requests),
                 ("regenerate id", self.regenerate_id), ("destroy", self.destroy),
@@ -188,6 +204,7 @@ class Story:
 
     def reconnect(self):
         browser = self.logged_in("ada")
+        assert self.user(browser) == "ada"
         ask_restart()
         wait_until(lambda: self._knows(browser, "ada"), 10, "the app answers again")
         assert self.user(browser) == "ada"

@@ -66,12 +66,20 @@ class HttpError(Exception):
         self.status = status
 
 
+class _LongJar(http.cookiejar.CookieJar):
+    """Keeps a cookie until it is deleted, so that it is the server that must know when it ends."""
+
+    def set_cookie(self, cookie):
+        cookie.expires = None
+        super().set_cookie(cookie)
+
+
 class Browser:
     """Keeps its cookies. Threads may share one."""
 
     def __init__(self, app):
         self.app = app
-        self.cookies = http.cookiejar.CookieJar()
+        self.cookies = _LongJar()
         self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.cookies))
 
     def ask(self, path, **form):

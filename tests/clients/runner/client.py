@@ -25,6 +25,7 @@ class Client:
     packages: list = dataclasses.field(default_factory=list)
     npm: dict = dataclasses.field(default_factory=dict)
     steps_absent: dict = dataclasses.field(default_factory=dict)
+    commands_needed: list = dataclasses.field(default_factory=list)
     commands_vary: dict = dataclasses.field(default_factory=dict)
     timeout: float = 120
 

@@ -105,6 +105,8 @@ class _Run:
                 self._take_step(message["step"], message["ok"], message.get("why", ""))
             elif "version" in message:
                 self.result.version = message["version"]
+            elif "own" in message:
+                self.recorder.own.add(message["own"])
             elif "skip" in message:
                 self.result.skipped = message["skip"]
             elif message == {"ask": "restart"}:
@@ -148,6 +150,9 @@ class _Run:
             wrong.append(f"did not report: {', '.join(left_out)}")
         if not self.result.version:
             wrong.append("did not tell its version")
+        unseen = sorted(set(self.client.commands_needed) - self.recorder.names)
+        if unseen:
+            wrong.append(f"never asked for: {', '.join(unseen)}")
 
 
 def drive(client, server):

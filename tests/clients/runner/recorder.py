@@ -10,15 +10,15 @@ WITH_SUBCOMMAND = {b"ACL", b"CLIENT", b"CLUSTER", b"COMMAND", b"CONFIG", b"MEMOR
                    b"SCRIPT"}
 
 
-def command_name(line):
-    """The name in a line of MONITOR, with its subcommand; None where no client asked."""
+def who_asked_what(line):
+    """(address, name with its subcommand) in a line of MONITOR; None where no client asked."""
     found = LINE.match(line)
     if not found or found[1] == b"lua":
         return None
     name = found[2].upper()
     if name in WITH_SUBCOMMAND and found[3]:
         name += b" " + found[3].upper()
-    return name.decode("ascii", "backslashreplace")
+    return found[1].decode(), name.decode("ascii", "backslashreplace")
 
 
 class Recorder:
@@ -27,9 +27,15 @@ class Recorder:
     def __init__(self, server, password):
         self.server = server
         self.password = password
-        self.names = set()
+        self.own = set()  # addresses of the test's connections
+        self._asked = set()
         self._thread = None
         self._token = None
+        self._other = None
+
+    @property
+    def names(self):
+        return {name for address, name in self._asked if address not in self.own}
 
     def _connect(self):
         raw = self.server.raw(timeout=60)
@@ -37,6 +43,7 @@ class Recorder:
         return raw
 
     def start(self):
+        self._other = self._connect()  # now, so that its AUTH is not seen
         raw = self._connect()
         assert raw.command("MONITOR") == b"+OK\r\n"
         raw.sock.settimeout(None)  # there may be nothing to see for long
@@ -50,13 +57,13 @@ class Recorder:
                 line = raw.reply()
                 if self._token in line:
                     return
-                name = command_name(line)
-                if name:
-                    self.names.add(name)
+                asked = who_asked_what(line)
+                if asked:
+                    self._asked.add(asked)
 
     def stop(self):
         """Returns when all that was asked before has been seen."""
-        with self._connect() as raw:
-            raw.command("ECHO", self._token)
+        with self._other:
+            self._other.command("ECHO", self._token)
         self._thread.join(60)
         assert not self._thread.is_alive(), "MONITOR did not show what was asked"

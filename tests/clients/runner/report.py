@@ -86,8 +86,7 @@ driven through the same steps on redis-server {redis} and on respgres, both with
 [tests/clients](../tests/clients/README.md) says what each step shows.
 
 A number is how many of the client's steps passed. Not every library has every step; what is absent is
-listed below with the reason. The commands are those that the server was asked for, the same ones by
-both, seen with MONITOR (which does not show AUTH and HELLO with a password).
+listed below with the reason. The commands are those that MONITOR has shown, the same ones on both.
 """
 
 
