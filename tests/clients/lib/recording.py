@@ -76,6 +76,7 @@ class Recording:
 def probe_of():
     wire = Wire()
     wire.expect(b"+OK\r\n", "AUTH", PASSWORD)
+    tell(own=wire.address)
     return wire
 
 
@@ -98,6 +99,7 @@ class Steps:
                 ("reconnect", self.reconnect)]:
             if name not in self.absent:
                 with step(name):
+                    assert self.wire or name in ("log in", "wrong password"), "it is not connected"
                     body()
                     self.client.more(name, self.wire, self.probe)
 

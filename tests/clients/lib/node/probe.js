@@ -3,6 +3,7 @@
 'use strict';
 
 const net = require('net');
+const {say} = require('./report.js');
 
 class Probe {
   constructor({host, port, password}) {
@@ -18,6 +19,7 @@ class Probe {
     this.socket.on('error', (error) => this.fail(error));
     this.socket.on('close', () => this.fail(new Error('the probe was disconnected')));
     await this.ask('AUTH', this.password);
+    say({own: `${this.socket.localAddress}:${this.socket.localPort}`});
     return this;
   }
 
