@@ -21,6 +21,14 @@ function versionOf(name) {
   return JSON.parse(fs.readFileSync(file, 'utf8')).version;
 }
 
+// One line. What assert makes up by itself says little without the values, and has many lines with them.
+function whyOf(error) {
+  if (error && error.generatedMessage) {
+    return `${JSON.stringify(error.actual)} instead of ${JSON.stringify(error.expected)}`.slice(0, 300);
+  }
+  return String(error && error.message || error).split('\n')[0];
+}
+
 // One step: what it throws is why it failed. Those that client.json calls absent are left out.
 async function step(name, body) {
   if (about.steps_absent && name in about.steps_absent) {
@@ -31,8 +39,7 @@ async function step(name, body) {
     say({step: name, ok: true});
   } catch (error) {
     console.error(error);
-    const [why] = String(error && error.message || error).split('\n');
-    say({step: name, ok: false, why});
+    say({step: name, ok: false, why: whyOf(error)});
   }
 }
 
