@@ -87,6 +87,7 @@ struct txn_command {
     bool judged;              /* of a block: `verdict` says whether its client may call it */
     enum acl_verdict verdict;
     struct said *said; /* NULL = nothing yet; owned */
+    bool reads_all_keys; /* its client may read any key by it; only of those that ask for more keys */
     uint32_t error_at; /* where in the txn's reply its error begins, + 1; 0 = it answered none */
 };
 
@@ -434,7 +435,9 @@ void access_begin(struct client *c);
 const char *access_refusal(struct client *c, const struct command *cmd, const struct request *r);
 /* May it? Nothing is noted. */
 bool access_allows(const struct client *c, const struct command *cmd, const struct request *r);
-/* Its commands, by user and rules of now. */
+/* Under rules that let it read every key? */
+bool access_reads_all_keys(const struct client *c, const struct command *cmd, const struct request *r);
+/* The commands of a block, by user and rules of now. */
 void access_judge_block(struct txn *t);
 /* False: the error is written. */
 bool access_allows_queued(struct txn *t, struct txn_command *tc, struct reply *r);
