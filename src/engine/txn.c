@@ -463,6 +463,7 @@ void txn_run_command(struct txn *t, struct txn_command *tc, struct reply *r)
         .cmd = tc->cmd, .argc = tc->request->argc, .argv = tc->request->argv,
         .now_ms = t->now_ms, .keys = tc->keys, .nkeys = tc->nkeys, .db = tc->db,
         .databases = t->engine->config->databases, .more = more_finder(t),
+        .reads_all_keys = tc->reads_all_keys,
         .max_value = (size_t)t->engine->config->proto_max_bulk_len, .reply = r};
     tc->cmd->handler(&ctx);
     tc->error_at = r->is_error ? (uint32_t)at + 1 : 0;
