@@ -11,7 +11,7 @@ from runner import client as clients, drive, install, recorder, report
 TOP = clients.TOP
 
 # Of all clients those that take the least time, with packages that the tests need anyway.
-FASTEST = ("flask-session", "django-redis-sessions", "phpredis", "redis-py-8", "flask-session-0.8")
+FASTEST = ("flask-session", "django-redis-sessions", "phpredis", "spring-session", "flask-session-0.8")
 
 ALL = clients.all_clients()
 NAMED = {client.folder: client for client in ALL}
