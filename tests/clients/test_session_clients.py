@@ -142,6 +142,15 @@ def test_a_reason_to_skip_is_kept(lab, made_up):
     assert result.complaints() == []
 
 
+def test_what_can_not_be_installed_is_told(made_up, monkeypatch):
+    monkeypatch.setattr(install.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(install.shutil, "which", lambda name: name if name == "dpkg-query" else None)
+    with pytest.raises(install.Missing, match="^needs the Debian packages made-up: not root, and no sudo$"):
+        install.install(made_up(packages=["made-up", "python3"]))
+    with pytest.raises(install.Missing, match="^there is no npm$"):
+        install.install(made_up(npm={"made-up": "1.0.0"}))
+
+
 def test_the_server_is_restarted_with_its_keys(lab, made_up):
     ask = 'redis-cli -h "$REDIS_HOST" -p "$REDIS_PORT" -a "$REDIS_PASSWORD" --no-auth-warning'
     client = made_up(f"{ask} SET before 1 >&2", say({"ask": "restart"}), "read -r answer",
