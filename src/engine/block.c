@@ -59,6 +59,8 @@ struct block {
 static const char error_unblocked[] = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
 
 static void on_poll(void *arg);
+static void on_timer(void *arg);
+static const struct bus_keys on_keys;
 
 void block_init(struct engine *e)
 {
@@ -72,6 +74,7 @@ void block_init(struct engine *e)
     b->poll = timer_new(e->loop, on_poll, b);
     b->put_back = put_back_new(e);
     e->block = b;
+    bus_on_keys(e, &on_keys);
 }
 
 static void unpin_looked(struct block *b)
@@ -89,6 +92,7 @@ void block_release(struct engine *e)
     unpin_looked(b);
     put_back_free(b->put_back);
     CHECK(b->nwaited == 0 && b->nparked == 0);
+    bus_on_keys(e, NULL);
     timer_free(b->poll);
     mem_free(b->entries);
     mem_free(b);
@@ -107,7 +111,8 @@ static struct waited *waited_use(struct block *b, struct entry *entry)
         list_init(&w->look_node);
         list_push_back(&b->chains[w->bucket % CHAINS], &w->node);
         entry->work->waited = w;
-        b->nwaited++;
+        if (b->nwaited++ == 0)
+            bus_want(b->engine, STORE_WANT_KEYS);
     }
     w->users++;
     return w;
@@ -122,7 +127,8 @@ static void waited_unuse(struct block *b, struct waited *w)
     list_remove(&w->node);
     list_remove(&w->look_node);
     mem_free(w);
-    b->nwaited--;
+    if (--b->nwaited == 0)
+        bus_unwant(b->engine, STORE_WANT_KEYS);
 }
 
 static void want_look(struct block *b, struct waited *w)
@@ -136,6 +142,39 @@ void block_look(struct engine *e, struct entry *entry)
     if (block_is_waited_for(entry))
         want_look(e->block, entry->work->waited);
 }
+
+/* ---- what others say ---- */
+
+static void on_written(struct engine *e, uint32_t bucket)
+{
+    struct block *b = e->block;
+    b->notices++;
+    LIST_EACH(it, &b->chains[bucket % CHAINS])
+    {
+        struct waited *w = LIST_ITEM(it, struct waited, node);
+        if (w->bucket != bucket)
+            continue;
+        w->noticed = b->notices;
+        if (!list_empty(&w->waiters))
+            want_look(b, w);
+    }
+}
+
+static void on_all_written(struct engine *e)
+{
+    struct block *b = e->block;
+    b->notices++;
+    for (size_t i = 0; b->nwaited > 0 && i < CHAINS; i++) {
+        LIST_EACH(it, &b->chains[i])
+        {
+            struct waited *w = LIST_ITEM(it, struct waited, node);
+            w->noticed = b->notices;
+            want_look(b, w);
+        }
+    }
+}
+
+static const struct bus_keys on_keys = {on_written, on_all_written};
 
 /* ---- waking ---- */
 
@@ -218,8 +257,6 @@ void block_settled(struct engine *e, struct entry *entry)
         block_recheck(e, entry);
 }
 
-static void end_wait(struct txn *t);
-
 void block_confirm(struct engine *e, struct entry *entry)
 {
     int64_t now = loop_now_us(e->loop);
@@ -267,8 +304,6 @@ struct command_wait *block_offer(const struct txn *t, const struct txn_command *
         (struct command_wait){.waited = w != NULL && w->waited, .first = w != NULL ? w->ready : -1};
     return wait;
 }
-
-static void on_timer(void *arg);
 
 static void begin(struct txn *t, const struct command_wait *wait)
 {
@@ -545,35 +580,6 @@ static void on_poll(void *arg)
     block_look_all(e);
     engine_pump_clients(e);
     timer_set(b->poll, e->config->block_poll_interval_ms * 1000);
-}
-
-void block_notice(struct engine *e, uint32_t bucket)
-{
-    struct block *b = e->block;
-    b->notices++;
-    LIST_EACH(it, &b->chains[bucket % CHAINS])
-    {
-        struct waited *w = LIST_ITEM(it, struct waited, node);
-        if (w->bucket != bucket)
-            continue;
-        w->noticed = b->notices;
-        if (!list_empty(&w->waiters))
-            want_look(b, w);
-    }
-}
-
-void block_notice_all(struct engine *e)
-{
-    struct block *b = e->block;
-    b->notices++;
-    for (size_t i = 0; b->nwaited > 0 && i < CHAINS; i++) {
-        LIST_EACH(it, &b->chains[i])
-        {
-            struct waited *w = LIST_ITEM(it, struct waited, node);
-            w->noticed = b->notices;
-            want_look(b, w);
-        }
-    }
 }
 
 /* While PostgreSQL is away there is nobody to ask; what is wanted meanwhile is asked afterwards. */

@@ -71,10 +71,6 @@ static inline bool block_is_waited_for(const struct entry *entry)
 /* Everything may have changed: a FLUSH, a SWAPDB, the end of a pause or of an outage. */
 void block_look_all(struct engine *e);
 
-/* Another instance has written keys of this bucket, or of any. */
-void block_notice(struct engine *e, uint32_t bucket);
-void block_notice_all(struct engine *e);
-
 /* ---- looks: keys added to a read batch ---- */
 
 bool block_wants_look(const struct engine *e);
