@@ -417,9 +417,11 @@ static void look_if_noticed(struct txn *t)
     }
 }
 
+/* Whoever has sent the end of its input may read on, and may as well have died: an element is not given
+ * to it. */
 static bool is_gone(const struct client *c)
 {
-    return c->closed || c->closing || (c->input_over && c->blocked != NULL);
+    return c->closed || c->closing || c->input_over;
 }
 
 bool block_park(struct txn *t)
