@@ -1,9 +1,7 @@
 """Commands that wait, with PostgreSQL's part in it: several instances on one database, writes by SQL, a
 pooler, PostgreSQL away, and what becomes of an element whose client has gone."""
 
-import signal
 import threading
-import time
 
 import pytest
 import redis
@@ -246,33 +244,130 @@ def test_an_instance_is_killed(request, make):
 
 # --- a client that is gone -----------------------------------------------------------------------
 
-@pytest.mark.parametrize("command, made, key", (
-    (("BLPOP", "k", "0"), ("RPUSH", "k", "1", "2", "3"), b"k"),
-    (("BRPOP", "k", "0"), ("RPUSH", "k", "1", "2", "3"), b"k"),
-    (("BLMPOP", "0", "1", "k", "LEFT", "COUNT", "2"), ("RPUSH", "k", "1", "2", "3"), b"k"),
-    (("BLMPOP", "0", "2", "left", "k", "RIGHT", "COUNT", "9"), ("RPUSH", "k", "1", "2", "3"), b"k"),
-    (("BZPOPMAX", "k", "0"), ("ZADD", "k", "1", "a", "2.5", "b"), b"k"),
-    (("BZMPOP", "0", "1", "k", "MIN", "COUNT", "5"), ("ZADD", "k", "0.1", "a", "-inf", "b"), b"k")))
-@pytest.mark.parametrize("proto", (2, 3))
-def test_what_was_taken_for_one_who_is_gone_is_put_back(database, make, command, made, key, proto):
+def test_what_was_taken_for_one_who_is_gone_is_put_back(database, make):
     """A transaction of somebody else holds the row until the client is gone."""
     server, = make()
     client = server.client()
-    client.execute_command(*made)
-    before = client.dump_all = client.lrange("k", 0, -1) if made[0] == "RPUSH" else \
-        client.zrange("k", 0, -1, withscores=True)
-    raw = server.raw()
-    raw.command("HELLO", proto)
+    for number, (command, made) in enumerate((
+            (("BLPOP", "k", "0"), ("RPUSH", "k", "1", "2", "3")),
+            (("BRPOP", "k", "0"), ("RPUSH", "k", "1", "2", "3")),
+            (("BLMPOP", "0", "1", "k", "LEFT", "COUNT", "2"), ("RPUSH", "k", "1", "2", "3")),
+            (("BLMPOP", "0", "2", "left", "k", "RIGHT", "COUNT", "9"), ("RPUSH", "k", "1", "2", "3")),
+            (("BZPOPMAX", "k", "0"), ("ZADD", "k", "1", "a", "2.5", "b")),
+            (("BZMPOP", "0", "1", "k", "MIN", "COUNT", "5"), ("ZADD", "k", "0.1", "a", "-inf", "b")))):
+
+        def content(made=made):
+            return client.lrange("k", 0, -1) if made[0] == "RPUSH" else \
+                client.zrange("k", 0, -1, withscores=True)
+
+        client.delete("k")
+        client.execute_command(*made)
+        before = content()
+        done = server.info("respgres")["blocked_pops_put_back"]
+        raw = server.raw()
+        raw.command("HELLO", 2 + number % 2)
+        with database.connect() as holder:
+            holder.autocommit = False
+            with holder.cursor() as cursor:
+                cursor.execute("SELECT FROM respgres.entries WHERE key = 'k' AND value IS NOT NULL FOR UPDATE")
+                raw.send(encode(*command))
+                wait_until(lambda: server.info("postgres")["postgres_locked_groups"] == 1, 20)
+                raw.close()
+                client.ping()  # the end of the connection has been seen by then
+                holder.rollback()
+        wait_until(lambda: server.info("respgres")["blocked_pops_put_back"] > done, 20, command)
+        wait_until(lambda: content() == before, 20, f"it is there again: {command}")
+    assert server.info("respgres")["blocked_pops_lost"] == 0
+
+
+def test_who_goes_while_the_push_is_committed_gets_nothing(database, make):
+    server, = make()
+    pusher = server.raw()
+    raw = waiting(server, "BLPOP", "k", 0)
     with database.connect() as holder:
         holder.autocommit = False
         with holder.cursor() as cursor:
-            cursor.execute("SELECT FROM respgres.entries WHERE key = %s FOR UPDATE", (key,))
-            raw.send(encode(*command))
-            wait_until(lambda: server.info("postgres")["postgres_locked_groups"] == 1, 20)
+            cursor.execute("LOCK TABLE respgres.entries IN EXCLUSIVE MODE")
+            pusher.send(encode("RPUSH", "k", "1"))
+            blocked(server, 0)
             raw.close()
-            wait_until(lambda: server.info("clients")["connected_clients"] <= 2, 20)
+            server.client().ping()
             holder.rollback()
-    wait_until(lambda: server.info("respgres")["blocked_pops_put_back"] > 0, 20)
-    now = client.lrange("k", 0, -1) if made[0] == "RPUSH" else client.zrange("k", 0, -1, withscores=True)
-    assert now == before
-    assert server.info("respgres")["blocked_pops_lost"] == 0
+    assert pusher.reply() == b":1\r\n"
+    wait_until(lambda: server.client().lrange("k", 0, -1) == [b"1"], 20)
+
+
+# --- PostgreSQL away, and the end of an instance -------------------------------------------------
+
+def test_away_and_back(lab):
+    """They go on waiting, are served from memory, and by what others have written meanwhile."""
+    postgres = lab.own_postgres()
+    database = postgres.create_database()
+    a, b = (lab.respgres(database, pg_timeout=1000, block_poll_interval=200) for _ in range(2))
+    conns = [waiting(a, "BLPOP", "k", 0), waiting(a, "BLPOP", "other", 0, n=2),
+             waiting(a, "BLPOP", "late", 0, n=3), waiting(a, "BLPOP", "never", 0, n=4)]
+    elsewhere = waiting(b, "BLPOP", "k", 0)
+    postgres.kill9()
+    for server in (a, b):
+        wait_until(lambda s=server: s.info("respgres")["store_state"] == "away", 20)
+    a.client().rpush("k", "1", "2")
+    assert words(conns[0].reply()) == [b"k", b"1"]
+    assert a.client().blpop("k", 0) == (b"k", b"2")
+    assert a.client().blpop("k", 0.05) is None
+    conns.append(waiting(a, "BLPOP", "new", 0, n=4))
+    b.client().rpush("other", "x")
+    b.client().rpush("new", "y")
+    blocked(b, 1)
+    postgres.start()
+    for server in (a, b):
+        wait_until(lambda s=server: s.info("respgres")["store_state"] == "online", 30)
+    assert words(conns[1].reply()) == [b"other", b"x"]
+    assert words(conns[4].reply()) == [b"new", b"y"]
+    b.client().rpush("late", "z")
+    assert words(conns[2].reply()) == [b"late", b"z"]
+    blocked(a, 1)
+    a.client().rpush("k", "3")
+    assert words(elsewhere.reply()) == [b"k", b"3"]
+
+
+def test_away_without_fallback(lab):
+    postgres = lab.own_postgres()
+    database = postgres.create_database()
+    server = lab.respgres(database, pg_timeout=1000, fallback="off", block_poll_interval=200)
+    conn = waiting(server, "BLPOP", "k", 0)
+    timed = waiting(server, "BLPOP", "k", 3, n=2)
+    postgres.kill9()
+    wait_until(lambda: server.info("respgres")["store_state"] == "away", 20)
+    with pytest.raises(redis.exceptions.BusyLoadingError):
+        server.client().blpop("k", 0)
+    assert timed.reply() == b"*-1\r\n"
+    postgres.start()
+    wait_until(lambda: server.info("respgres")["store_state"] == "online", 30)
+    server.client().rpush("k", "1")
+    assert words(conn.reply()) == [b"k", b"1"]
+
+
+def test_an_instance_that_stops_closes_who_waits(make):
+    a, b = make(2)
+    conns = [waiting(a, "BLPOP", "k", 0), waiting(a, "BZPOPMIN", "k", 0, n=2)]
+    conns[0].send(encode("SET", "never", 1))
+    assert a.sigterm() == 0
+    assert [c.is_closed() for c in conns] == [True, True]
+    b.client().rpush("k", "1")
+    assert b.client().lrange("k", 0, -1) == [b"1"]
+    assert b.client().get("never") is None
+
+
+def test_a_limit_of_time_is_kept_beside_others(make):
+    server, = make()
+    conns = []
+    for i in range(9):
+        conn = server.raw()
+        conn.send(encode("BLPOP", "k", "0.3" if i % 3 == 0 else "0"))
+        conns.append(conn)
+    for conn in conns[::3]:
+        assert conn.reply() == b"*-1\r\n"
+    blocked(server, 6)
+    server.client().rpush("k", *range(6))
+    left = [words(c.reply())[1] for i, c in enumerate(conns) if i % 3]
+    assert sorted(left) == [b"%d" % i for i in range(6)]
