@@ -83,6 +83,11 @@ bool access_allows(const struct client *c, const struct command *cmd, const stru
     return acl_check(c->user, cmd, r->argc, r->argv, &arg) == ACL_ALLOWED;
 }
 
+bool access_reads_all_keys(const struct client *c, const struct command *cmd, const struct request *r)
+{
+    return c->user->unrestricted || acl_reads_all_keys(c->user, cmd, r->argc, r->argv);
+}
+
 const char *access_refusal(struct client *c, const struct command *cmd, const struct request *r)
 {
     struct buf *text = &c->engine->refusal;

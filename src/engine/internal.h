@@ -43,6 +43,7 @@ struct fresh;
 struct gather;
 struct group;
 struct latency;
+struct more;
 struct pause;
 struct preload;
 struct txn;
@@ -91,6 +92,7 @@ struct txn_command {
     bool judged;              /* of a block: `verdict` says whether its client may call it */
     enum acl_verdict verdict;
     struct said *said; /* NULL = nothing yet; owned */
+    bool reads_all_keys; /* its client may read any key by it; only of those that ask for more keys */
     uint32_t error_at; /* where in the txn's reply its error begins, + 1; 0 = it answered none */
 };
 
@@ -116,6 +118,7 @@ struct txn {
     int nkeys;
     struct txn_key own_key;      /* most txns have one key */
     struct key *own_key_ref;
+    struct more *more;       /* NULL unless it may ask for keys while it runs: more.h */
     bool exec;               /* a MULTI block: the reply is an array */
     bool exec_abort;         /* an EXEC that only ends its block */
     bool silent;             /* CLIENT REPLY: nobody wants the reply */
@@ -445,7 +448,9 @@ void access_begin(struct client *c);
 const char *access_refusal(struct client *c, const struct command *cmd, const struct request *r);
 /* May it? Nothing is noted. */
 bool access_allows(const struct client *c, const struct command *cmd, const struct request *r);
-/* Its commands, by user and rules of now. */
+/* Under rules that let it read every key? */
+bool access_reads_all_keys(const struct client *c, const struct command *cmd, const struct request *r);
+/* The commands of a block, by user and rules of now. */
 void access_judge_block(struct txn *t);
 /* False: the error is written. */
 bool access_allows_queued(struct txn *t, struct txn_command *tc, struct reply *r);
@@ -472,6 +477,8 @@ bool client_saw_absent(const struct client *c, const struct entry *entry);
 struct txn *txn_new(struct client *c, struct request *r);
 /* Resolves keys and pins entries; the commands are complete. */
 void txn_build_keys(struct txn *t, const struct watch *watches, int nwatches);
+/* One key more, unless it has it; its entries are marked with their places. */
+struct txn_key *txn_add_key(struct txn *t, int db, struct bytes name, bool observed);
 void txn_free(struct txn *t);
 void txn_set_state(struct txn *t, enum txn_state to);
 /* Its client's earlier txns allow it: into its entries' queues, or on. */
@@ -664,6 +671,10 @@ uint64_t stats_calls(const struct command_stats *st);
 /* The row that a slot counts; NULL if there is none. */
 const struct command *stats_command(int slot);
 void stats_note_error(struct engine *e, struct bytes reply);
+/* The txn ends after so long, with what is in its reply. */
+void stats_note_txn(const struct txn *t, uint64_t us);
+/* Its client gets this error for the whole of it. */
+void stats_note_error_reply(const struct txn *t, const struct buf *reply);
 void stats_state_changed(struct engine *e, enum store_state to);
 /* Sections of INFO. */
 void stats_info_latency(const struct engine *e, struct buf *out);

@@ -7,6 +7,7 @@
 #include "config/policy.h"
 #include "engine/block.h"
 #include "engine/internal.h"
+#include "engine/more.h"
 
 enum { MAX_ATTEMPTS = 4 };
 
@@ -92,6 +93,7 @@ static void release_keys(struct txn *t)
         mem_free(t->keys);
     t->keys = NULL;
     t->nkeys = 0;
+    more_free(t);
 }
 
 static void release_commands(struct txn *t)
@@ -180,45 +182,6 @@ void txn_reply_init(struct txn *t, struct reply *r)
     *r = (struct reply){&t->reply, t->proto, false};
 }
 
-/* `reply`, which its client gets, is an error of the whole. */
-static void note_error_reply(const struct txn *t, const struct buf *reply)
-{
-    stats_note_error(t->engine, buf_bytes(reply));
-    if (t->ncommands == 1 && !t->exec)
-        t->engine->commands[command_slot(t->commands[0].cmd)].failed++;
-}
-
-/* Errors inside the array that a block answers. */
-static void note_block_errors(const struct txn *t)
-{
-    for (int i = 0; i < t->ncommands; i++) {
-        const struct txn_command *tc = &t->commands[i];
-        if (tc->error_at == 0 || tc->error_at > t->reply.len)
-            continue;
-        t->engine->commands[command_slot(tc->cmd)].failed++;
-        stats_note_error(t->engine, bytes_of(t->reply.data + tc->error_at - 1,
-                                             t->reply.len - tc->error_at + 1));
-    }
-}
-
-/* A command may run several times, and counts as one: so this looks at the reply that has come of it.
- * Without a client, what that was told has been counted. */
-static void note_command_stats(const struct txn *t, const struct client *c, uint64_t us)
-{
-    if (t->ncommands == 1) {
-        stats_note_call(t->engine, t->commands[0].cmd, us);
-    } else {
-        for (int i = 0; i < t->ncommands; i++)
-            stats_note_call(t->engine, t->commands[i].cmd, us / (uint64_t)t->ncommands);
-    }
-    if (c == NULL)
-        return;
-    if (reply_is_error(&t->reply))
-        note_error_reply(t, &t->reply);
-    else if (t->exec)
-        note_block_errors(t);
-}
-
 void txn_done(struct txn *t)
 {
     struct engine *e = t->engine;
@@ -226,7 +189,7 @@ void txn_done(struct txn *t)
     int64_t us = loop_now_us(e->loop) - t->arrived_us;
     if (us < 0)
         us = 0;
-    note_command_stats(t, c, (uint64_t)us);
+    stats_note_txn(t, (uint64_t)us);
     slowlog_note(t, us);
     block_ended(t);
     txn_set_state(t, TXN_DONE);
@@ -279,7 +242,7 @@ void txn_abandon(struct txn *t, const char *error)
     list_init(&slot->work_node);
     list_insert_after(&t->client_node, &slot->client_node);
     reply_error_only(slot, error);
-    note_error_reply(t, &slot->reply);
+    stats_note_error_reply(t, &slot->reply);
     c->pending_memory += slot->memory;
     /* The txn leaves its client's counters and list; its holder frees it. */
     c->active--;
@@ -308,7 +271,7 @@ void txn_abandon(struct txn *t, const char *error)
 
 /* ---- keys ---- */
 
-static struct txn_key *add_key(struct txn *t, int db, struct bytes name, bool observed)
+struct txn_key *txn_add_key(struct txn *t, int db, struct bytes name, bool observed)
 {
     struct entry *entry = entry_use(t->engine, db, name);
     struct entry_work *w = entry->work;
@@ -340,7 +303,7 @@ static void add_command_keys(struct txn *t, struct txn_command *tc)
                                       : mem_alloc((size_t)tc->nkeys * sizeof(*tc->keys));
     for (int i = 0; i < tc->nkeys; i++) {
         struct key_place place = command_place(cmd, argc, argv, databases, tc->db, i);
-        tc->keys[i] = &add_key(t, place.db, argv[place.arg], !blind)->key;
+        tc->keys[i] = &txn_add_key(t, place.db, argv[place.arg], !blind)->key;
     }
 }
 
@@ -359,7 +322,7 @@ void txn_build_keys(struct txn *t, const struct watch *watches, int nwatches)
     t->keys = most <= 1 ? &t->own_key : mem_zalloc(most * sizeof(*t->keys));
     for (int i = 0; i < nwatches; i++) {
         const struct watch *w = &watches[i];
-        struct txn_key *k = add_key(t, w->db, bytes_of(w->key, w->key_len), true);
+        struct txn_key *k = txn_add_key(t, w->db, bytes_of(w->key, w->key_len), true);
         if (k->watched)
             continue; /* a second WATCH forgives nothing */
         k->watched = true;
@@ -372,16 +335,19 @@ void txn_build_keys(struct txn *t, const struct watch *watches, int nwatches)
     for (int i = 0; i < t->nkeys; i++)
         t->keys[i].entry->work->marking = NULL;
     t->shared = t->readonly || block_may_wait(t);
+    more_init(t);
 }
 
 /* ---- running ---- */
 
 /* A collection that is being changed passes from txn to txn, so that many changes cost one copy. Whoever
- * takes it is certain to join the gather: what could keep it out has been looked at before. */
+ * takes it is certain to join the gather: what could keep it out has been looked at before. A txn that
+ * may yet ask for more keys is not, and gets a reference. */
 static void take_working_value(struct txn_key *k, struct item *item)
 {
     k->key.value = item->value;
-    k->taken = item->value != NULL && value_is_collection(item->value) && !k->txn->readonly;
+    k->taken = item->value != NULL && value_is_collection(item->value) && !k->txn->readonly &&
+               k->txn->more == NULL;
     if (k->taken)
         item->value = NULL;
     else if (item->value != NULL)
@@ -467,7 +433,8 @@ void txn_run_command(struct txn *t, struct txn_command *tc, struct reply *r)
     struct command_ctx ctx = {
         .cmd = tc->cmd, .argc = tc->request->argc, .argv = tc->request->argv,
         .now_ms = t->now_ms, .keys = tc->keys, .nkeys = tc->nkeys, .db = tc->db,
-        .databases = t->engine->config->databases,
+        .databases = t->engine->config->databases, .more = more_finder(t),
+        .reads_all_keys = tc->reads_all_keys,
         .max_value = (size_t)t->engine->config->proto_max_bulk_len, .reply = r};
     struct command_wait wait;
     ctx.wait = block_offer(t, tc, &wait);
@@ -493,7 +460,7 @@ static int64_t estimated_now_ms(const struct engine *e)
 }
 
 /* Runs all commands over the entries as they are, at t->now_ms; true if a key changed. May be called
- * again. */
+ * again. If it has asked for more keys, nothing of it counts. */
 static bool run(struct txn *t)
 {
     struct reply r;
@@ -517,8 +484,10 @@ static bool run(struct txn *t)
         fill_key(&t->keys[i]);
     if (t->exec)
         reply_array(&r, (size_t)t->ncommands);
-    for (int i = 0; i < t->ncommands; i++)
+    more_begin(t);
+    for (int i = 0; i < t->ncommands && !more_asked(t); i++)
         txn_run_command(t, &t->commands[i], &r);
+    more_end(t);
     bool changed = false;
     for (int i = 0; i < t->nkeys; i++)
         changed |= t->keys[i].key.change != KEY_UNCHANGED;
@@ -570,7 +539,10 @@ void txn_fetched(struct txn *t)
         settle_watch(t);
         return;
     }
-    if (run(t)) {
+    bool changed = run(t);
+    if (more_add_keys(t)) {
+        txn_again(t);
+    } else if (changed) {
         size_t lane;
         bool beside_others = t->shared;
         t->shared = t->readonly; /* to write, it has to have its keys alone */
@@ -578,13 +550,11 @@ void txn_fetched(struct txn *t)
             gather_join(t, lane);
         else
             txn_again(t);
-        return;
+    } else if (!block_park(t)) {
+        if (t->readonly)
+            note_reads(t);
+        txn_done(t);
     }
-    if (block_park(t))
-        return;
-    if (t->readonly)
-        note_reads(t);
-    txn_done(t);
 }
 
 /* ---- waiting and starting ---- */
@@ -714,6 +684,8 @@ static void run_unvalidated(struct txn *t)
     size_t lane;
     if (t->wants_wait) {
         block_unproven(t);
+    } else if (more_add_keys(t)) {
+        txn_wait(t);
     } else if (!changed && t->nkeys == 0) {
         txn_done(t);
     } else if (!changed && !in_gather(t) && store_memory_is_truth(t->engine->store)) {
@@ -736,6 +708,10 @@ static void answer_from_memory(struct txn *t)
         return;
     }
     bool changed = run(t);
+    if (more_add_keys(t)) {
+        txn_wait(t);
+        return;
+    }
     CHECK(!changed);
     fresh_note_answer(t->engine);
     note_reads(t);
@@ -797,7 +773,8 @@ bool txn_join_now(struct txn *t)
     bool changed = run(t);
     if (t->wants_wait)
         block_give_back(t);
-    if (t->wants_wait || (!changed && !in_gather(t)) || !gather_lane_for(t, &lane))
+    if (t->wants_wait || more_add_keys(t) || (!changed && !in_gather(t)) ||
+        !gather_lane_for(t, &lane))
         return false;
     gather_join(t, lane);
     return true;
@@ -877,6 +854,8 @@ bool engine_is_loading(const struct engine *e)
 /* Is the key an argument of a command that may write? A block may write others and only read this one. */
 static bool may_write(const struct txn *t, const struct txn_key *k)
 {
+    if (t->more != NULL && !t->readonly)
+        return true; /* it may have asked for this one */
     for (int i = 0; i < t->ncommands; i++) {
         const struct txn_command *tc = &t->commands[i];
         for (int j = 0; (tc->cmd->flags & CF_WRITE) != 0 && j < tc->nkeys; j++) {

@@ -171,6 +171,18 @@ def test_an_unknowing_write_destroys_the_session(story, instance):
     story.op(SET, "session:1", 14, b"empty", instance=0).row("session:1", b"empty").fails("missing")
 
 
+@pytest.mark.parametrize("written, knows", [(0.9, False), (1.1, True), (None, False)])
+def test_what_was_in_the_warm_file_may_be_replaced(story, written, knows):
+    restarted_in_the_outage(story)
+    if written is not None:
+        story.facts.warm[0] = {13.0: written}
+    story.op(SET, "session:1", 1, b"real").op(SET, "session:1", 14, b"next").row("session:1", b"next")
+    if knows:
+        story.passes()
+    else:
+        story.fails("missing")
+
+
 @pytest.mark.parametrize("instance", [0, 1])
 def test_a_chain_of_unknowing_writes_destroys_the_session(story, instance):
     restarted_in_the_outage(story)
