@@ -91,8 +91,8 @@ struct txn_command {
     int nkeys;
     bool judged;              /* of a block: `verdict` says whether its client may call it */
     enum acl_verdict verdict;
-    struct said *said; /* NULL = nothing yet; owned */
-    bool reads_all_keys; /* its client may read any key by it; only of those that ask for more keys */
+    bool reads_all_keys;      /* of SORT: its client may read any key by it */
+    struct said *said;        /* NULL = nothing yet; owned */
     uint32_t error_at; /* where in the txn's reply its error begins, + 1; 0 = it answered none */
 };
 
@@ -448,9 +448,9 @@ void access_begin(struct client *c);
 const char *access_refusal(struct client *c, const struct command *cmd, const struct request *r);
 /* May it? Nothing is noted. */
 bool access_allows(const struct client *c, const struct command *cmd, const struct request *r);
-/* Under rules that let it read every key? */
-bool access_reads_all_keys(const struct client *c, const struct command *cmd, const struct request *r);
-/* The commands of a block, by user and rules of now. */
+/* Whether what SORT's BY and GET name may be read. */
+void access_judge_patterns(const struct client *c, struct txn_command *tc);
+/* Its commands, by user and rules of now. */
 void access_judge_block(struct txn *t);
 /* False: the error is written. */
 bool access_allows_queued(struct txn *t, struct txn_command *tc, struct reply *r);

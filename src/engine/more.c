@@ -42,7 +42,8 @@ void more_init(struct txn *t)
         struct txn_command *tc = &t->commands[i];
         if (!may_ask(tc->cmd))
             continue;
-        tc->reads_all_keys = access_reads_all_keys(t->client, tc->cmd, tc->request);
+        if (!t->exec)
+            access_judge_patterns(t->client, tc); /* a block has been judged */
         if (t->more != NULL)
             continue;
         t->more = mem_zalloc(sizeof(*t->more));

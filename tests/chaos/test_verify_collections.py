@@ -118,6 +118,13 @@ def test_what_was_forgotten_is_kept(story):
     story.lost_one("queue:1", "c").passes()
 
 
+def test_a_read_of_what_was_forgotten(story):
+    """By an instance that only answers reads while it is away."""
+    restarted_in_the_outage(story)
+    story.pushed("queue:1", "a", "b").call("queue:1", 15, "LPOP", NIL, kind=READ).held("queue:1", "a", "b")
+    story.passes()
+
+
 # --- what is wrong: one client's own ---------------------------------------------------------------------------
 
 WRONG_LISTS = {  # the row, and what is said besides

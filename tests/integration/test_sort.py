@@ -170,6 +170,23 @@ def test_who_may_name_keys(both, ours, rules):
         assert mine == redis_s, words
 
 
+def test_a_block_that_changes_its_user(both, ours):
+    """Each command is judged by the user of its moment."""
+    answers = []
+    for server in both:
+        admin = server.client()
+        admin.flushall()
+        store_articles(admin)
+        admin.execute_command("ACL", "SETUSER", "some", "reset", "on", ">p", "+@all", "~ids")
+        admin.execute_command("ACL", "SETUSER", "all", "reset", "on", ">p", "+@all", "~*")
+        with server.raw() as raw:
+            for words in (["MULTI"], ["SORT", "ids", "BY", "weight_*"], ["AUTH", "some", "p"],
+                          ["SORT", "ids", "BY", "weight_*"], ["AUTH", "all", "p"],
+                          ["SORT", "ids", "BY", "weight_*"], ["EXEC"], ["SORT", "ids", "GET", "#"]):
+                answers.append(raw.command(*words))
+    assert answers[:8] == answers[8:]
+
+
 def block(raw, call):
     return [raw.command(*words) for words in (["MULTI"], call, ["EXEC"])]
 

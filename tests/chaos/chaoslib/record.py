@@ -127,6 +127,10 @@ class Facts:
     errors_expected: bool = False    # the scenario has commands refused, with documented errors
     clock_skew: float = 0.05         # of stamps of two instances, in seconds
     one_snapshot: float = 0.0        # when the final look began
+    rows_read: float = 0.0           # when it had the rows
+
+    def rows_by(self):
+        return max(self.one_snapshot, self.rows_read)
 
     def was_within(self, windows, begun, ended):
         return any(start <= begun and ended <= end for start, end in windows)

@@ -303,6 +303,7 @@ class Scenario:
             self.final.replies[instance] = ask_all(server, keys)
         self.facts.one_snapshot = now()
         self.final.rows = rows_of(self.database)
+        self.facts.rows_read = now()
         self.final.conflicts = conflicts_of(self.database)
         for instance in INSTANCES:
             self.final.left_over += self.states.journal_left(instance)

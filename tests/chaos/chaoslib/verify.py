@@ -75,7 +75,17 @@ class Key:
             found.append(write)
             if write.done and self.facts.is_cut_off(write):
                 break
-        return found
+        return found + self._first_of_a_new_one(op, found[0])
+
+    def _first_of_a_new_one(self, op, first):
+        """The first write since the last start, if the journal that `first` is in may have been merged
+        before that."""
+        started = self.facts.last_start(op.instance, op.begun)
+        before = [w for w in self.writes if w.instance == op.instance and w.begun < started]
+        if first.begun >= started or any(start <= before[-1].begun and op.ended <= end
+                                         for start, end in self.facts.cut_off.get(op.instance, ())):
+            return []
+        return [w for w in self._in_journal(op) if w.begun >= started][:1]
 
     def knew(self, op):
         """Whether the instance certainly knew what the key held when it carried out `op`, or the
@@ -153,7 +163,7 @@ class Key:
 
     def may_have_expired(self, op):
         """Whether what `op` wrote may be gone by the time of the final look."""
-        until = self.facts.one_snapshot + TTL_SLACK_S
+        until = self.facts.rows_by() + TTL_SLACK_S
         return any(other.ttl is not None and other.begun + other.ttl <= until
                    for other in self.ops
                    if other is op or (other.kind == EXPIRE and other.ended >= op.begun))
@@ -439,7 +449,7 @@ def whole_pairs(history, final):
 
 def agreement(facts, final):
     """GET and TTL on each instance say what the row says."""
-    found, until = [], facts.one_snapshot + TTL_SLACK_S
+    found, until = [], facts.rows_by() + TTL_SLACK_S
     for instance, replies in final.replies.items():
         for key, (value, ttl, at) in replies.items():
             row = final.rows.get(key)
