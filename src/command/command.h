@@ -77,13 +77,6 @@ enum subcommand_id {
     SUB_END
 };
 
-/* Finds keys that only a run can name. NULL = it is not loaded: the handler gives up at once (it may
- * first ask for others that it will want); its reply and its changes are dropped, the key is loaded, and
- * everything runs again. The key stays where it is until the handler returns. */
-struct key_finder {
-    struct key *(*find)(struct key_finder *f, int db, struct bytes name);
-};
-
 /* Between a command that waits for keys and the engine. The handler does not wait: it says so. */
 struct command_wait {
     bool waited;        /* in: it has waited before. A key of another type is passed over then, as in Redis */
@@ -92,6 +85,13 @@ struct command_wait {
     int64_t timeout_ms; /* out: 0 = there is no limit */
     int nkeys;          /* out: it waits for so many of its keys, from the first on */
     uint8_t type;       /* out: until one of them holds such a value */
+};
+
+/* Finds keys that only a run can name. NULL = it is not loaded: the handler gives up at once (it may
+ * first ask for others that it will want); its reply and its changes are dropped, the key is loaded, and
+ * everything runs again. The key stays where it is until the handler returns. */
+struct key_finder {
+    struct key *(*find)(struct key_finder *f, int db, struct bytes name);
 };
 
 struct command_ctx {

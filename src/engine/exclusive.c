@@ -5,7 +5,6 @@
  * The block runs from one whole-keyspace command to the next: what was changed so far is written,
  * then the query is asked, within the transaction. After a FLUSH or SWAPDB the keys are read again. */
 #include "engine/block.h"
-#include "engine/internal.h"
 #include "engine/more.h"
 
 #include <stdio.h>

@@ -671,6 +671,10 @@ uint64_t stats_calls(const struct command_stats *st);
 /* The row that a slot counts; NULL if there is none. */
 const struct command *stats_command(int slot);
 void stats_note_error(struct engine *e, struct bytes reply);
+/* The txn ends after so long, with what is in its reply. */
+void stats_note_txn(const struct txn *t, uint64_t us);
+/* Its client gets this error for the whole of it. */
+void stats_note_error_reply(const struct txn *t, const struct buf *reply);
 void stats_state_changed(struct engine *e, enum store_state to);
 /* Sections of INFO. */
 void stats_info_latency(const struct engine *e, struct buf *out);

@@ -150,6 +150,47 @@ static void count_stages(const struct engine *e, size_t counts[STAGES])
     }
 }
 
+/* ---- what a txn leaves ---- */
+
+/* `reply`, which its client gets, is an error of the whole. */
+void stats_note_error_reply(const struct txn *t, const struct buf *reply)
+{
+    stats_note_error(t->engine, buf_bytes(reply));
+    if (t->ncommands == 1 && !t->exec)
+        t->engine->commands[command_slot(t->commands[0].cmd)].failed++;
+}
+
+/* Errors inside the array that a block answers. */
+static void note_block_errors(const struct txn *t)
+{
+    for (int i = 0; i < t->ncommands; i++) {
+        const struct txn_command *tc = &t->commands[i];
+        if (tc->error_at == 0 || tc->error_at > t->reply.len)
+            continue;
+        t->engine->commands[command_slot(tc->cmd)].failed++;
+        stats_note_error(t->engine, bytes_of(t->reply.data + tc->error_at - 1,
+                                             t->reply.len - tc->error_at + 1));
+    }
+}
+
+/* A command may run several times, and counts as one: so this looks at the reply that has come of it.
+ * Without a client, what that was told has been counted. */
+void stats_note_txn(const struct txn *t, uint64_t us)
+{
+    if (t->ncommands == 1) {
+        stats_note_call(t->engine, t->commands[0].cmd, us);
+    } else {
+        for (int i = 0; i < t->ncommands; i++)
+            stats_note_call(t->engine, t->commands[i].cmd, us / (uint64_t)t->ncommands);
+    }
+    if (t->client == NULL)
+        return;
+    if (reply_is_error(&t->reply))
+        stats_note_error_reply(t, &t->reply);
+    else if (t->exec)
+        note_block_errors(t);
+}
+
 /* ---- INFO ---- */
 
 void stats_info_latency(const struct engine *e, struct buf *out)

@@ -182,45 +182,6 @@ void txn_reply_init(struct txn *t, struct reply *r)
     *r = (struct reply){&t->reply, t->proto, false};
 }
 
-/* `reply`, which its client gets, is an error of the whole. */
-static void note_error_reply(const struct txn *t, const struct buf *reply)
-{
-    stats_note_error(t->engine, buf_bytes(reply));
-    if (t->ncommands == 1 && !t->exec)
-        t->engine->commands[command_slot(t->commands[0].cmd)].failed++;
-}
-
-/* Errors inside the array that a block answers. */
-static void note_block_errors(const struct txn *t)
-{
-    for (int i = 0; i < t->ncommands; i++) {
-        const struct txn_command *tc = &t->commands[i];
-        if (tc->error_at == 0 || tc->error_at > t->reply.len)
-            continue;
-        t->engine->commands[command_slot(tc->cmd)].failed++;
-        stats_note_error(t->engine, bytes_of(t->reply.data + tc->error_at - 1,
-                                             t->reply.len - tc->error_at + 1));
-    }
-}
-
-/* A command may run several times, and counts as one: so this looks at the reply that has come of it.
- * Without a client, what that was told has been counted. */
-static void note_command_stats(const struct txn *t, const struct client *c, uint64_t us)
-{
-    if (t->ncommands == 1) {
-        stats_note_call(t->engine, t->commands[0].cmd, us);
-    } else {
-        for (int i = 0; i < t->ncommands; i++)
-            stats_note_call(t->engine, t->commands[i].cmd, us / (uint64_t)t->ncommands);
-    }
-    if (c == NULL)
-        return;
-    if (reply_is_error(&t->reply))
-        note_error_reply(t, &t->reply);
-    else if (t->exec)
-        note_block_errors(t);
-}
-
 void txn_done(struct txn *t)
 {
     struct engine *e = t->engine;
@@ -228,7 +189,7 @@ void txn_done(struct txn *t)
     int64_t us = loop_now_us(e->loop) - t->arrived_us;
     if (us < 0)
         us = 0;
-    note_command_stats(t, c, (uint64_t)us);
+    stats_note_txn(t, (uint64_t)us);
     slowlog_note(t, us);
     block_ended(t);
     txn_set_state(t, TXN_DONE);
@@ -281,7 +242,7 @@ void txn_abandon(struct txn *t, const char *error)
     list_init(&slot->work_node);
     list_insert_after(&t->client_node, &slot->client_node);
     reply_error_only(slot, error);
-    note_error_reply(t, &slot->reply);
+    stats_note_error_reply(t, &slot->reply);
     c->pending_memory += slot->memory;
     /* The txn leaves its client's counters and list; its holder frees it. */
     c->active--;
