@@ -78,14 +78,14 @@ class Key:
         return found + self._first_of_a_new_one(op, found[0])
 
     def _first_of_a_new_one(self, op, first):
-        """The first write since the last start, if the journal that `first` is in may have been merged
-        before that."""
+        """The first write since the last start, or `op` if there is none, where the journal that `first` is
+        in may have been merged before that."""
         started = self.facts.last_start(op.instance, op.begun)
-        before = [w for w in self.writes if w.instance == op.instance and w.begun < started]
-        if first.begun >= started or any(start <= before[-1].begun and op.ended <= end
+        before = [w for w in self.acknowledged if w.instance == op.instance and w.begun < started]
+        if first.begun >= started or before and any(start <= before[-1].begun and op.ended <= end
                                          for start, end in self.facts.cut_off.get(op.instance, ())):
             return []
-        return [w for w in self._in_journal(op) if w.begun >= started][:1]
+        return [w for w in self._in_journal(op) if w.begun >= started][:1] or [op]
 
     def knew(self, op):
         """Whether the instance certainly knew what the key held when it carried out `op`, or the
