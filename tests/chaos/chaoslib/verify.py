@@ -52,7 +52,7 @@ class Key:
 
     def __init__(self, key, ops, facts, final):
         self.key, self.facts, self.final = key, facts, final
-        self.ops = [_in_doubt(op, ops) for op in ops if op.effective]
+        self.ops = [_in_doubt(op, ops, facts) for op in ops if op.effective]
         self.writes = [op for op in self.ops if op.kind in WRITES]
         self.acknowledged = [op for op in self.writes if op.done]
         self.row = final.rows.get(key)
@@ -174,12 +174,19 @@ class Key:
             yield f"a conflict, and only one instance wrote it: lost {short(self.lost)}"
 
 
-def _in_doubt(op, ops):
+def _in_doubt(op, ops, facts):
     """A DEL that found nothing, behind a command whose outcome is unknown, may not have looked for what
-    that one has left in PostgreSQL."""
+    that one has left in PostgreSQL. And where PostgreSQL was there to be asked it leaves no trace: what
+    another instance that is away has written comes with its merge, and stays."""
     doubtful = op.kind == DEL and op.reply == 0 and any(
-        earlier.outcome == UNKNOWN and earlier.begun < op.begun for earlier in ops)
+        earlier.begun < op.begun and (earlier.outcome == UNKNOWN or _may_not_be_merged(earlier, op, facts))
+        for earlier in ops)
     return dataclasses.replace(op, outcome=UNKNOWN) if doubtful else op
+
+
+def _may_not_be_merged(write, op, facts):
+    return (write.kind in WRITES and write.instance != op.instance and not facts.is_cut_off(op)
+            and facts.window_of(facts.trouble, write) is not None)
 
 
 def _tells(op):
