@@ -15,6 +15,7 @@ static void on_deadlines(void *arg)
     struct engine *e = arg;
     int64_t now = loop_now_us(e->loop);
     engine_check_deadlines(e);
+    pubsub_tick(e);
     engine_pump_clients(e);
     if (now - e->ops_at_us >= OPS_WINDOW_US) {
         uint64_t done = e->total_commands - e->ops_at_commands;
@@ -67,6 +68,7 @@ struct engine *engine_new(struct loop *loop, struct config_store *config,
     preload_init(e);
     pause_init(e);
     latency_init(e);
+    pubsub_init(e);
     e->deadlines = timer_new(loop, on_deadlines, e);
     timer_set(e->deadlines, DEADLINE_TICK_US);
     return e;
@@ -101,6 +103,7 @@ void engine_free(struct engine *e)
     txn_free(LIST_ITEM(it, struct txn, work_node));
     pause_release(e);
     latency_release(e);
+    pubsub_release(e);
     fresh_release(e);
     access_release(e);
     slowlog_release(e);

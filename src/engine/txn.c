@@ -97,6 +97,9 @@ static void release_commands(struct txn *t)
 {
     for (int i = 0; i < t->ncommands; i++) {
         request_free(t->commands[i].request);
+        if (t->commands[i].said != NULL)
+            buf_release(t->commands[i].said);
+        mem_free(t->commands[i].said);
         if (t->commands[i].keys != &t->own_key_ref)
             mem_free(t->commands[i].keys);
     }
@@ -222,6 +225,7 @@ void txn_done(struct txn *t)
         us = 0;
     note_command_stats(t, c, (uint64_t)us);
     slowlog_note(t, us);
+    pubsub_done(t);
     txn_set_state(t, TXN_DONE);
     list_remove(&t->age_node);
     list_remove(&t->work_node);
@@ -450,10 +454,11 @@ void txn_run_command(struct txn *t, struct txn_command *tc, struct reply *r)
         return;
     }
     if (tc->cmd->handler == NULL) {
-        if (t->client != NULL) {
+        if (t->client != NULL && !pubsub_said(tc, r)) {
             t->client->in_exec = t->exec;
             session_run(t->client, tc, r);
             t->client->in_exec = false;
+            pubsub_note_said(t, tc, r, at);
         }
         tc->error_at = r->is_error ? (uint32_t)at + 1 : 0;
         return;
