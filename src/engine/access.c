@@ -83,6 +83,15 @@ bool access_allows(const struct client *c, const struct command *cmd, const stru
     return acl_check(c->user, cmd, r->argc, r->argv, &arg) == ACL_ALLOWED;
 }
 
+void access_judge_patterns(const struct client *c, struct txn_command *tc)
+{
+    if (tc->cmd->id != CMD_SORT && tc->cmd->id != CMD_SORT_RO)
+        return;
+    const struct request *r = tc->request;
+    tc->reads_all_keys =
+        c->user->unrestricted || acl_reads_all_keys(c->user, tc->cmd, r->argc, r->argv);
+}
+
 const char *access_refusal(struct client *c, const struct command *cmd, const struct request *r)
 {
     struct buf *text = &c->engine->refusal;
@@ -109,8 +118,26 @@ const char *access_refusal(struct client *c, const struct command *cmd, const st
     return buf_cstr(text);
 }
 
-/* A block may run more than once, and is judged once: by the user and the rules of its first run.
- */
+static void judge(struct client *c, struct txn_command *tc)
+{
+    tc->judged = true;
+    tc->verdict = c->user->unrestricted ? ACL_ALLOWED : check(c, tc->cmd, tc->request, true);
+    access_judge_patterns(c, tc);
+}
+
+/* A block is judged once, although it may run more than once: when EXEC comes, before its client's next
+ * request can make it somebody else. What stands behind a change of user or rules within the block is
+ * judged behind that. */
+void access_judge_block(struct txn *t)
+{
+    for (int i = 0; i < t->ncommands; i++) {
+        enum command_id id = t->commands[i].cmd->id;
+        judge(t->client, &t->commands[i]);
+        if (id == CMD_AUTH || id == CMD_HELLO || id == CMD_ACL)
+            return;
+    }
+}
+
 bool access_allows_queued(struct txn *t, struct txn_command *tc, struct reply *r)
 {
     static const char *const why[] = {
@@ -118,10 +145,8 @@ bool access_allows_queued(struct txn *t, struct txn_command *tc, struct reply *r
         [ACL_DENIED_KEY] = "no permission to touch the specified keys",
         [ACL_DENIED_CHANNEL] =
             "no permission to access one of the channels used as arguments to the command"};
-    if (!tc->judged) {
-        tc->judged = true;
-        tc->verdict = check(t->client, tc->cmd, tc->request, true);
-    }
+    if (!tc->judged)
+        judge(t->client, tc);
     if (tc->verdict == ACL_ALLOWED)
         return true;
     reply_errorf(r,

@@ -42,6 +42,7 @@ struct fresh;
 struct gather;
 struct group;
 struct latency;
+struct more;
 struct pause;
 struct preload;
 struct pubsub;
@@ -72,6 +73,13 @@ struct txn_key {
     int32_t watched_space;
 };
 
+/* What a command of a block that is not about keys has answered: it is not run again with the others. */
+struct said {
+    struct buf reply;
+    int proto; /* behind it */
+    bool is_error;
+};
+
 struct txn_command {
     const struct command *cmd;
     struct request *request; /* owned */
@@ -80,8 +88,9 @@ struct txn_command {
     int nkeys;
     bool judged;              /* of a block: `verdict` says whether its client may call it */
     enum acl_verdict verdict;
+    bool reads_all_keys;      /* of SORT: its client may read any key by it */
+    struct said *said;        /* NULL = nothing yet; owned */
     uint32_t error_at; /* where in the txn's reply its error begins, + 1; 0 = it answered none */
-    struct buf *said;  /* owned: what it has answered and must answer again (pubsub.c), or NULL */
 };
 
 /* Writes the reply from the query's answer. */
@@ -106,6 +115,7 @@ struct txn {
     int nkeys;
     struct txn_key own_key;      /* most txns have one key */
     struct key *own_key_ref;
+    struct more *more;       /* NULL unless it may ask for keys while it runs: more.h */
     bool exec;               /* a MULTI block: the reply is an array */
     bool exec_abort;         /* an EXEC that only ends its block */
     bool silent;             /* CLIENT REPLY: nobody wants the reply */
@@ -431,7 +441,11 @@ void access_begin(struct client *c);
 const char *access_refusal(struct client *c, const struct command *cmd, const struct request *r);
 /* May it? Nothing is noted. */
 bool access_allows(const struct client *c, const struct command *cmd, const struct request *r);
-/* The same for a command of a block, at EXEC; false: the error is written. */
+/* Whether what SORT's BY and GET name may be read. */
+void access_judge_patterns(const struct client *c, struct txn_command *tc);
+/* Its commands, by user and rules of now. */
+void access_judge_block(struct txn *t);
+/* False: the error is written. */
 bool access_allows_queued(struct txn *t, struct txn_command *tc, struct reply *r);
 /* `word` is the command that asks, for ACL LOG. */
 bool access_authenticate(struct client *c, struct bytes word, struct bytes name,
@@ -456,6 +470,8 @@ bool client_saw_absent(const struct client *c, const struct entry *entry);
 struct txn *txn_new(struct client *c, struct request *r);
 /* Resolves keys and pins entries; the commands are complete. */
 void txn_build_keys(struct txn *t, const struct watch *watches, int nwatches);
+/* One key more, unless it has it; its entries are marked with their places. */
+struct txn_key *txn_add_key(struct txn *t, int db, struct bytes name, bool observed);
 void txn_free(struct txn *t);
 void txn_set_state(struct txn *t, enum txn_state to);
 /* Its client's earlier txns allow it: into its entries' queues, or on. */
@@ -606,6 +622,9 @@ void client_set_text(char **field, struct bytes s);
 /* ---- session*.c: commands that belong to the engine ---- */
 /* Runs one at once. */
 void session_run(struct client *c, const struct txn_command *tc, struct reply *r);
+/* As a command of a txn. One of a block runs once, however often the block runs. */
+void session_run_in(struct txn *t, struct txn_command *tc, struct reply *r);
+void said_free(struct said *said);
 typedef void (*session_function)(struct client *c, const struct txn_command *tc, struct reply *r);
 /* session_server.c's; NULL if it is not there. */
 /* Bytes that connections hold. */

@@ -46,6 +46,10 @@ enum store_result {
 
 #define STORE_NEVER INT64_MAX /* an expiry that never comes */
 
+/* The reply where `fallback` keeps a key from being written in an outage. */
+#define STORE_ERROR_READONLY                                                                     \
+    "READONLY PostgreSQL is not reachable, and fallback is readonly for this key, nothing was done"
+
 struct entry; /* keyspace/keyspace.h */
 
 /* ---- reads ---- */
@@ -187,6 +191,7 @@ struct store_xact {
     struct commit_batch batch; /* what to write: EXPECT_ANY, one group; n may be 0 */
     struct store_query *query; /* a step's query, after the writes */
     bool reread;               /* lock and read all keys again after the query */
+    bool rollback;             /* with the end: nothing of it is to be applied */
     void (*done)(struct store_xact *x);
     /* out: */
     enum store_result result;

@@ -147,7 +147,7 @@ def test_as_redis(shared_both, name):
 
 
 def test_messages_reach_their_subscribers(shared_both):
-    """In the order of the subscriptions: the channel's, then those of patterns; each with its form."""
+    """The channel's first, then those of patterns, in whichever order; each with its form."""
     got = []
     for server in shared_both:
         plain, pattern = subscriber(server, "news"), subscriber(server, "n*s", "n?ws", command=b"PSUBSCRIBE")
@@ -156,7 +156,7 @@ def test_messages_reach_their_subscribers(shared_both):
         binary = bytes(range(256))
         counts = [client.publish("news", binary), client.publish("nows", ""), client.publish("none", "x"),
                   client.execute_command("SPUBLISH", "news", "to the shard")]
-        answers = [plain.reply(), [pattern.reply() for _ in range(4)], shard.reply()]
+        answers = [plain.reply(), sorted(pattern.reply() for _ in range(4)), shard.reply()]
         for raw in (plain, pattern, shard, other):
             raw.send(encode("PING"))
             answers.append(raw.reply())  # nothing before it

@@ -1,20 +1,22 @@
-/* messages: what is published, to other instances and from them. It travels on the link that listens
- * (listen.c), which comes for this alone, too.
+/* messages: what is published, to other instances and from them. It travels on the link that
+ * listens (listen.c), which comes for this alone, too.
  *
- * Out: what is published gathers in a queue while the link is busy, and goes out in one statement with
- * many NOTIFYs: each commit of a NOTIFY holds a lock of the whole server. A message that NOTIFY cannot
- * carry goes into the table `messages`, and the NOTIFY says where. While nobody else subscribes, only
- * that is asked, and what had been published before the question is forgotten.
+ * Out: what is published gathers in a queue while the link is busy, and goes out in one statement
+ * with many NOTIFYs: each commit of a NOTIFY holds a lock of the whole server. A message that
+ * NOTIFY cannot carry goes into the table `messages`, and the NOTIFY says where. While nobody else
+ * subscribes, only that is asked, and what had been published before the question is forgotten.
  *
- * At most once: what was in flight when the connection went, or could not be sent within pg-timeout, is
- * lost and counted. Nothing here is worth a wait for the disk: the link commits asynchronously.
+ * At most once: what was in flight when the connection went, or could not be sent within
+ * pg-timeout, is lost and counted. Nothing here is worth a wait for the disk: the link commits
+ * asynchronously.
  *
- * In: packets come in the order in which their transactions committed. Our own come back, too, and are
- * known by their sender. A reference is fetched; what came behind it waits, so that the order stays.
+ * In: packets come in the order in which their transactions committed. Our own come back, too, and
+ * are known by their sender. A reference is fetched; what came behind it waits, so that the order
+ * stays.
  *
- * Who cannot LISTEN (behind a pooler in transaction mode) polls: publishers put their packets into the
- * table as well while such an instance subscribes. Their transactions take turns then, so that the rows'
- * ids become visible in their order. */
+ * Who cannot LISTEN (behind a pooler in transaction mode) polls: publishers put their packets into
+ * the table as well while such an instance subscribes. Their transactions take turns then, so that
+ * the rows' ids become visible in their order. */
 #include "store/postgres/internal.h"
 
 #include <stdio.h>
@@ -54,7 +56,8 @@ struct incoming {
     uint64_t sender;
     uint64_t number;
     uint64_t size;
-    bool known;        /* its frame is here, or will never be (then it is empty) */
+    bool known; /* its frame is here, or will never be (then it is empty) */
+    size_t memory;
     struct buf frame;
 };
 
@@ -104,7 +107,7 @@ static size_t forget(struct messaging *m, struct list *from, size_t n)
 static void free_incoming(struct messaging *m, struct incoming *in)
 {
     list_remove(&in->node);
-    m->waiting_bytes -= in->frame.len;
+    m->waiting_bytes -= in->memory;
     buf_release(&in->frame);
     mem_free(in);
 }
@@ -153,7 +156,8 @@ void messages_publish(struct pg_store *s, bool shard, struct bytes channel, stru
         return;
     }
     struct outgoing *o = mem_alloc(sizeof(*o) + len);
-    *o = (struct outgoing){.at_us = clock_mono_us(), .shard = shard, .channel_len = channel.len, .len = len};
+    *o = (struct outgoing){
+        .at_us = clock_mono_us(), .shard = shard, .channel_len = channel.len, .len = len};
     if (channel.len > 0)
         memcpy(o->data, channel.data, channel.len);
     if (text.len > 0)
@@ -301,7 +305,8 @@ static void send_batch(struct link *k)
     params_text(p, k->store->config->pg_schema);
     link_begin(k);
     link_add(k, STMT_PUBLISH, p, false);
-    lane_submit(k->lane, bytes > BATCH_BYTES ? STORE_BULK_TIMEOUT_MS * 1000 : store_timeout_us(k->store),
+    lane_submit(k->lane,
+                bytes > BATCH_BYTES ? STORE_BULK_TIMEOUT_MS * 1000 : store_timeout_us(k->store),
                 on_published);
 }
 
@@ -316,7 +321,8 @@ static void tell(struct pg_store *s, const struct frame *f)
 
 static void wait_behind(struct messaging *m, uint64_t sender, const struct frame *f)
 {
-    size_t size = f->is_reference ? 0 : packet_frame_size(f->channel, f->message);
+    size_t size =
+        sizeof(struct incoming) + (f->is_reference ? 0 : packet_frame_size(f->channel, f->message));
     if (m->waiting_bytes + size > WAITING_BYTES) {
         m->missed++;
         return;
@@ -330,6 +336,7 @@ static void wait_behind(struct messaging *m, uint64_t sender, const struct frame
     buf_init(&in->frame);
     if (!f->is_reference)
         packet_add(&in->frame, f->shard, f->channel, f->message);
+    in->memory = size;
     m->waiting_bytes += size;
     list_push_back(&m->waiting, &in->node);
 }
@@ -384,6 +391,7 @@ static void take_bodies(struct messaging *m, const PGresult *r)
                 pg_int8(PQgetvalue(r, i, 1)) != (int64_t)in->number)
                 continue;
             buf_append(&in->frame, PQgetvalue(r, i, 2), (size_t)PQgetlength(r, i, 2));
+            in->memory += in->frame.len;
             m->waiting_bytes += in->frame.len;
         }
     }

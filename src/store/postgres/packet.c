@@ -46,7 +46,8 @@ void packet_encode(const struct buf *raw, struct buf *text)
     *out++ = 'm';
     for (size_t left = raw->len; left > 0;) {
         size_t n = left < 3 ? left : 3;
-        uint32_t v = (uint32_t)at[0] << 16 | (n > 1 ? (uint32_t)at[1] << 8 : 0) | (n > 2 ? at[2] : 0);
+        uint32_t v =
+            (uint32_t)at[0] << 16 | (n > 1 ? (uint32_t)at[1] << 8 : 0) | (n > 2 ? at[2] : 0);
         out[0] = digits[v >> 18];
         out[1] = digits[v >> 12 & 63];
         out[2] = n > 1 ? digits[v >> 6 & 63] : '=';

@@ -1,15 +1,17 @@
-/* packet: how published messages travel between instances. A packet is the text of one NOTIFY, or of
- * one row for those who cannot LISTEN:
+/* packet: how published messages travel between instances. A packet is the text of one NOTIFY, or
+ * of one row for those who cannot LISTEN:
  *
  *   m BASE64      (without the blank) of: sender, number (be64 each), then frames to the end
  *
- * A frame is a message, or a reference to a row of `messages` whose body is the frame of one message:
+ * A frame is a message, or a reference to a row of `messages` whose body is the frame of one
+ * message:
  *
- *   0 or 1, channel's length, message's length (be32 each), channel, message     1 = to a shard channel
- *   2, number, bytes (be64 each)
+ *   0 or 1, channel's length, message's length (be32 each), channel, message     1 = to a shard
+ * channel 2, number, bytes (be64 each)
  *
  * The number makes packets of one sender different: PostgreSQL tells equal notices of a transaction
- * only once. Everybody may LISTEN, so whoever may connect to the database can read what is published. */
+ * only once. Everybody may LISTEN, so whoever may connect to the database can read what is
+ * published. */
 #ifndef RESPGRES_STORE_POSTGRES_PACKET_H
 #define RESPGRES_STORE_POSTGRES_PACKET_H
 
@@ -44,8 +46,8 @@ void packet_encode(const struct buf *raw, struct buf *text);
 /* False if it is none. `raw` is emptied first; what is behind the header is `frames`. */
 MUST_CHECK bool packet_decode(const char *text, struct buf *raw, uint64_t *sender,
                               struct bytes *frames);
-/* Takes the next frame off the front; it points into the packet. False at the end, and at what is no
- * frame: then all of the rest is passed by. */
+/* Takes the next frame off the front; it points into the packet. False at the end, and at what is
+ * no frame: then all of the rest is passed by. */
 MUST_CHECK bool frame_next(struct bytes *frames, struct frame *out);
 
 #endif
