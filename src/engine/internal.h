@@ -19,6 +19,7 @@
 #include "engine/bus.h"
 #include "engine/client.h"
 #include "engine/engine.h"
+#include "engine/pubsub.h"
 #include "keyspace/keyspace.h"
 #include "metrics/histogram.h"
 #include "resp/reply.h"
@@ -46,6 +47,7 @@ struct latency;
 struct more;
 struct pause;
 struct preload;
+struct pubsub;
 struct txn;
 struct wait;
 struct waited;
@@ -132,6 +134,7 @@ struct txn {
     bool shared;             /* others may read its keys while it does: readonly, or it may come to wait */
     bool wants_wait;         /* its last run has found nothing that it could do: block.c */
     bool ungathered;         /* it goes on when its keys are in no gather any more */
+    bool publishes;          /* has a PUBLISH */
     bool uses_keys;          /* for OBJECT IDLETIME: a look from outside is no use */
     bool solo;               /* runs alone: its neighbours in a group must not pay for it */
     bool close_after;        /* QUIT: close once the reply is out */
@@ -322,6 +325,7 @@ struct engine {
     struct block *block;
     struct latency *latency;
     struct preload *preload; /* NULL unless `preload yes` */
+    struct pubsub *pubsub;
     struct list parked;
     size_t nparked;
     struct timer *parked_timer;
@@ -415,6 +419,8 @@ struct client {
     bool closing;             /* QUIT or killed: takes no more */
     bool killed_itself;       /* closes behind the reply of what did it */
     bool monitor;
+    struct subscriber hears;  /* its subscriptions */
+    bool heard_all;           /* its user's rules allowed all of them: pubsub_before_rules */
     char *name;               /* owned, "" if unset */
     char *lib_name;
     char *lib_version;
@@ -648,6 +654,8 @@ void session_hello(struct client *c, const struct txn_command *tc, struct reply 
 void session_acl(struct client *c, const struct txn_command *tc, struct reply *r);
 /* A line of CLIENT LIST, without its end. */
 void client_describe(struct buf *out, const struct client *c);
+/* pubsub.c's, NULL if it is not there. */
+session_function pubsub_function(enum command_id id);
 void session_client(struct client *c, const struct txn_command *tc, struct reply *r);
 void session_info(struct client *c, const struct txn_command *tc, struct reply *r);
 void session_config(struct client *c, const struct txn_command *tc, struct reply *r);

@@ -192,6 +192,7 @@ void txn_done(struct txn *t)
     stats_note_txn(t, (uint64_t)us);
     slowlog_note(t, us);
     block_ended(t);
+    pubsub_done(t);
     txn_set_state(t, TXN_DONE);
     list_remove(&t->age_node);
     list_remove(&t->work_node);
