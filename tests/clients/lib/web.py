@@ -113,6 +113,6 @@ class Browser:
         value = self.cookies.get(name)
         return None if value is None else urllib.parse.unquote(value)
 
-    def with_cookies_of(self):
+    def copy(self):
         """Another one with the same cookies, as a thief would have them."""
         return Browser(self.app, self.cookies)
