@@ -77,6 +77,8 @@ enum subcommand_id {
     SUB_END
 };
 
+struct events;
+
 struct command_ctx {
     const struct command *cmd;
     int argc;
@@ -89,6 +91,7 @@ struct command_ctx {
     int databases;
     size_t max_value; /* longest string APPEND and SETRANGE may make (proto-max-bulk-len) */
     struct reply *reply;
+    struct events *events; /* event.h; NULL = nobody wants to know */
 };
 
 typedef void (*command_handler)(struct command_ctx *ctx);
