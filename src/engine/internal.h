@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "command/command.h"
+#include "engine/bus.h"
 #include "engine/client.h"
 #include "engine/engine.h"
 #include "keyspace/keyspace.h"
@@ -297,6 +298,8 @@ struct engine {
     size_t ncommits;
     struct exclusive *exclusive;
     struct fresh *fresh;     /* NULL unless `consistency cached` */
+    size_t wanted[3];        /* who needs to hear what: bus.c */
+    const struct bus_keys *on_keys;
     struct expiring *expiring;
     unsigned events;         /* those that are made: of enum keyspace_event */
     struct pause *pause;
@@ -555,6 +558,9 @@ int64_t use_of_key(struct txn_key *k);
 /* ---- fresh.c: what may be answered from memory ---- */
 void fresh_init(struct engine *e);
 void fresh_release(struct engine *e);
+/* What others have written. */
+void fresh_note_stale(struct engine *e, uint32_t bucket);
+void fresh_note_all_stale(struct engine *e);
 /* To be kept when a statement is sent, and given to the entries whose state it tells. */
 uint64_t fresh_now(const struct engine *e);
 /* Our own FLUSH or SWAPDB: as if others had written everything. */
