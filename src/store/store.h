@@ -46,6 +46,10 @@ enum store_result {
 
 #define STORE_NEVER INT64_MAX /* an expiry that never comes */
 
+/* The reply where `fallback` keeps a key from being written in an outage. */
+#define STORE_ERROR_READONLY                                                                     \
+    "READONLY PostgreSQL is not reachable, and fallback is readonly for this key, nothing was done"
+
 struct entry; /* keyspace/keyspace.h */
 
 /* ---- reads ---- */
