@@ -72,7 +72,12 @@ static void on_hears(void *arg, unsigned wants)
     (void)wants;
 }
 
-static const struct store_notices notices = {on_stale, on_all_stale, on_hears};
+static void on_expired(void *arg, int db, struct bytes key)
+{
+    events_expired(arg, db, key);
+}
+
+static const struct store_notices notices = {on_stale, on_all_stale, on_hears, on_expired};
 
 void bus_init(struct engine *e)
 {

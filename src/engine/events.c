@@ -59,7 +59,7 @@ static void publish_one(struct engine *e, int db, const char *event, struct byte
     buf_release(&channel);
 }
 
-static void tell_expired(struct engine *e, int db, struct bytes key)
+void events_expired(struct engine *e, int db, struct bytes key)
 {
     if ((e->events & EVENT_EXPIRED) != 0)
         publish_one(e, db, "expired", key);
@@ -118,7 +118,7 @@ static void on_expired(struct store_query *q, int64_t id, struct bytes key, bool
     (void)id;
     (void)live;
     (void)type;
-    tell_expired(x->engine, q->db, key);
+    events_expired(x->engine, q->db, key);
 }
 
 static void look_again_in(struct expiring *x, int64_t us)
@@ -172,7 +172,7 @@ void events_met_expired(struct engine *e, const struct entry *entry)
     /* Where memory is the store for good, this is the moment in which the key goes. */
     if (store_state(e->store) == STORE_STANDALONE) {
         if (entry->knowledge == ENTRY_LIVE)
-            tell_expired(e, entry->db, entry_key(entry));
+            events_expired(e, entry->db, entry_key(entry));
         return;
     }
     if (!e->expiring->met)
@@ -189,7 +189,7 @@ void events_note_overwritten(struct engine *e, const struct entry *entry, const 
     if (store_state(e->store) == STORE_STANDALONE)
         expired = entry->knowledge == ENTRY_LIVE && entry->expires_us <= time_us;
     if (expired)
-        tell_expired(e, entry->db, entry_key(entry));
+        events_expired(e, entry->db, entry_key(entry));
 }
 
 /* ---- what is wanted ---- */

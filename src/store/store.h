@@ -229,6 +229,8 @@ struct store_notices {
     void (*all_stale)(void *arg);
     /* What is heard (enum store_want, together) has changed. */
     void (*hears)(void *arg, unsigned wants);
+    /* A key was written while PostgreSQL was away, and had expired when that was merged. */
+    void (*expired)(void *arg, int db, struct bytes key);
 };
 
 /* ---- the store ---- */

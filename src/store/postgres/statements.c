@@ -184,6 +184,7 @@
     "y.version = 0 AND y.value IS NULL AS norow, "                                                 \
     LIVE_AT("y", "g.now") " AS live, y.value IS NOT NULL AND NOT y.active AS inactive, "           \
     "coalesce(m.kind, 0) AS noted, r.value IS NULL AS removal, "                                   \
+    "coalesce(y.batch_item & 67108864 <> 0, false) AS rtold, "                                     \
     "timestamptz 'epoch' + r.expiry AS expires_at, "                                               \
     "r.value IS NOT NULL AND coalesce(timestamptz 'epoch' + r.expiry <= g.now, false) AS expired, " \
     "(r.base <> 0 AND r.base_version > 0 AND y.version = r.base_version) "                         \
@@ -192,7 +193,7 @@
     "$11::int8[], $12::int8[], $13::interval[], $14::int4[], $15::int8[], $16::int8[], $17::int4[], " \
     "$18::text[]) WITH ORDINALITY AS r(db, key, type, value, version, value_version, expiry, base, "  \
     "base_version, maybe, grp, doc, n) "                                                                \
-    "LEFT JOIN LATERAL (SELECT x.version, x.value, x.type, x.expires_at, x.active "                \
+    "LEFT JOIN LATERAL (SELECT x.version, x.value, x.type, x.expires_at, x.active, x.batch_item "  \
     "FROM @.entries x WHERE x.space = " SPACES "[r.db + 1] AND x.key = r.key OFFSET 0) y ON true " \
     "LEFT JOIN LATERAL (SELECT k.kind FROM @.merges k WHERE k.space = " SPACES "[r.db + 1] "       \
     "AND k.key = r.key AND k.version = y.version OFFSET 0) m ON true)"
@@ -814,7 +815,7 @@ static const struct statement table[STATEMENT_COUNT] = {
 
     /* Parameters: slot, journal, number, instance, tombstone-retention in seconds, notice; then a column
      * per property of the items. Returns per item: ordinal, verdict, the row's version now, whether
-     * what it had been is in conflicts. */
+     * what it had been is in conflicts, whether it has expired and that is to be told now. */
     [STMT_MERGE] = {"respgres_merge",
         "WITH " MERGING ", " MERGE_SIDES ", v AS MATERIALIZED (SELECT c.*, " MERGE_VERDICT " AS verdict, "
         "CASE WHEN c.version > c.rv THEN c.version "
@@ -828,7 +829,8 @@ static const struct statement table[STATEMENT_COUNT] = {
         "ON CONFLICT (key, space) DO UPDATE SET version = excluded.version, kind = excluded.kind, "
         "at = excluded.at) "
         "SELECT d.n, CASE WHEN left(d.verdict, 1) <> 'L' THEN d.verdict WHEN d.expired THEN 'D' "
-        "ELSE d.verdict END, d.kept, d.verdict LIKE 'A_%' AND d.live, " TELL("$6") " FROM d", 18},
+        "ELSE d.verdict END, d.kept, d.verdict LIKE 'A_%' AND d.live, "
+        "left(d.verdict, 1) = 'A' AND d.expired AND NOT d.rtold, " TELL("$6") " FROM d", 18},
 
     /* For a FLUSH: nobody writes while rows are moved. LOCK alone wants a transaction block. */
     [STMT_MERGE_LOCK_TABLE] = {"respgres_merge_lock_table",
