@@ -40,6 +40,7 @@ enum command_flag {
     CF_CAT_CONNECTION = 1 << 27,
     CF_CAT_DANGEROUS = 1 << 28,
     CF_CAT_ADMIN = 1 << 29,
+    CF_CHANNELS = 1 << 30, /* what its key positions tell of are channels: it has no keys */
 };
 
 enum command_group {
@@ -53,7 +54,8 @@ enum command_group {
     GROUP_CONNECTION,
     GROUP_SERVER,
     GROUP_CLUSTER,
-    GROUP_TRANSACTIONS
+    GROUP_TRANSACTIONS,
+    GROUP_PUBSUB
 };
 
 /* One id per row of commands.def, in its order. */

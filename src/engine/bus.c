@@ -68,8 +68,8 @@ static void on_all_stale(void *arg)
 
 static void on_hears(void *arg, unsigned wants)
 {
-    (void)arg;
     (void)wants;
+    pubsub_hears(arg);
 }
 
 static void on_expired(void *arg, int db, struct bytes key)
@@ -77,7 +77,12 @@ static void on_expired(void *arg, int db, struct bytes key)
     events_expired(arg, db, key);
 }
 
-static const struct store_notices notices = {on_stale, on_all_stale, on_hears, on_expired};
+static void on_message(void *arg, bool shard, struct bytes channel, struct bytes message)
+{
+    pubsub_receive(arg, shard, channel, message);
+}
+
+static const struct store_notices notices = {on_stale, on_all_stale, on_hears, on_message, on_expired};
 
 void bus_init(struct engine *e)
 {

@@ -15,6 +15,7 @@ static void on_deadlines(void *arg)
     struct engine *e = arg;
     int64_t now = loop_now_us(e->loop);
     engine_check_deadlines(e);
+    pubsub_tick(e);
     engine_pump_clients(e);
     events_refresh(e);
     if (now - e->ops_at_us >= OPS_WINDOW_US) {
@@ -69,6 +70,7 @@ struct engine *engine_new(struct loop *loop, struct config_store *config,
     preload_init(e);
     pause_init(e);
     latency_init(e);
+    pubsub_init(e);
     events_init(e);
     e->deadlines = timer_new(loop, on_deadlines, e);
     timer_set(e->deadlines, DEADLINE_TICK_US);
@@ -104,6 +106,7 @@ void engine_free(struct engine *e)
     txn_free(LIST_ITEM(it, struct txn, work_node));
     pause_release(e);
     latency_release(e);
+    pubsub_release(e);
     events_free(e);
     fresh_release(e);
     access_release(e);

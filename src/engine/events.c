@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "command/event.h"
 #include "engine/internal.h"
+#include "engine/pubsub.h"
 
 enum {
     LOOK_US = 500 * 1000,     /* between two looks at what has expired */
@@ -33,14 +34,6 @@ struct expiring {
 };
 
 /* ---- publishing ---- */
-
-/* Delivery comes with pub/sub. */
-static void pubsub_publish(struct engine *e, struct bytes channel, struct bytes message)
-{
-    (void)e;
-    (void)channel;
-    (void)message;
-}
 
 static void publish_one(struct engine *e, int db, const char *event, struct bytes key)
 {

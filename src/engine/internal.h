@@ -19,6 +19,7 @@
 #include "engine/bus.h"
 #include "engine/client.h"
 #include "engine/engine.h"
+#include "engine/pubsub.h"
 #include "keyspace/keyspace.h"
 #include "metrics/histogram.h"
 #include "resp/reply.h"
@@ -45,6 +46,7 @@ struct group;
 struct latency;
 struct pause;
 struct preload;
+struct pubsub;
 struct txn;
 
 /* A key watched by WATCH: EXEC goes on only if it is still exactly so. */
@@ -123,6 +125,7 @@ struct txn {
     bool built;              /* keys are resolved */
     bool is_query;           /* over the whole keyspace */
     bool readonly;
+    bool publishes;          /* has a PUBLISH */
     bool uses_keys;          /* for OBJECT IDLETIME: a look from outside is no use */
     bool solo;               /* runs alone: its neighbours in a group must not pay for it */
     bool close_after;        /* QUIT: close once the reply is out */
@@ -313,6 +316,7 @@ struct engine {
     struct pause *pause;
     struct latency *latency;
     struct preload *preload; /* NULL unless `preload yes` */
+    struct pubsub *pubsub;
     struct list parked;
     size_t nparked;
     struct timer *parked_timer;
@@ -404,6 +408,8 @@ struct client {
     bool closing;             /* QUIT or killed: takes no more */
     bool killed_itself;       /* closes behind the reply of what did it */
     bool monitor;
+    struct subscriber hears;  /* its subscriptions */
+    bool heard_all;           /* its user's rules allowed all of them: pubsub_before_rules */
     char *name;               /* owned, "" if unset */
     char *lib_name;
     char *lib_version;
@@ -649,6 +655,8 @@ void session_hello(struct client *c, const struct txn_command *tc, struct reply 
 void session_acl(struct client *c, const struct txn_command *tc, struct reply *r);
 /* A line of CLIENT LIST, without its end. */
 void client_describe(struct buf *out, const struct client *c);
+/* pubsub.c's, NULL if it is not there. */
+session_function pubsub_function(enum command_id id);
 void session_client(struct client *c, const struct txn_command *tc, struct reply *r);
 void session_info(struct client *c, const struct txn_command *tc, struct reply *r);
 void session_config(struct client *c, const struct txn_command *tc, struct reply *r);

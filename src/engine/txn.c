@@ -224,6 +224,7 @@ void txn_done(struct txn *t)
         us = 0;
     note_command_stats(t, c, (uint64_t)us);
     slowlog_note(t, us);
+    pubsub_done(t);
     txn_set_state(t, TXN_DONE);
     list_remove(&t->age_node);
     list_remove(&t->work_node);

@@ -609,7 +609,7 @@ static const struct store_ops pg_ops = {
     pg_free, pg_state, pg_read_lanes, pg_commit_lanes, pg_read_lane_idle, pg_commit_lane_idle,
     pg_read, pg_commit, pg_xact_begin, pg_xact_step, pg_xact_end, pg_query, store_now_us,
     pg_set_notices, pg_fresh_until_us, pg_fleet_events, pg_info, pg_reset_stats, pg_collect, pg_why, pg_stop, pg_stopped,
-    NULL, NULL, pg_want, pg_hears,
+    NULL, NULL, pg_want, pg_hears, NULL, NULL,
 };
 
 struct store *postgres_store_new(struct loop *loop, const struct config *config,
