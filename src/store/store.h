@@ -263,7 +263,7 @@ struct store_ops {
     /* Until when (clock_mono_us) what has not been called stale may be answered from memory without
      * being older than `cached-max-lag`; 0 or past = not now. */
     int64_t (*fresh_until_us)(const struct store *s);
-    /* Keyspace events that any instance wants, as far as is known here: of enum keyspace_event. NULL =
+    /* Keyspace events that other instances want, as far as is known here: of enum keyspace_event. NULL =
      * there are no others. */
     unsigned (*fleet_events)(const struct store *s);
     /* Lines for INFO's section postgres: "name:value\r\n". */

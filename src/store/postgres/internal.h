@@ -196,7 +196,7 @@ struct pg_store {
     uint64_t vacuums;
     bool sequence_due;       /* ids of new rows collide with those there are */
     bool heartbeat_due;
-    unsigned fleet_events;   /* what instances want, this one included; as the registry last told */
+    unsigned fleet_events;   /* what other instances want, as the registry last told */
     unsigned events_told;    /* what the registry has of this one */
     int64_t next_heartbeat_us;
     /* statistics */

@@ -392,7 +392,9 @@ static void send_sweep(struct pg_store *s, struct link *k)
     params_reset(p);
     link_add(k, STMT_OLDEST_XMIN, p, true);
     link_add(k, STMT_TABLE_SIZE, p, true);
+    params_int4(p, s->slot);
     link_add(k, STMT_EVENTS, p, true);
+    params_reset(p);
     add_sweep_conflicts(s, k, number);
     lane_submit(k->lane, QUERY_TIMEOUT_US, on_swept);
 }
@@ -408,6 +410,7 @@ static void send_identity(struct pg_store *s, struct link *k, enum statement_id 
         params_text(&k->params, lease_seconds);
         link_add(k, STMT_FORGET_CACHING, &k->params, true);
         params_reset(&k->params);
+        params_int4(&k->params, s->slot);
         link_add(k, STMT_EVENTS, &k->params, false);
         s->events_told = store_own_events(s);
         link_add(k, STMT_FLEET, &k->params, false);

@@ -751,10 +751,10 @@ static const struct statement table[STATEMENT_COUNT] = {
         "WHERE e.ctid = ANY (ARRAY(SELECT at FROM due)) RETURNING e.space, e.key, e.expires_at) "
         "SELECT s.db, t.key FROM told t JOIN @.spaces s USING (space) ORDER BY t.expires_at, t.key", 1},
 
-    /* The events that some instance wants. */
+    /* The events that some other instance than that of slot $1 wants. */
     [STMT_EVENTS] = {"respgres_events",
         "SELECT coalesce(bit_or(i.events), 0) FROM @.instances i WHERE i.events <> 0 "
-        "AND i.seen_at > clock_timestamp() - interval '30 seconds'", 0},
+        "AND i.slot <> $1::int4 AND i.seen_at > clock_timestamp() - interval '30 seconds'", 1},
 
     /* How far back the oldest snapshot in sight reaches, in transactions: while one is held, old row
      * versions stay and updates are no longer HOT. */
