@@ -329,7 +329,7 @@ def test_rows_that_were_told_go_as_others_do(lab, database):
     # As if a few minutes had passed.
     database.execute("UPDATE respgres.entries SET expires_at = expires_at - interval '10 minutes',"
                      " expire_slot = expire_slot - 10, batch_item = batch_item, version = version + 1024")
-    wait_until(lambda: database.query("SELECT count(*) FROM respgres.entries") == [(0,)], 60, "they are gone")
+    wait_until(lambda: database.execute("SELECT count(*) FROM respgres.entries") == [(0,)], 60, "they are gone")
     assert sorted(subscriber.expired()) == [b"a", b"a", b"b"]
 
 
