@@ -627,6 +627,14 @@ size_t block_count(const struct engine *e)
     return e->block->nparked;
 }
 
+size_t block_timed_count(const struct engine *e)
+{
+    size_t n = 0;
+    LIST_EACH(it, &e->block->parked)
+    n += LIST_ITEM(it, struct wait, node)->until_us != 0;
+    return n;
+}
+
 void block_turn_end(struct engine *e)
 {
     struct block *b = e->block;

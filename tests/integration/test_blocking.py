@@ -307,8 +307,9 @@ def paused(s):
 
 
 def its_time_is_up_and_another_is_served(s):
-    s.ask("a", "BLPOP k 0.2")
+    s.ask("a", "BLPOP k 0.7")
     s.waits("b", "BLPOP k 0", 2)
+    s.told.append(s.watcher.info("clients")["clients_in_timeout_table"])
     s.hear("a")
     s.blocked(1)
     s("p", "RPUSH k x")
