@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "engine/put_back.h"
+#include "metrics/metrics.h"
 
 enum {
     CHAINS = 256,
@@ -201,6 +202,7 @@ static int argument_of(const struct txn *t, const struct txn_key *k)
 static void wake(struct txn *t, const struct txn_key *k)
 {
     struct wait *w = t->wait;
+    metrics.blocked_wakes++;
     unpark(w);
     w->ready = argument_of(t, k);
     if (w->provisional && k == NULL)
