@@ -223,6 +223,20 @@ static const struct value *value_now(const struct engine *e, const struct entry 
     return expired ? NULL : entry->value;
 }
 
+/* How many have been woken for such a value and stand in the queue, up to `most`. */
+static size_t woken(const struct entry *entry, uint8_t type, size_t most)
+{
+    size_t n = 0;
+    const struct list *queue = &entry->work->queue;
+    for (const struct list *it = queue->next; it != queue && n < most; it = it->next) {
+        const struct wait *w = LIST_ITEM(it, struct txn_key, queue_node)->txn->wait;
+        if (w == NULL || !w->waited)
+            break;
+        n += w->type == type;
+    }
+    return n;
+}
+
 void block_recheck(struct engine *e, struct entry *entry)
 {
     struct waited *w = entry->work->waited;
@@ -230,6 +244,8 @@ void block_recheck(struct engine *e, struct entry *entry)
         return;
     const struct value *v = value_now(e, entry);
     size_t n = v != NULL && value_is_collection(v) ? value_count(v) : 0;
+    if (n > 0)
+        n -= woken(entry, v->type, n);
     LIST_EACH(it, &w->waiters)
     {
         struct txn_key *k = LIST_ITEM(it, struct txn_key, queue_node);
