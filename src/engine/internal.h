@@ -131,10 +131,10 @@ struct txn {
     bool built;              /* keys are resolved */
     bool is_query;           /* over the whole keyspace */
     bool readonly;
-    bool publishes;          /* has a PUBLISH */
     bool shared;             /* others may read its keys while it does: readonly, or it may come to wait */
     bool wants_wait;         /* its last run has found nothing that it could do: block.c */
     bool ungathered;         /* it goes on when its keys are in no gather any more */
+    bool publishes;          /* has a PUBLISH */
     bool uses_keys;          /* for OBJECT IDLETIME: a look from outside is no use */
     bool solo;               /* runs alone: its neighbours in a group must not pay for it */
     bool close_after;        /* QUIT: close once the reply is out */

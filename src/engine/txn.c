@@ -191,8 +191,8 @@ void txn_done(struct txn *t)
         us = 0;
     stats_note_txn(t, (uint64_t)us);
     slowlog_note(t, us);
-    pubsub_done(t);
     block_ended(t);
+    pubsub_done(t);
     txn_set_state(t, TXN_DONE);
     list_remove(&t->age_node);
     list_remove(&t->work_node);
