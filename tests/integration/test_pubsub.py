@@ -394,6 +394,34 @@ def test_what_a_subscriber_reads_is_written(fleet):
     raw.close()
 
 
+def test_a_block_that_runs_again_publishes_once(fleet):
+    """Two instances count one key in blocks that are rejected and run again, and tell."""
+    channel = "again-" + WORD
+    raw = subscriber(fleet[2], channel, timeout=60)
+    count = 60
+
+    def work(server, name):
+        client = server.client(socket_timeout=60)
+        for i in range(count):
+            with client.pipeline() as block:
+                block.incr("again").publish(channel, f"{name}-{i}").execute()
+
+    fleet[0].client().delete("again")
+    before = sum(stat(server, "postgres_rejected_items") for server in fleet[:2])
+    workers = [threading.Thread(target=work, args=(server, name)) for server, name in zip(fleet, "abd")]
+    workers.append(threading.Thread(target=work, args=(fleet[1], "c")))
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    heard = texts(raw, count * len(workers))
+    raw.send(encode("PING"))
+    assert raw.reply().startswith(b"*2\r\n$4\r\npong"), "no more than that"
+    raw.close()
+    assert int(fleet[0].client().get("again")) == len(heard)
+    assert sum(stat(server, "postgres_rejected_items") for server in fleet[:2]) > before, "none ran again"
+
+
 class Publisher(threading.Thread):
     """Numbers its messages; some are too long for a NOTIFY."""
 
