@@ -79,6 +79,13 @@ enum subcommand_id {
     SUB_END
 };
 
+/* Finds keys that only a run can name. NULL = it is not loaded: the handler gives up at once (it may
+ * first ask for others that it will want); its reply and its changes are dropped, the key is loaded, and
+ * everything runs again. The key stays where it is until the handler returns. */
+struct key_finder {
+    struct key *(*find)(struct key_finder *f, int db, struct bytes name);
+};
+
 struct events;
 
 struct command_ctx {
@@ -92,6 +99,8 @@ struct command_ctx {
     int db; /* of the connection */
     int databases;
     size_t max_value; /* longest string APPEND and SETRANGE may make (proto-max-bulk-len) */
+    bool reads_all_keys;     /* the user may read any key by this call: what SORT's BY and GET need */
+    struct key_finder *more; /* for keys that are no arguments; NULL = this caller has none */
     struct reply *reply;
     struct events *events; /* event.h; NULL = nobody wants to know */
 };

@@ -11,15 +11,22 @@ static void note_miss(const struct command_ctx *ctx, int i)
         key_missed(ctx, i);
 }
 
+struct value *key_value(const struct command_ctx *ctx, const struct key *k)
+{
+    if (k->value == NULL)
+        return NULL;
+    /* Only an absolute expiry can have passed: a relative one has not begun yet. */
+    bool expired = k->expiry.kind == EXPIRY_AT && k->expiry.us <= ctx->now_ms * 1000;
+    return expired ? NULL : k->value;
+}
+
 struct value *key_find(const struct command_ctx *ctx, int i)
 {
     CHECK(i < ctx->nkeys);
-    const struct key *k = ctx->keys[i];
-    /* Only an absolute expiry can have passed: a relative one has not begun yet. */
-    if (k->value != NULL && (k->expiry.kind != EXPIRY_AT || k->expiry.us > ctx->now_ms * 1000))
-        return k->value;
-    note_miss(ctx, i);
-    return NULL;
+    struct value *v = key_value(ctx, ctx->keys[i]);
+    if (v == NULL)
+        note_miss(ctx, i);
+    return v;
 }
 
 static void reply_wrong_type(struct command_ctx *ctx, const struct value *v)

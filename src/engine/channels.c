@@ -1,6 +1,6 @@
-/* A name with subscribers is a `channel`; it goes with the last of them. A subscription stands in two
- * lists: its channel's and its subscriber's, each in the order of the SUBSCRIBEs. Patterns have a list
- * of their own besides, for a message is compared with all of them. */
+/* A name with subscribers is a `channel`; it goes with the last of them. A subscription stands in
+ * two lists: its channel's and its subscriber's, each in the order of the SUBSCRIBEs. Patterns have
+ * a list of their own besides, for a message is compared with all of them. */
 #include "engine/channels.h"
 
 #include "base/check.h"

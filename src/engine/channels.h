@@ -53,9 +53,9 @@ void channels_each(struct channels *cs, enum channel_kind kind,
 void subscriber_each(const struct subscriber *s, enum channel_kind kind,
                      void (*f)(void *arg, struct bytes name), void *arg);
 
-/* Calls f for all who receive a message that is published to `channel`, once per subscription: first
- * those of the channel, then those of patterns that match, with the pattern (else its data is NULL).
- * f may be NULL. The table must not be changed meanwhile. Returns how many there are. */
+/* Calls f for all who receive a message that is published to `channel`, once per subscription:
+ * first those of the channel, then those of patterns that match, with the pattern (else its data is
+ * NULL). f may be NULL. The table must not be changed meanwhile. Returns how many there are. */
 size_t channels_receivers(struct channels *cs, bool shard, struct bytes channel,
                           void (*f)(void *arg, struct subscriber *s, struct bytes pattern),
                           void *arg);

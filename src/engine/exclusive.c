@@ -4,7 +4,7 @@
  *
  * The block runs from one whole-keyspace command to the next: what was changed so far is written,
  * then the query is asked, within the transaction. After a FLUSH or SWAPDB the keys are read again. */
-#include "engine/internal.h"
+#include "engine/more.h"
 
 #include <stdio.h>
 
@@ -22,6 +22,7 @@ struct exclusive {
     int proto; /* of the replies from here on: HELLO in the block changes it */
     bool querying;            /* the step under way has the query of command next_command */
     bool ending;
+    bool asking; /* the block wants more keys: all is rolled back, and it begins anew with them */
 };
 
 static void on_xact(struct store_xact *x);
@@ -102,6 +103,7 @@ static void begin(struct exclusive *ex, struct txn *t)
     ex->next_command = 0;
     ex->querying = false;
     ex->ending = false;
+    ex->asking = false;
     ex->reads = mem_realloc(ex->reads, (n + 1) * sizeof(*ex->reads));
     ex->lock_items = mem_realloc(ex->lock_items, (n + 1) * sizeof(*ex->lock_items));
     ex->writes = mem_realloc(ex->writes, (n + 1) * sizeof(*ex->writes));
@@ -210,12 +212,12 @@ static void end(struct exclusive *ex)
     ex->engine->store->ops->xact_end(ex->engine->store, 0, &ex->xact);
 }
 
-/* Runs commands up to the next whole-keyspace one and asks that, or ends. */
-static void go_on(struct exclusive *ex)
+/* Runs commands up to the next whole-keyspace one; true if there is one, to be asked now. */
+static bool run_commands(struct exclusive *ex)
 {
     struct txn *t = ex->txn;
     struct reply r = {&t->reply, ex->proto, false};
-    for (; ex->next_command < t->ncommands; ex->next_command++) {
+    for (; ex->next_command < t->ncommands && !more_asked(t); ex->next_command++) {
         struct txn_command *tc = &t->commands[ex->next_command];
         if (!(tc->cmd->flags & CF_QUERY)) {
             txn_run_command(t, tc, &r);
@@ -224,14 +226,32 @@ static void go_on(struct exclusive *ex)
         }
         if (!txn_may_run(t, tc, &r) || !query_prepare(t, tc, &r))
             continue; /* its arguments were wrong, or it is forbidden: the error is written */
-        collect_writes(ex);
-        ex->querying = true;
-        ex->xact.query = &t->query;
-        ex->xact.reread = t->query.kind == QUERY_FLUSH || t->query.kind == QUERY_SWAP;
-        ex->engine->store->ops->xact_step(ex->engine->store, 0, &ex->xact);
-        return;
+        return true;
     }
-    end(ex);
+    return false;
+}
+
+static void ask(struct exclusive *ex)
+{
+    const struct txn *t = ex->txn;
+    collect_writes(ex);
+    ex->querying = true;
+    ex->xact.query = &ex->txn->query;
+    ex->xact.reread = t->query.kind == QUERY_FLUSH || t->query.kind == QUERY_SWAP;
+    ex->engine->store->ops->xact_step(ex->engine->store, 0, &ex->xact);
+}
+
+static void go_on(struct exclusive *ex)
+{
+    more_begin(ex->txn);
+    bool query = run_commands(ex);
+    more_end(ex->txn);
+    ex->asking = more_asked(ex->txn);
+    ex->xact.rollback = ex->asking;
+    if (query)
+        ask(ex);
+    else
+        end(ex);
 }
 
 static void start_running(struct exclusive *ex)
@@ -280,7 +300,9 @@ static void finish(struct exclusive *ex)
     leave_entries(t);
     if (ex->xact.alters_spaces)
         fresh_forget_all(t->engine);
-    if (result == STORE_OK) {
+    if (ex->asking && more_add_keys(t)) {
+        txn_again(t);
+    } else if (result == STORE_OK) {
         note_expired(ex, t);
         txn_done(t);
     } else if (result == STORE_REFUSED) {

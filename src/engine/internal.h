@@ -44,6 +44,7 @@ struct fresh;
 struct gather;
 struct group;
 struct latency;
+struct more;
 struct pause;
 struct preload;
 struct pubsub;
@@ -89,7 +90,8 @@ struct txn_command {
     int nkeys;
     bool judged;              /* of a block: `verdict` says whether its client may call it */
     enum acl_verdict verdict;
-    struct said *said; /* NULL = nothing yet; owned */
+    bool reads_all_keys;      /* of SORT: its client may read any key by it */
+    struct said *said;        /* NULL = nothing yet; owned */
     uint32_t error_at; /* where in the txn's reply its error begins, + 1; 0 = it answered none */
 };
 
@@ -115,6 +117,7 @@ struct txn {
     int nkeys;
     struct txn_key own_key;      /* most txns have one key */
     struct key *own_key_ref;
+    struct more *more;       /* NULL unless it may ask for keys while it runs: more.h */
     bool exec;               /* a MULTI block: the reply is an array */
     bool exec_abort;         /* an EXEC that only ends its block */
     bool silent;             /* CLIENT REPLY: nobody wants the reply */
@@ -443,6 +446,8 @@ void access_begin(struct client *c);
 const char *access_refusal(struct client *c, const struct command *cmd, const struct request *r);
 /* May it? Nothing is noted. */
 bool access_allows(const struct client *c, const struct command *cmd, const struct request *r);
+/* Whether what SORT's BY and GET name may be read. */
+void access_judge_patterns(const struct client *c, struct txn_command *tc);
 /* Its commands, by user and rules of now. */
 void access_judge_block(struct txn *t);
 /* False: the error is written. */
@@ -470,6 +475,8 @@ bool client_saw_absent(const struct client *c, const struct entry *entry);
 struct txn *txn_new(struct client *c, struct request *r);
 /* Resolves keys and pins entries; the commands are complete. */
 void txn_build_keys(struct txn *t, const struct watch *watches, int nwatches);
+/* One key more, unless it has it; its entries are marked with their places. */
+struct txn_key *txn_add_key(struct txn *t, int db, struct bytes name, bool observed);
 void txn_free(struct txn *t);
 void txn_set_state(struct txn *t, enum txn_state to);
 /* Its client's earlier txns allow it: into its entries' queues, or on. */

@@ -1,9 +1,9 @@
-/* A command of pub/sub runs when its client's earlier commands have ended, so its confirmation stands
- * in the output before the first message does. Messages are appended to the output of a client where
- * it ends: between two replies.
+/* A command of pub/sub runs when its client's earlier commands have ended, so its confirmation
+ * stands in the output before the first message does. Messages are appended to the output of a
+ * client where it ends: between two replies.
  *
- * A PUBLISH counts its receivers when it runs, and goes out when its txn is done: a block may run more
- * than once, and may yet fail. */
+ * A PUBLISH counts its receivers when it runs, and goes out when its txn is done: a block may run
+ * more than once, and may yet fail. */
 #include "engine/pubsub.h"
 
 #include "base/glob.h"
@@ -14,12 +14,12 @@
 
 struct pubsub {
     struct channels *channels;
-    bool wanted;          /* other instances' messages: bus_want has been called */
-    bool somebody_waits;  /* pubsub_waits has held a txn since the last tick */
-    int64_t asked_us;     /* when somebody last wanted to subscribe */
+    bool wanted;         /* other instances' messages: bus_want has been called */
+    bool somebody_waits; /* pubsub_waits has held a txn since the last tick */
+    int64_t asked_us;    /* when somebody was last about to subscribe */
     uint64_t published;
-    uint64_t received;    /* from other instances */
-    uint64_t delivered;   /* to clients here */
+    uint64_t received;  /* from other instances */
+    uint64_t delivered; /* to clients here */
 };
 
 enum { WANT_US = 1000 * 1000 };
@@ -64,8 +64,8 @@ static void tell_want(struct engine *e)
 bool pubsub_anybody(const struct engine *e)
 {
     enum store_state state = store_state(e->store);
-    bool others = e->store->ops->publish != NULL &&
-                  (state == STORE_ONLINE || state == STORE_RECOVERING);
+    bool others =
+        e->store->ops->publish != NULL && (state == STORE_ONLINE || state == STORE_RECOVERING);
     return others || has_subscribers(e->pubsub);
 }
 
@@ -94,8 +94,8 @@ static void push_to(void *arg, struct subscriber *s, struct bytes pattern)
         return;
     if (is_far_behind(c) ||
         !buf_try_reserve(&c->out, m->channel.len + m->text.len + pattern.len + 128)) {
-        log_event(LOG_WARNING, "client-output-limit", "peer=%s bytes=%zu class=pubsub", c->info.peer,
-                  c->out.len);
+        log_event(LOG_WARNING, "client-output-limit", "peer=%s bytes=%zu class=pubsub",
+                  c->info.peer, c->out.len);
         client_kill(c);
         return;
     }
@@ -197,9 +197,13 @@ bool pubsub_waits(struct txn *t)
     int64_t patience_us = e->config->pg_timeout_ms * 1000 / 2;
     if (loop_now_us(e->loop) - t->arrived_us > patience_us)
         return false;
-    bool waits = is_subscribe(cmd->id) ? !bus_hears(e, STORE_WANT_MESSAGES)
-                                       : is_publish(cmd->id) && e->store->ops->publish_is_full != NULL &&
-                                             e->store->ops->publish_is_full(e->store);
+    bool waits = false;
+    if (is_subscribe(cmd->id)) {
+        waits = !bus_hears(e, STORE_WANT_MESSAGES);
+        e->pubsub->asked_us = loop_now_us(e->loop); /* it is still wanted */
+    } else if (is_publish(cmd->id) && e->store->ops->publish_is_full != NULL) {
+        waits = e->store->ops->publish_is_full(e->store);
+    }
     e->pubsub->somebody_waits |= waits;
     return waits;
 }
@@ -329,9 +333,9 @@ static void confirm(const struct client *c, struct reply *r, const struct comman
         reply_bulk(r, *name);
     else
         reply_null(r);
-    reply_int(r, (int64_t)(kind_of(cmd->id) == CHANNEL_SHARD
-                               ? n[CHANNEL_SHARD]
-                               : n[CHANNEL_PLAIN] + n[CHANNEL_PATTERN]));
+    reply_int(r,
+              (int64_t)(kind_of(cmd->id) == CHANNEL_SHARD ? n[CHANNEL_SHARD]
+                                                          : n[CHANNEL_PLAIN] + n[CHANNEL_PATTERN]));
 }
 
 static void leave_all_of(struct client *c, const struct command *cmd, struct reply *r)
@@ -371,8 +375,9 @@ static void run_subscribe(struct client *c, const struct txn_command *tc, struct
 
 static void run_publish(struct client *c, const struct txn_command *tc, struct reply *r)
 {
-    reply_int(r, (int64_t)channels_receivers(c->engine->pubsub->channels, tc->cmd->id == CMD_SPUBLISH,
-                                             tc->request->argv[1], NULL, NULL));
+    reply_int(r,
+              (int64_t)channels_receivers(c->engine->pubsub->channels, tc->cmd->id == CMD_SPUBLISH,
+                                          tc->request->argv[1], NULL, NULL));
 }
 
 /* ---- PUBSUB ---- */
@@ -399,8 +404,9 @@ static void run_channels(struct client *c, const struct txn_command *tc, enum ch
     const struct request *q = tc->request;
     struct listing l = {.pattern = q->argc > 2 ? &q->argv[2] : NULL};
     if (q->argc > 3) {
-        reply_errorf(r, "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try PUBSUB HELP.",
-                     (int)q->argv[1].len, q->argv[1].data);
+        reply_errorf(
+            r, "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try PUBSUB HELP.",
+            (int)q->argv[1].len, q->argv[1].data);
         return;
     }
     buf_init(&l.names);

@@ -1,8 +1,8 @@
 /* pubsub: published messages, to the clients of this instance and to those of others.
  *
- * At most once: a message goes to those who are there. Nothing is kept for those who are not, and what
- * is under way to another instance may be lost with a connection. Messages of one publisher arrive in
- * the order in which they were published. */
+ * At most once: a message goes to those who are there. Nothing is kept for those who are not, and
+ * what is under way to another instance may be lost with a connection. Messages of one publisher
+ * arrive in the order in which they were published. */
 #ifndef RESPGRES_ENGINE_PUBSUB_H
 #define RESPGRES_ENGINE_PUBSUB_H
 
@@ -17,14 +17,14 @@ struct txn;
 struct txn_command;
 struct buf;
 
-/* To all who subscribe to the channel, here and on every other instance. Both are copied. May be called
- * at any time, from within a reply's making, too; nothing runs in-line but appending to the output of
- * clients. */
+/* To all who subscribe to the channel, here and on every other instance. Both are copied. May be
+ * called at any time, from within a reply's making, too; nothing runs in-line but appending to the
+ * output of clients. */
 void pubsub_publish(struct engine *e, struct bytes channel, struct bytes message);
 
 /* May anybody in the fleet subscribe to something? False is certain; so is true where somebody here
- * does. Else it is not known before PostgreSQL is asked, which pubsub_publish does, for all that has
- * been published meanwhile together. Costs nothing. */
+ * does. Else it is not known before PostgreSQL is asked, which pubsub_publish does, for all that
+ * has been published meanwhile together. Costs nothing. */
 bool pubsub_anybody(const struct engine *e);
 
 /* ---- for the engine ---- */
@@ -38,8 +38,8 @@ void pubsub_hears(struct engine *e);
 /* Every 20 ms or so. */
 void pubsub_tick(struct engine *e);
 
-/* A command of pub/sub that takes its turn among its client's commands: PUBLISH and SUBSCRIBE and its
- * kin. To be called before it is queued. */
+/* A command of pub/sub that takes its turn among its client's commands: PUBLISH and SUBSCRIBE and
+ * its kin. To be called before it is queued. */
 bool pubsub_takes_turn(const struct txn_command *tc);
 void pubsub_admit(struct txn *t);
 /* The same for a block. */
@@ -56,7 +56,8 @@ bool pubsub_refuses(const struct client *c, int command);
 /* The client is gone, or was reset. */
 void pubsub_leave(struct client *c);
 
-/* Around a change of users' rules: closes clients that may no longer hear what they subscribe to. */
+/* Around a change of users' rules: closes clients that may no longer hear what they subscribe to.
+ */
 void pubsub_before_rules(struct engine *e);
 void pubsub_after_rules(struct engine *e, struct client *by);
 

@@ -7,6 +7,7 @@
 #include "command/key_place.h"
 #include "config/policy.h"
 #include "engine/internal.h"
+#include "engine/more.h"
 
 enum { MAX_ATTEMPTS = 4 };
 
@@ -91,6 +92,7 @@ static void release_keys(struct txn *t)
         mem_free(t->keys);
     t->keys = NULL;
     t->nkeys = 0;
+    more_free(t);
 }
 
 static void release_commands(struct txn *t)
@@ -305,7 +307,7 @@ void txn_abandon(struct txn *t, const char *error)
 
 /* ---- keys ---- */
 
-static struct txn_key *add_key(struct txn *t, int db, struct bytes name, bool observed)
+struct txn_key *txn_add_key(struct txn *t, int db, struct bytes name, bool observed)
 {
     struct entry *entry = entry_use(t->engine, db, name);
     struct entry_work *w = entry->work;
@@ -339,7 +341,7 @@ static void add_command_keys(struct txn *t, struct txn_command *tc)
                                       : mem_alloc((size_t)tc->nkeys * sizeof(*tc->keys));
     for (int i = 0; i < tc->nkeys; i++) {
         struct key_place place = command_place(cmd, argc, argv, databases, tc->db, i);
-        tc->keys[i] = &add_key(t, place.db, argv[place.arg], !blind)->key;
+        tc->keys[i] = &txn_add_key(t, place.db, argv[place.arg], !blind)->key;
     }
 }
 
@@ -358,7 +360,7 @@ void txn_build_keys(struct txn *t, const struct watch *watches, int nwatches)
     t->keys = most <= 1 ? &t->own_key : mem_zalloc(most * sizeof(*t->keys));
     for (int i = 0; i < nwatches; i++) {
         const struct watch *w = &watches[i];
-        struct txn_key *k = add_key(t, w->db, bytes_of(w->key, w->key_len), true);
+        struct txn_key *k = txn_add_key(t, w->db, bytes_of(w->key, w->key_len), true);
         if (k->watched)
             continue; /* a second WATCH forgives nothing */
         k->watched = true;
@@ -370,16 +372,19 @@ void txn_build_keys(struct txn *t, const struct watch *watches, int nwatches)
         add_command_keys(t, &t->commands[i]);
     for (int i = 0; i < t->nkeys; i++)
         t->keys[i].entry->work->marking = NULL;
+    more_init(t);
 }
 
 /* ---- running ---- */
 
 /* A collection that is being changed passes from txn to txn, so that many changes cost one copy. Whoever
- * takes it is certain to join the gather: what could keep it out has been looked at before. */
+ * takes it is certain to join the gather: what could keep it out has been looked at before. A txn that
+ * may yet ask for more keys is not, and gets a reference. */
 static void take_working_value(struct txn_key *k, struct item *item)
 {
     k->key.value = item->value;
-    k->taken = item->value != NULL && value_is_collection(item->value) && !k->txn->readonly;
+    k->taken = item->value != NULL && value_is_collection(item->value) && !k->txn->readonly &&
+               k->txn->more == NULL;
     if (k->taken)
         item->value = NULL;
     else if (item->value != NULL)
@@ -465,7 +470,8 @@ void txn_run_command(struct txn *t, struct txn_command *tc, struct reply *r)
     struct command_ctx ctx = {
         .cmd = tc->cmd, .argc = tc->request->argc, .argv = tc->request->argv,
         .now_ms = t->now_ms, .keys = tc->keys, .nkeys = tc->nkeys, .db = tc->db,
-        .databases = t->engine->config->databases,
+        .databases = t->engine->config->databases, .more = more_finder(t),
+        .reads_all_keys = tc->reads_all_keys,
         .max_value = (size_t)t->engine->config->proto_max_bulk_len, .reply = r, .events = t->events};
     if (t->events != NULL)
         events_begin_command(t->events);
@@ -489,7 +495,7 @@ static int64_t estimated_now_ms(const struct engine *e)
 }
 
 /* Runs all commands over the entries as they are, at t->now_ms; true if a key changed. May be called
- * again. */
+ * again. If it has asked for more keys, nothing of it counts. */
 static bool run(struct txn *t)
 {
     struct reply r;
@@ -515,8 +521,10 @@ static bool run(struct txn *t)
         fill_key(&t->keys[i]);
     if (t->exec)
         reply_array(&r, (size_t)t->ncommands);
-    for (int i = 0; i < t->ncommands; i++)
+    more_begin(t);
+    for (int i = 0; i < t->ncommands && !more_asked(t); i++)
         txn_run_command(t, &t->commands[i], &r);
+    more_end(t);
     bool changed = false;
     for (int i = 0; i < t->nkeys; i++)
         changed |= t->keys[i].key.change != KEY_UNCHANGED;
@@ -568,17 +576,20 @@ void txn_fetched(struct txn *t)
         settle_watch(t);
         return;
     }
-    if (run(t)) {
+    bool changed = run(t);
+    if (more_add_keys(t)) {
+        txn_again(t);
+    } else if (changed) {
         size_t lane;
         if (gather_lane_for(t, &lane))
             gather_join(t, lane);
         else
             txn_again(t);
-        return;
+    } else {
+        if (t->readonly)
+            note_reads(t);
+        txn_done(t);
     }
-    if (t->readonly)
-        note_reads(t);
-    txn_done(t);
 }
 
 /* ---- waiting and starting ---- */
@@ -696,7 +707,9 @@ static void run_unvalidated(struct txn *t)
     t->now_ms = estimated_now_ms(t->engine);
     bool changed = run(t);
     size_t lane;
-    if (!changed && t->nkeys == 0) {
+    if (more_add_keys(t)) {
+        wait_in_queues(t);
+    } else if (!changed && t->nkeys == 0) {
         txn_done(t);
     } else if (!changed && !in_gather(t) && store_memory_is_truth(t->engine->store)) {
         note_reads(t);
@@ -718,6 +731,10 @@ static void answer_from_memory(struct txn *t)
         return;
     }
     bool changed = run(t);
+    if (more_add_keys(t)) {
+        wait_in_queues(t);
+        return;
+    }
     CHECK(!changed);
     fresh_note_answer(t->engine);
     note_reads(t);
@@ -776,7 +793,8 @@ bool txn_join_now(struct txn *t)
         return false;
     /* What changes nothing is a read, and a read waits for the writes before it. */
     t->now_ms = estimated_now_ms(t->engine);
-    if ((!run(t) && !in_gather(t)) || !gather_lane_for(t, &lane))
+    bool changed = run(t);
+    if (more_add_keys(t) || (!changed && !in_gather(t)) || !gather_lane_for(t, &lane))
         return false;
     gather_join(t, lane);
     return true;
@@ -854,6 +872,8 @@ bool engine_is_loading(const struct engine *e)
 /* Is the key an argument of a command that may write? A block may write others and only read this one. */
 static bool may_write(const struct txn *t, const struct txn_key *k)
 {
+    if (t->more != NULL && !t->readonly)
+        return true; /* it may have asked for this one */
     for (int i = 0; i < t->ncommands; i++) {
         const struct txn_command *tc = &t->commands[i];
         for (int j = 0; (tc->cmd->flags & CF_WRITE) != 0 && j < tc->nkeys; j++) {

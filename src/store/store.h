@@ -195,6 +195,7 @@ struct store_xact {
     struct commit_batch batch; /* what to write: EXPECT_ANY, one group; n may be 0 */
     struct store_query *query; /* a step's query, after the writes */
     bool reread;               /* lock and read all keys again after the query */
+    bool rollback;             /* with the end: nothing of it is to be applied */
     void (*done)(struct store_xact *x);
     /* out: */
     enum store_result result;

@@ -466,6 +466,8 @@ static enum store_result run_xact(struct memory_store *ms, struct lane *l)
         run_in_view(ms, l, x->reread);
         return STORE_OK;
     case XACT_END:
+        if (x->rollback)
+            return STORE_OK; /* its steps are dropped */
         result = refused_in_xact(ms, x);
         if (result != STORE_OK)
             return result;

@@ -322,8 +322,10 @@ static void on_swept(void *arg, struct lane *l, PGresult **results, int n)
         s->table_bytes = pg_int8(PQgetvalue(results[3], 0, 0));
         s->fleet_events = (unsigned)pg_int4(PQgetvalue(results[4], 0, 0));
         /* More is waiting: go on soon, but leave room for the others in between. */
-        if ((rows == SWEEP_ROWS || pg_int8(PQgetvalue(abandoned, 0, 1)) == SWEEP_ROWS) &&
-            !s->stopping) {
+        int64_t messages = pg_int8(PQgetvalue(results[5], 0, 0));
+        bool more = rows == SWEEP_ROWS || pg_int8(PQgetvalue(abandoned, 0, 1)) == SWEEP_ROWS ||
+                    messages == SWEEP_ROWS;
+        if (more && !s->stopping) {
             s->sweep_again = true;
             timer_set(s->housekeeping, SWEEP_PAUSE_US);
         }
@@ -369,6 +371,10 @@ static void add_sweep_conflicts(struct pg_store *s, struct link *k, const char *
     params_text(p, seconds);
     params_text(p, rows);
     link_add(k, STMT_SWEEP_CONFLICTS, p, true);
+    params_reset(p);
+    params_text(p, s->config->pg_schema);
+    params_int8(p, SWEEP_ROWS);
+    link_add(k, STMT_SWEEP_MESSAGES, p, true);
 }
 
 static void send_sweep(struct pg_store *s, struct link *k)

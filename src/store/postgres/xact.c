@@ -175,9 +175,23 @@ static void on_ended(void *arg, struct lane *l, PGresult **results, int n)
     }
 }
 
+static void roll_back(struct link *k, enum store_result result)
+{
+    struct params none;
+    k->xact->result = result;
+    params_init(&none);
+    lane_begin(k->lane);
+    lane_add_text(k->lane, "ROLLBACK", &none, false);
+    lane_submit(k->lane, store_timeout_us(k->store), on_rolled_back);
+}
+
 void xact_end(struct link *k, struct store_xact *x)
 {
     struct params none;
+    if (x->rollback) {
+        roll_back(k, STORE_OK);
+        return;
+    }
     params_init(&none);
     lane_begin(k->lane);
     batch_add_commit(k, &x->batch);

@@ -511,6 +511,10 @@ static void apply_xact(struct router *r)
 
 void local_xact_end(struct router *r, struct store_xact *x)
 {
+    if (x->rollback) {
+        xact_soon(r, STORE_LOST); /* nothing of it is applied */
+        return;
+    }
     if (refuse_xact(r, x))
         return;
     stage(r, x);
