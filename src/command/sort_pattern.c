@@ -1,7 +1,6 @@
 /* sort_pattern: see sort_pattern.h. */
 #include "command/sort_pattern.h"
 
-#include "command/event.h"
 #include "value/hash.h"
 
 static size_t c_length(struct bytes s)
@@ -47,8 +46,6 @@ static bool bytes_under(const struct command_ctx *ctx, const struct sort_pattern
                         const struct key *k, struct bytes *out)
 {
     const struct value *v = key_value(ctx, k);
-    if (v == NULL && ctx->events != NULL)
-        events_note(ctx->events, EVENT_KEY_MISS, "keymiss", k);
     if (v == NULL || v->opaque)
         return false;
     if (p->kind == PATTERN_FIELD)
