@@ -19,6 +19,7 @@ enum {
     SOON_US = 10 * 1000,      /* after a key was met that has */
     SETTLE_US = 3000 * 1000,  /* after an outage others may still bring back later expiries */
     LOOK_KEYS = 500,
+    LATER_BYTES = 4 << 20,
     SPARE = 10,               /* looking takes one part in so many of the time */
 };
 
@@ -28,6 +29,7 @@ struct expiring {
     struct store_query query;
     bool asking;
     bool wanted;          /* by this instance's own option */
+    struct buf later;     /* keys from a merge, each behind its database and length */
     bool met;             /* somebody has met a key that has expired, since the last question */
     int64_t asked_us;
     int64_t away_us;      /* when the store was last seen otherwise than online */
@@ -52,7 +54,7 @@ static void publish_one(struct engine *e, int db, const char *event, struct byte
     buf_release(&channel);
 }
 
-void events_expired(struct engine *e, int db, struct bytes key)
+static void tell_expired(struct engine *e, int db, struct bytes key)
 {
     if ((e->events & EVENT_EXPIRED) != 0)
         publish_one(e, db, "expired", key);
@@ -111,7 +113,7 @@ static void on_expired(struct store_query *q, int64_t id, struct bytes key, bool
     (void)id;
     (void)live;
     (void)type;
-    events_expired(x->engine, q->db, key);
+    tell_expired(x->engine, q->db, key);
 }
 
 static void look_again_in(struct expiring *x, int64_t us)
@@ -140,6 +142,31 @@ static bool may_look(const struct expiring *x)
            (state == STORE_STANDALONE || (state == STORE_ONLINE && settled));
 }
 
+/* Right after an outage, other instances may not listen yet. */
+void events_expired_later(struct engine *e, int db, struct bytes key)
+{
+    struct expiring *x = e->expiring;
+    uint32_t head[2] = {(uint32_t)db, (uint32_t)key.len};
+    if ((e->events & EVENT_EXPIRED) == 0 || x->later.len > LATER_BYTES)
+        return;
+    buf_append(&x->later, head, sizeof(head));
+    buf_append_bytes(&x->later, key);
+    x->met = true;
+    look_again_in(x, SOON_US);
+}
+
+static void tell_later_ones(struct expiring *x)
+{
+    for (size_t at = 0; at < x->later.len;) {
+        uint32_t head[2];
+        memcpy(head, x->later.data + at, sizeof(head));
+        at += sizeof(head);
+        tell_expired(x->engine, (int)head[0], bytes_of(x->later.data + at, head[1]));
+        at += head[1];
+    }
+    buf_reset(&x->later, 0);
+}
+
 static void on_look(void *arg)
 {
     struct expiring *x = arg;
@@ -150,6 +177,7 @@ static void on_look(void *arg)
         look_again_in(x, LOOK_US);
         return;
     }
+    tell_later_ones(x);
     x->asking = true;
     x->met = false;
     x->asked_us = clock_mono_us();
@@ -165,7 +193,7 @@ void events_met_expired(struct engine *e, const struct entry *entry)
     /* Where memory is the store for good, this is the moment in which the key goes. */
     if (store_state(e->store) == STORE_STANDALONE) {
         if (entry->knowledge == ENTRY_LIVE)
-            events_expired(e, entry->db, entry_key(entry));
+            tell_expired(e, entry->db, entry_key(entry));
         return;
     }
     if (!e->expiring->met)
@@ -182,7 +210,7 @@ void events_note_overwritten(struct engine *e, const struct entry *entry, const 
     if (store_state(e->store) == STORE_STANDALONE)
         expired = entry->knowledge == ENTRY_LIVE && entry->expires_us <= time_us;
     if (expired)
-        events_expired(e, entry->db, entry_key(entry));
+        tell_expired(e, entry->db, entry_key(entry));
 }
 
 /* ---- what is wanted ---- */
@@ -207,6 +235,7 @@ void events_init(struct engine *e)
 {
     struct expiring *x = mem_zalloc(sizeof(*x));
     x->engine = e;
+    buf_init(&x->later);
     x->timer = timer_new(e->loop, on_look, x);
     e->expiring = x;
     events_refresh(e);
@@ -215,5 +244,6 @@ void events_init(struct engine *e)
 void events_free(struct engine *e)
 {
     timer_free(e->expiring->timer);
+    buf_release(&e->expiring->later);
     mem_free(e->expiring);
 }
