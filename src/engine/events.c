@@ -1,11 +1,11 @@
 /* events: keyspace notifications (docs/events.md). Handlers note what they have done
- * (command/event.h); here it is published, once the transaction has ended, in the order in which it was
- * done, by the instance that did it.
+ * (command/event.h); here it is published, once the transaction has ended, in the order in which it
+ * was done, by the instance that did it.
  *
- * An instance makes the events that any instance of the fleet wants. That a key has expired is told by
- * whoever takes its row out of the state "expired and not told": a write that replaces it
- * (commit_item.expired_before), or QUERY_EXPIRE, which is asked by every instance whose own option has an
- * x, at least every second, and soon after somebody has met a key that had expired. */
+ * An instance makes the events that any instance of the fleet wants. That a key has expired is told
+ * by whoever takes its row out of the state "expired and not told": a write that replaces it
+ * (commit_item.expired_before), or QUERY_EXPIRE, which is asked by every instance whose own option
+ * has an x, at least every second, and soon after somebody has met a key that had expired. */
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -15,12 +15,12 @@
 #include "engine/pubsub.h"
 
 enum {
-    LOOK_US = 500 * 1000,     /* between two looks at what has expired */
-    SOON_US = 10 * 1000,      /* after a key was met that has */
-    SETTLE_US = 3000 * 1000,  /* after an outage others may still bring back later expiries */
+    LOOK_US = 500 * 1000,    /* between two looks at what has expired */
+    SOON_US = 10 * 1000,     /* after a key was met that has */
+    SETTLE_US = 3000 * 1000, /* after an outage others may still bring back later expiries */
     LOOK_KEYS = 500,
     LATER_BYTES = 4 << 20,
-    SPARE = 10,               /* looking takes one part in so many of the time */
+    SPARE = 10, /* looking takes one part in so many of the time */
 };
 
 struct expiring {
@@ -28,11 +28,11 @@ struct expiring {
     struct timer *timer;
     struct store_query query;
     bool asking;
-    bool wanted;          /* by this instance's own option */
-    struct buf later;     /* keys from a merge, each behind its database and length */
-    bool met;             /* somebody has met a key that has expired, since the last question */
+    bool wanted;      /* by this instance's own option */
+    struct buf later; /* keys from a merge, each behind its database and length */
+    bool met;         /* somebody has met a key that has expired, since the last question */
     int64_t asked_us;
-    int64_t away_us;      /* when the store was last seen otherwise than online */
+    int64_t away_us; /* when the store was last seen otherwise than online */
 };
 
 /* ---- publishing ---- */
@@ -181,8 +181,8 @@ static void on_look(void *arg)
     x->asking = true;
     x->met = false;
     x->asked_us = clock_mono_us();
-    x->query = (struct store_query){.kind = QUERY_EXPIRE, .limit = LOOK_KEYS, .row = on_expired,
-                                    .done = on_looked};
+    x->query = (struct store_query){
+        .kind = QUERY_EXPIRE, .limit = LOOK_KEYS, .row = on_expired, .done = on_looked};
     e->store->ops->query(e->store, &x->query);
 }
 
@@ -201,8 +201,8 @@ void events_met_expired(struct engine *e, const struct entry *entry)
     e->expiring->met = true;
 }
 
-void events_note_overwritten(struct engine *e, const struct entry *entry, const struct commit_item *c,
-                             int64_t time_us)
+void events_note_overwritten(struct engine *e, const struct entry *entry,
+                             const struct commit_item *c, int64_t time_us)
 {
     bool expired = c->expired_before;
     if (__builtin_expect(e->events == 0, 1))
