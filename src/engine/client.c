@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "command/key_place.h"
+#include "engine/block.h"
 #include "engine/internal.h"
 
 enum {
@@ -130,8 +131,9 @@ void client_closed(struct client *c)
     list_remove(&c->monitor_node);
     list_remove(&c->node);
     list_push_back(&e->closing, &c->node);
-    if (c->paused) /* a pause is no reason to do it later */
+    if (c->paused || c->blocked != NULL) /* a pause is no reason to do it later */
         drop_held(c);
+    block_client_gone(c);
     client_discard_multi(c);
     pubsub_leave(c);
     /* Nobody reads any more: nothing waits for room. */
@@ -387,6 +389,14 @@ static void queue_txn(struct txn *t)
     }
 }
 
+void client_run_later(struct client *c, const struct command *cmd, struct request *request)
+{
+    struct txn *t = txn_new(c, request);
+    t->single.cmd = cmd;
+    list_push_back(&c->queue, &t->work_node);
+    client_pump_later(c);
+}
+
 static bool keys_fit(const struct command *cmd, const struct request *r)
 {
     int n = command_key_count(cmd, r->argc, r->argv);
@@ -596,6 +606,8 @@ static void dispatch(struct txn *t, const struct command *cmd)
             t->silent = false;
         }
         t->is_watch = cmd->id == CMD_WATCH;
+        t->stalls = command_waits(cmd); /* what follows it is not looked at until it has ended */
+        c->stalled |= t->stalls;
         queue_txn(t);
     } else if (pubsub_takes_turn(&t->single)) {
         pubsub_admit(t);
@@ -741,6 +753,14 @@ void client_protocol_error(struct client *c, const char *text)
     t->ncommands = 0;
     t->close_after = true;
     end_with_error(t, text);
+}
+
+void client_input_over(struct client *c)
+{
+    c->input_over = true;
+    if (c->blocked != NULL)
+        drop_held(c);
+    block_client_gone(c);
 }
 
 /* ---- for net ---- */
