@@ -374,3 +374,19 @@ def test_while_postgresql_is_away(lab):
     postgres.start()
     wait_until(lambda: stat(server, "store_state") == "online", 30, "it is merged")
     assert lab.respgres(database).client().lrange("out", 0, -1) == [b"2", b"3", b"1"]
+
+
+@pytest.mark.rows
+def test_when_memory_is_full(lab, tmp_path):
+    """SORT is refused, with STORE or without, as by Redis; SORT_RO is not."""
+    server = lab.respgres(None, standalone="yes", dir=tmp_path / "journal", maxmemory="3mb")
+    client = server.client()
+    store_articles(client)
+    with pytest.raises(redis.ResponseError, match="OOM command not allowed"):
+        for number in range(200):
+            client.set(f"big:{number}", bytes(100_000))
+    for more in ([], ["STORE", "out"]):
+        with pytest.raises(redis.ResponseError, match="OOM command not allowed when used memory > 'maxmemory'"):
+            client.execute_command("SORT", "ids", "BY", "weight_*", *more)
+    assert client.execute_command("SORT_RO", "ids", "BY", "weight_*", "GET", "weight_*") == [
+        b"10", b"20", b"30"]
