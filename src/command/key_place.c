@@ -8,6 +8,8 @@
 int command_numkeys_arg(const struct command *c)
 {
     bool counted = (c->flags & CF_MOVABLE_KEYS) != 0 && c->id != CMD_SORT && c->id != CMD_SORT_RO;
+    if (c->id == CMD_BLMPOP || c->id == CMD_BZMPOP)
+        return 2; /* behind the timeout */
     return counted ? c->first_key + 1 : 0; /* behind the destination, if there is one */
 }
 

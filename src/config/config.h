@@ -78,6 +78,7 @@ struct config {
     bool auto_migrate;
     int pg_pooler; /* enum pooler */
     int64_t pg_timeout_ms;
+    int64_t block_poll_interval_ms;
     int64_t pg_read_lanes;
     int64_t pg_commit_lanes;
     int consistency; /* enum consistency */

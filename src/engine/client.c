@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "command/key_place.h"
+#include "engine/block.h"
 #include "engine/internal.h"
 
 enum {
@@ -126,8 +127,9 @@ void client_closed(struct client *c)
     list_remove(&c->monitor_node);
     list_remove(&c->node);
     list_push_back(&e->closing, &c->node);
-    if (c->paused) /* a pause is no reason to do it later */
+    if (c->paused || c->blocked != NULL) /* a pause is no reason to do it later */
         drop_held(c);
+    block_client_gone(c);
     client_discard_multi(c);
     /* Nobody reads any more: nothing waits for room. */
     buf_release(&c->out);
@@ -380,6 +382,14 @@ static void queue_txn(struct txn *t)
     }
 }
 
+void client_run_later(struct client *c, const struct command *cmd, struct request *request)
+{
+    struct txn *t = txn_new(c, request);
+    t->single.cmd = cmd;
+    list_push_back(&c->queue, &t->work_node);
+    client_pump_later(c);
+}
+
 static bool keys_fit(const struct command *cmd, const struct request *r)
 {
     int n = command_key_count(cmd, r->argc, r->argv);
@@ -579,6 +589,8 @@ static void dispatch(struct txn *t, const struct command *cmd)
             t->silent = false;
         }
         t->is_watch = cmd->id == CMD_WATCH;
+        t->stalls = command_waits(cmd); /* what follows it is not looked at until it has ended */
+        c->stalled |= t->stalls;
         queue_txn(t);
     } else if (command_is_query(&t->single)) {
         t->is_query = true;
@@ -719,6 +731,14 @@ void client_protocol_error(struct client *c, const char *text)
     t->ncommands = 0;
     t->close_after = true;
     end_with_error(t, text);
+}
+
+void client_input_over(struct client *c)
+{
+    c->input_over = true;
+    if (c->blocked != NULL)
+        drop_held(c);
+    block_client_gone(c);
 }
 
 /* ---- for net ---- */

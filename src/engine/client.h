@@ -43,6 +43,10 @@ void client_submit(struct client *c, struct request *r);
 /* A protocol error: the reply `-text` goes out behind all earlier replies, then io.close(false). */
 void client_protocol_error(struct client *c, const char *text);
 
+/* The peer sends nothing more. What it has sent is answered; but who waits for a key is thought to have
+ * gone, as Redis does. */
+void client_input_over(struct client *c);
+
 /* Bytes to be written; net consumes from the front. */
 struct buf *client_out(struct client *c);
 

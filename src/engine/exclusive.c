@@ -4,6 +4,7 @@
  *
  * The block runs from one whole-keyspace command to the next: what was changed so far is written,
  * then the query is asked, within the transaction. After a FLUSH or SWAPDB the keys are read again. */
+#include "engine/block.h"
 #include "engine/more.h"
 
 #include <stdio.h>
@@ -42,6 +43,8 @@ static void leave_entries(struct txn *t)
         entry->work->exclusive = false;
         if (!store_memory_is_truth(t->engine->store) && entry->dirty == NULL)
             entry_set_unknown(t->engine->keyspace, entry);
+        if (block_is_waited_for(entry))
+            block_settled(t->engine, entry);
         entry_wake_later(t->engine, entry);
     }
 }
@@ -284,12 +287,15 @@ static void finish(struct exclusive *ex)
     for (int i = 0; i < t->nkeys; i++)
         value_unref(ex->reads[i].value);
     leave_entries(t);
-    if (ex->xact.alters_spaces)
+    if (ex->xact.alters_spaces) {
         fresh_forget_all(t->engine);
+        block_look_all(t->engine);
+    }
     if (ex->asking && more_add_keys(t)) {
         txn_again(t);
     } else if (result == STORE_OK) {
-        txn_done(t);
+        if (!block_park(t))
+            txn_done(t);
     } else if (result == STORE_REFUSED) {
         char error[200];
         snprintf(error, sizeof(error), "ERR PostgreSQL refused the write: %s", ex->xact.error);

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "engine/block.h"
 #include "engine/internal.h"
 
 #define REDIS_VERSION "7.0.15"
@@ -104,7 +105,7 @@ static void section_clients(const struct info *i)
     buf_printf(i->out, "client_recent_max_input_buffer:%zu\r\n"
                        "client_recent_max_output_buffer:%zu\r\n", most_in, most_out);
     buf_printf(i->out, "blocked_clients:%zu\r\ntracking_clients:0\r\nclients_in_timeout_table:0\r\n",
-               pause_held_clients(i->e));
+               pause_held_clients(i->e) + block_count(i->e));
 }
 
 static double per_cent(size_t part, size_t whole)

@@ -5,6 +5,7 @@
  * limit counts for it. What was taken before the pause goes on; the OK of CLIENT PAUSE waits for
  * that, so that nothing is written after it. */
 #include "base/mem.h"
+#include "engine/block.h"
 #include "engine/internal.h"
 
 enum pause_reason { PAUSE_BY_CLIENT, PAUSE_BY_SLEEP, PAUSE_REASONS };
@@ -24,6 +25,11 @@ static bool is_over(const struct pause *p)
     return p->until_us[PAUSE_BY_CLIENT] == 0 && p->until_us[PAUSE_BY_SLEEP] == 0;
 }
 
+bool pause_is_on(const struct engine *e)
+{
+    return !is_over(e->pause);
+}
+
 /* All are let go: those that are still not allowed are held again. */
 static void let_go(struct engine *e)
 {
@@ -35,6 +41,8 @@ static void let_go(struct engine *e)
         c->paused = false;
         client_take_held_later(c);
     }
+    if (!pause_is_on(e))
+        block_look_all(e);
 }
 
 static void set_timer(struct pause *p)
@@ -185,7 +193,7 @@ static bool earlier_ones_ended(const struct txn *t)
         if (other->seq >= t->seq)
             break;
         bool waits_for_room = other->state == TXN_QUEUED && other->client->output_full;
-        if (!other->held && !waits_for_room)
+        if (!other->held && !waits_for_room && other->state != TXN_BLOCKED)
             return false;
     }
     return true;

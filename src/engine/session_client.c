@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/num.h"
+#include "engine/block.h"
 #include "engine/internal.h"
 
 /* Redis' letters, in its order. */
@@ -13,7 +14,7 @@ static void client_flags(const struct client *c, char out[16])
         out[n++] = 'O';
     if (c->multi)
         out[n++] = 'x';
-    if (c->paused)
+    if (c->paused || block_has(c))
         out[n++] = 'b';
     if (c->closing)
         out[n++] = 'c';
@@ -301,14 +302,6 @@ static void run_pause(struct client *c, const struct txn_command *tc, struct rep
         pause_clients(c, ms > INT64_MAX / 1000 ? INT64_MAX : ms * 1000, all);
         reply_ok(r);
     }
-}
-
-/* No command blocks yet. One that does ends its wait here. */
-bool client_unblock(struct client *c, bool with_error)
-{
-    (void)c;
-    (void)with_error;
-    return false;
 }
 
 static void run_unblock(struct client *c, const struct txn_command *tc, struct reply *r)

@@ -242,6 +242,7 @@ static bool conn_submit_requests(struct conn *c)
 static void conn_input_end(struct conn *c)
 {
     c->input_over = true;
+    client_input_over(c->client);
     if (client_pending(c->client) == 0 && conn_unwritten(c) == 0) {
         conn_set_state(c, CONN_CLOSED, "peer");
         return;
