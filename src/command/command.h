@@ -40,6 +40,7 @@ enum command_flag {
     CF_CAT_CONNECTION = 1 << 27,
     CF_CAT_DANGEROUS = 1 << 28,
     CF_CAT_ADMIN = 1 << 29,
+    CF_CHANNELS = 1 << 30, /* what its key positions tell of are channels: it has no keys */
 };
 
 enum command_group {
@@ -53,7 +54,8 @@ enum command_group {
     GROUP_CONNECTION,
     GROUP_SERVER,
     GROUP_CLUSTER,
-    GROUP_TRANSACTIONS
+    GROUP_TRANSACTIONS,
+    GROUP_PUBSUB
 };
 
 /* One id per row of commands.def, in its order. */
@@ -76,6 +78,8 @@ enum subcommand_id {
 #undef SUBCOMMAND
     SUB_END
 };
+
+struct events;
 
 /* Between a command that waits for keys and the engine. The handler does not wait: it says so. */
 struct command_wait {
@@ -109,6 +113,7 @@ struct command_ctx {
     struct key_finder *more; /* for keys that are no arguments; NULL = this caller has none */
     struct reply *reply;
     struct command_wait *wait; /* NULL: it may not wait, and answers at once that there is nothing */
+    struct events *events; /* event.h; NULL = nobody wants to know */
 };
 
 typedef void (*command_handler)(struct command_ctx *ctx);

@@ -20,7 +20,7 @@ int command_key_count(const struct command *c, int argc, const struct bytes *arg
         int end = numkeys_end(argc, argv, numkeys);
         return end == 0 ? 0 : end - numkeys - 1 + (c->first_key != 0);
     }
-    if (c->first_key == 0)
+    if (c->first_key == 0 || (c->flags & CF_CHANNELS) != 0)
         return 0;
     if (c->id == CMD_SORT)
         return sort_store_arg(argc, argv) != 0 ? 2 : 1;

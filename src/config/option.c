@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/keyspace_events.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "config/check.h"
@@ -41,7 +42,8 @@ const size_t option_fixed_count = sizeof(option_fixed) / sizeof(option_fixed[0])
 #define FIELD_OCTAL int64_t
 #define FIELD_SECONDS int64_t
 #define FIELD_MILLIS int64_t
-#define FIELD_OUTPUT_LIMIT int64_t
+#define FIELD_OUTPUT_LIMIT struct output_limits
+#define FIELD_EVENTS int64_t
 #define FIELD_BOOL bool
 #define FIELD_ENUM int
 #define FIELD_STRING char *
@@ -161,6 +163,18 @@ static bool parse_enum(const struct option *o, struct bytes text, int *out, stru
     return false;
 }
 
+/* Letters, or none at all. */
+static bool parse_events(struct bytes text, int64_t *out, struct buf *reason)
+{
+    unsigned events;
+    if (!keyspace_events_parse(text, &events)) {
+        buf_append_cstr(reason, "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.");
+        return false;
+    }
+    *out = events;
+    return true;
+}
+
 static bool parse_number(const struct option *o, struct bytes text, int64_t *out,
                          struct buf *reason)
 {
@@ -233,6 +247,8 @@ bool option_parse(const struct option *o, struct bytes text, struct config *c, s
         return parse_enum(o, text, field, reason);
     case OPTION_OUTPUT_LIMIT:
         return output_limit_parse(text, field, reason);
+    case OPTION_EVENTS:
+        return parse_events(text, field, reason);
     case OPTION_INT:
     case OPTION_MEMORY:
     case OPTION_OCTAL:
@@ -271,7 +287,10 @@ void option_format(const struct option *o, const struct config *c, struct buf *o
         buf_printf(out, "%" PRIo64, *(const uint64_t *)field);
         return;
     case OPTION_OUTPUT_LIMIT:
-        output_limit_format(*(const int64_t *)field, out);
+        output_limit_format(field, out);
+        return;
+    case OPTION_EVENTS:
+        keyspace_events_format((unsigned)*(const int64_t *)field, out);
         return;
     case OPTION_INT:
     case OPTION_MEMORY:
@@ -293,6 +312,8 @@ bool option_equal(const struct option *o, const struct config *a, const struct c
         return *(const bool *)fa == *(const bool *)fb;
     case OPTION_ENUM:
         return *(const int *)fa == *(const int *)fb;
+    case OPTION_OUTPUT_LIMIT:
+        return memcmp(fa, fb, sizeof(struct output_limits)) == 0;
     default:
         return *(const int64_t *)fa == *(const int64_t *)fb;
     }
@@ -314,6 +335,9 @@ void option_copy(const struct option *o, struct config *to, const struct config 
         break;
     case OPTION_ENUM:
         *(int *)ft = *(const int *)ff;
+        break;
+    case OPTION_OUTPUT_LIMIT:
+        *(struct output_limits *)ft = *(const struct output_limits *)ff;
         break;
     default:
         *(int64_t *)ft = *(const int64_t *)ff;

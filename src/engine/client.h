@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "config/config.h"
 #include "resp/reader.h"
 
 struct client;
@@ -65,6 +66,8 @@ bool client_authenticated(const struct client *c);
 /* Microseconds (clock_mono_us) of the last request, for `timeout`; busy clients are not idle. */
 int64_t client_last_active_us(const struct client *c);
 bool client_may_idle_out(const struct client *c);
+/* Which of client-output-buffer-limit counts for it now. */
+enum output_class client_output_class(const struct client *c);
 
 /* For CLIENT LIST's qbuf: net tells before it matters; cheap. */
 void client_set_query_memory(struct client *c, size_t bytes);

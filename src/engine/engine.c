@@ -16,7 +16,9 @@ static void on_deadlines(void *arg)
     struct engine *e = arg;
     int64_t now = loop_now_us(e->loop);
     engine_check_deadlines(e);
+    pubsub_tick(e);
     engine_pump_clients(e);
+    events_refresh(e);
     if (now - e->ops_at_us >= OPS_WINDOW_US) {
         uint64_t done = e->total_commands - e->ops_at_commands;
         e->ops_per_s = done * 1000000 / (uint64_t)(now - e->ops_at_us);
@@ -32,6 +34,7 @@ static void on_config_change(void *arg)
     struct engine *e = arg;
     keyspace_set_max_memory(e->keyspace, config_maxmemory(e->config));
     access_config_changed(e);
+    events_refresh(e);
 }
 
 struct engine *engine_new(struct loop *loop, struct config_store *config,
@@ -69,6 +72,8 @@ struct engine *engine_new(struct loop *loop, struct config_store *config,
     pause_init(e);
     block_init(e);
     latency_init(e);
+    pubsub_init(e);
+    events_init(e);
     e->deadlines = timer_new(loop, on_deadlines, e);
     timer_set(e->deadlines, DEADLINE_TICK_US);
     return e;
@@ -104,6 +109,8 @@ void engine_free(struct engine *e)
     block_release(e);
     pause_release(e);
     latency_release(e);
+    pubsub_release(e);
+    events_free(e);
     fresh_release(e);
     access_release(e);
     slowlog_release(e);

@@ -213,8 +213,8 @@ static void section_stats(const struct info *i)
               "total_eviction_exceeded_time:0", "current_eviction_exceeded_time:0");
     buf_printf(i->out, "keyspace_hits:%llu\r\nkeyspace_misses:%llu\r\n",
                (unsigned long long)e->keyspace_hits, (unsigned long long)e->keyspace_misses);
-    PUT_FIXED(i->out, "pubsub_channels:0", "pubsub_patterns:0", "pubsubshard_channels:0",
-              "latest_fork_usec:0", "total_forks:0", "migrate_cached_sockets:0",
+    pubsub_info(e, i->out);
+    PUT_FIXED(i->out, "latest_fork_usec:0", "total_forks:0", "migrate_cached_sockets:0",
               "slave_expires_tracked_keys:0", "active_defrag_hits:0", "active_defrag_misses:0",
               "active_defrag_key_hits:0", "active_defrag_key_misses:0",
               "total_active_defrag_time:0", "current_active_defrag_time:0",

@@ -19,6 +19,7 @@
 #include "engine/bus.h"
 #include "engine/client.h"
 #include "engine/engine.h"
+#include "engine/pubsub.h"
 #include "keyspace/keyspace.h"
 #include "metrics/histogram.h"
 #include "resp/reply.h"
@@ -37,7 +38,9 @@ enum txn_state {
 
 struct block;
 struct engine;
+struct events;
 struct exclusive;
+struct expiring;
 struct acl_log;
 struct fresh;
 struct gather;
@@ -46,6 +49,7 @@ struct latency;
 struct more;
 struct pause;
 struct preload;
+struct pubsub;
 struct txn;
 struct wait;
 struct waited;
@@ -132,6 +136,7 @@ struct txn {
     bool shared;             /* others may read its keys while it does: readonly, or it may come to wait */
     bool wants_wait;         /* its last run has found nothing that it could do: block.c */
     bool ungathered;         /* it goes on when its keys are in no gather any more */
+    bool publishes;          /* has a PUBLISH */
     bool uses_keys;          /* for OBJECT IDLETIME: a look from outside is no use */
     bool solo;               /* runs alone: its neighbours in a group must not pay for it */
     bool close_after;        /* QUIT: close once the reply is out */
@@ -149,6 +154,7 @@ struct txn {
     query_done on_query;
     struct bytes pattern;    /* MATCH, NULL = everything; the request's bytes */
     int query_type;          /* TYPE, -1 = every */
+    struct events *events;   /* what its last run has done, to be published; NULL = nobody wants it */
     struct buf rows;         /* what a query collects */
     size_t nrows;
     struct buf reply;
@@ -318,10 +324,13 @@ struct engine {
     struct fresh *fresh;     /* NULL unless `consistency cached` */
     size_t wanted[3];        /* who needs to hear what: bus.c */
     const struct bus_keys *on_keys;
+    struct expiring *expiring;
+    unsigned events;         /* those that are made: of enum keyspace_event */
     struct pause *pause;
     struct block *block;
     struct latency *latency;
     struct preload *preload; /* NULL unless `preload yes` */
+    struct pubsub *pubsub;
     struct list parked;
     size_t nparked;
     struct timer *parked_timer;
@@ -415,6 +424,8 @@ struct client {
     bool closing;             /* QUIT or killed: takes no more */
     bool killed_itself;       /* closes behind the reply of what did it */
     bool monitor;
+    struct subscriber hears;  /* its subscriptions */
+    bool heard_all;           /* its user's rules allowed all of them: pubsub_before_rules */
     char *name;               /* owned, "" if unset */
     char *lib_name;
     char *lib_version;
@@ -553,6 +564,28 @@ bool pause_is_on(const struct engine *e);
 void pause_hold_reply(struct txn *t);
 void pause_release_replies(struct engine *e);
 
+/* ---- events.c: keyspace notifications ---- */
+void events_init(struct engine *e);
+void events_free(struct engine *e);
+/* Which are wanted now, here and by other instances. */
+void events_refresh(struct engine *e);
+/* Its commands are about to run: what an earlier run has noted does not count. */
+void events_begin_run(struct txn *t);
+/* It has ended: what it has done is published. */
+void events_publish(struct txn *t);
+/* In front of that: its write of this key has replaced what had expired. */
+void events_put_expired(struct txn *t, const struct key *k);
+/* It has failed: nothing was done. */
+void events_drop(struct txn *t);
+void events_release_txn(struct txn *t);
+/* Nobody but us knows that this key has expired. */
+void events_expired(struct engine *e, int db, struct bytes key);
+/* A commit of ours has been applied at that time; the entry is still as it was before. */
+void events_note_overwritten(struct engine *e, const struct entry *entry, const struct commit_item *c,
+                             int64_t time_us);
+/* A key that has expired was met. */
+void events_met_expired(struct engine *e, const struct entry *entry);
+
 /* ---- latency.c: LATENCY ---- */
 void latency_init(struct engine *e);
 void latency_release(struct engine *e);
@@ -648,6 +681,8 @@ void session_hello(struct client *c, const struct txn_command *tc, struct reply 
 void session_acl(struct client *c, const struct txn_command *tc, struct reply *r);
 /* A line of CLIENT LIST, without its end. */
 void client_describe(struct buf *out, const struct client *c);
+/* pubsub.c's, NULL if it is not there. */
+session_function pubsub_function(enum command_id id);
 void session_client(struct client *c, const struct txn_command *tc, struct reply *r);
 void session_info(struct client *c, const struct txn_command *tc, struct reply *r);
 void session_config(struct client *c, const struct txn_command *tc, struct reply *r);

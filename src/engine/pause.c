@@ -132,10 +132,16 @@ void pause_end(struct engine *e)
 
 /* ---- what may run ---- */
 
+/* What is published is replicated in Redis. */
+static bool counts_as_write(const struct command *cmd)
+{
+    return (cmd->flags & CF_WRITE) != 0 || cmd->id == CMD_PUBLISH || cmd->id == CMD_SPUBLISH;
+}
+
 static bool block_writes(const struct client *c)
 {
     for (int i = 0; i < c->nqueued; i++) {
-        if (c->queued[i].cmd->flags & CF_WRITE)
+        if (counts_as_write(c->queued[i].cmd))
             return true;
     }
     return false;
@@ -156,7 +162,7 @@ static bool is_allowed(const struct pause *p, const struct client *c, const stru
     }
     if (cmd->id == CMD_EXEC)
         return !block_writes(c);
-    return !(cmd->flags & CF_WRITE);
+    return !counts_as_write(cmd);
 }
 
 bool pause_holds(struct client *c, const struct request *r)

@@ -187,8 +187,9 @@ static void boot_lane_link(struct link *k)
     static const enum statement_id bulk[] = {
         STMT_OPEN_JOURNAL, STMT_TERMINATE_MERGE,  STMT_MERGE_NUMBER, STMT_MERGE_LOCK_KEYS,
         STMT_MERGE,        STMT_MERGE_LOCK_TABLE, STMT_MERGE_FLUSH};
-    static const enum statement_id listen[] = {STMT_ENLIST, STMT_OLDER_WRITERS,
-                                               STMT_OLDER_WRITERS_LEFT, STMT_PING};
+    static const enum statement_id listen[] = {
+        STMT_ENLIST,  STMT_OLDER_WRITERS, STMT_OLDER_WRITERS_LEFT, STMT_PING, STMT_HEARERS,
+        STMT_PUBLISH, STMT_FETCH_MESSAGES};
     session_begin(k);
     if (k->kind == LINK_READ)
         link_prepare(k, read, sizeof(read) / sizeof(read[0]));
@@ -219,11 +220,11 @@ static void prepare_queries(struct link *k)
 {
     static const enum statement_id ids[] = {
         STMT_SCAN,  STMT_KEYS,  STMT_DBSIZE,          STMT_KEYSPACE, STMT_FLUSH,       STMT_SWAP,
-        STMT_SWEEP, STMT_SWEEP_ABANDONED, STMT_HEARTBEAT, STMT_RELEASE_SLOT, STMT_FIND_LOCKED,
+        STMT_SWEEP, STMT_EXPIRE, STMT_BY_INDEX, STMT_EVENTS, STMT_SWEEP_ABANDONED, STMT_HEARTBEAT, STMT_RELEASE_SLOT, STMT_FIND_LOCKED,
         STMT_FORGET_CACHING, STMT_FLEET,
         STMT_OLDEST_XMIN, STMT_TABLE_SIZE, STMT_SHORT_WAIT, STMT_TRY_LOCK, STMT_ADVANCE_SEQUENCE,
         STMT_RANDOM, STMT_SCAN_DOWN, STMT_SETTLE_LANE, STMT_TERMINATE_LANE,
-        STMT_SWEEP_CONFLICTS};
+        STMT_SWEEP_CONFLICTS, STMT_SWEEP_MESSAGES};
     link_begin(k);
     link_prepare(k, ids, sizeof(ids) / sizeof(ids[0]));
     lane_submit(k->lane, BOOT_TIMEOUT_US, on_query_prepared);
@@ -320,6 +321,8 @@ void heartbeat_params(const struct pg_store *s, struct params *p)
     snprintf(number, sizeof(number), "%" PRId64, s->claimed_us);
     params_text(p, number);
     params_text(p, (s->stopping ? s->keep_slot : s->holds_journal) ? "1" : "0");
+    snprintf(number, sizeof(number), "%u", store_own_events(s));
+    params_text(p, number);
 }
 
 void slot_lost(struct pg_store *s)

@@ -46,6 +46,13 @@ enum statement_id {
     STMT_LISTEN,
     STMT_UNLISTEN,
     STMT_ENLIST,
+    STMT_ENLISTED,
+    STMT_HEARERS,
+    STMT_PUBLISH,
+    STMT_FETCH_MESSAGES,
+    STMT_LAST_MESSAGE,
+    STMT_POLL_MESSAGES,
+    STMT_SWEEP_MESSAGES,
     STMT_OLDER_WRITERS,
     STMT_OLDER_WRITERS_LEFT,
     STMT_PING,
@@ -59,6 +66,9 @@ enum statement_id {
     STMT_FLUSH,
     STMT_SWAP,
     STMT_SWEEP,
+    STMT_BY_INDEX,
+    STMT_EXPIRE,
+    STMT_EVENTS,
     STMT_SWEEP_ABANDONED,
     STMT_OLDEST_XMIN,
     STMT_TABLE_SIZE,
@@ -93,6 +103,9 @@ enum {
     ITEM_TOUCH = 1 << 22,
     ITEM_EXPIRY_SHIFT = 23, /* two bits: enum expiry_kind's order: none, at, relative */
     ITEM_NEW = 1 << 25,     /* not a write that SQL has forestalled by ending the session */
+    /* not sent, but found in rows: */
+    ITEM_TOLD = 1 << 26,    /* that the key has expired has been told */
+    ITEM_OVER = 1 << 27,    /* the write replaced what had expired and was not told; in its answer */
 };
 
 #endif

@@ -471,11 +471,29 @@ static unsigned op_hears(const struct store *s)
     return r->pg != NULL ? r->pg->ops->hears(r->pg) : 0;
 }
 
+static void op_publish(struct store *s, bool shard, struct bytes channel, struct bytes message)
+{
+    if (self(s)->pg != NULL)
+        self(s)->pg->ops->publish(self(s)->pg, shard, channel, message);
+}
+
+static bool op_publish_is_full(const struct store *s)
+{
+    const struct router *r = self(s);
+    return r->pg != NULL && r->pg->ops->publish_is_full(r->pg);
+}
+
 static int64_t op_fresh_until_us(const struct store *s)
 {
     const struct router *r = self(s);
     bool asks = r->state == STORE_ONLINE || r->state == STORE_RECOVERING;
     return asks ? r->pg->ops->fresh_until_us(r->pg) : 0;
+}
+
+static unsigned op_fleet_events(const struct store *s)
+{
+    const struct router *r = self(s);
+    return r->pg != NULL && r->pg->ops->fleet_events != NULL ? r->pg->ops->fleet_events(r->pg) : 0;
 }
 
 static void info_journal(struct router *r, struct buf *out)
@@ -694,6 +712,7 @@ static const struct store_ops router_ops = {
     .now_us = op_now_us,
     .set_notices = op_set_notices,
     .fresh_until_us = op_fresh_until_us,
+    .fleet_events = op_fleet_events,
     .info = op_info,
     .reset_stats = op_reset_stats,
     .collect = op_collect,
@@ -703,6 +722,8 @@ static const struct store_ops router_ops = {
     .save = op_save,
     .want = op_want,
     .hears = op_hears,
+    .publish = op_publish,
+    .publish_is_full = op_publish_is_full,
 };
 
 static void init(struct router *r)
