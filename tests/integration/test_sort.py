@@ -22,9 +22,9 @@ def both(module_lab):
 
 @pytest.fixture
 def ours(both):
-    client = both[0].client()
-    client.flushall()
-    return client
+    for server in both:
+        server.client().flushall()
+    return both[0].client()
 
 
 def store_articles(client):
@@ -60,6 +60,17 @@ def test_ten_thousand_keys(ours):
     assert list(map(int, ours.sort("all", by="w*", get="w*", start=5000, num=3))) == [5000, 5001, 5002]
     assert ours.sort("all", by="w*", desc=True, store="sorted") == 10_000
     assert list(map(int, ours.lrange("sorted", 0, -1))) == expected[::-1]
+
+
+def test_an_element_too_long_for_a_name(both, ours):
+    """There can be no such key; nothing asks PostgreSQL for it, and nothing waits for it to stay absent."""
+    for server in both:
+        client = server.client()
+        client.rpush("l", "x" * 3000, "a")
+        client.mset({"w_a": -5, "k_a": "v"})
+        assert client.sort("l", by="w_*", get=["k_*", "h_*->f"], store="out") == 4
+        assert client.lrange("out", 0, -1) == [b"v", b"", b"", b""]
+        assert client.sort("l", by="w_*", get="k_*") == [b"v", None]
 
 
 def test_in_a_block(ours):
