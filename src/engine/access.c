@@ -109,8 +109,25 @@ const char *access_refusal(struct client *c, const struct command *cmd, const st
     return buf_cstr(text);
 }
 
-/* A block may run more than once, and is judged once: by the user and the rules of its first run.
- */
+static void judge(struct client *c, struct txn_command *tc)
+{
+    tc->judged = true;
+    tc->verdict = c->user->unrestricted ? ACL_ALLOWED : check(c, tc->cmd, tc->request, true);
+}
+
+/* A block is judged once, although it may run more than once: when EXEC comes, before its client's next
+ * request can make it somebody else. What stands behind a change of user or rules within the block is
+ * judged behind that. */
+void access_judge_block(struct txn *t)
+{
+    for (int i = 0; i < t->ncommands; i++) {
+        enum command_id id = t->commands[i].cmd->id;
+        judge(t->client, &t->commands[i]);
+        if (id == CMD_AUTH || id == CMD_HELLO || id == CMD_ACL)
+            return;
+    }
+}
+
 bool access_allows_queued(struct txn *t, struct txn_command *tc, struct reply *r)
 {
     static const char *const why[] = {
@@ -118,10 +135,8 @@ bool access_allows_queued(struct txn *t, struct txn_command *tc, struct reply *r
         [ACL_DENIED_KEY] = "no permission to touch the specified keys",
         [ACL_DENIED_CHANNEL] =
             "no permission to access one of the channels used as arguments to the command"};
-    if (!tc->judged) {
-        tc->judged = true;
-        tc->verdict = check(t->client, tc->cmd, tc->request, true);
-    }
+    if (!tc->judged)
+        judge(t->client, tc);
     if (tc->verdict == ACL_ALLOWED)
         return true;
     reply_errorf(r,

@@ -418,7 +418,7 @@ static void note_block(struct txn *t)
         const struct command *cmd = t->commands[i].cmd;
         t->exclusive |= (cmd->flags & CF_QUERY) != 0;
         t->stalls |= cmd->id == CMD_SELECT || cmd->id == CMD_HELLO || cmd->id == CMD_AUTH ||
-                     cmd->id == CMD_CLIENT || cmd->id == CMD_MONITOR;
+                     cmd->id == CMD_ACL || cmd->id == CMD_CLIENT || cmd->id == CMD_MONITOR;
     }
     t->client->stalled |= t->stalls;
 }
@@ -452,6 +452,7 @@ static void start_exec(struct txn *t)
     c->nqueued = 0;
     if (t->ncommands == 0)
         t->commands = &t->single;
+    access_judge_block(t);
     client_discard_multi(c);
     queue_txn(t);
 }

@@ -59,6 +59,7 @@ struct engine *engine_new(struct loop *loop, struct config_store *config,
     for (size_t i = 0; i < sizeof(id); i++)
         snprintf(e->run_id + 2 * i, 3, "%02x", id[i]);
     access_init(e);
+    bus_init(e);
     fresh_init(e);
     fetch_init(e);
     gather_init(e);

@@ -21,22 +21,24 @@ struct fresh {
     uint64_t of_bucket[STORE_BUCKETS];
 };
 
-static void on_stale(void *arg, uint32_t bucket)
+void fresh_note_stale(struct engine *e, uint32_t bucket)
 {
-    struct fresh *f = arg;
+    struct fresh *f = e->fresh;
     CHECK(bucket < STORE_BUCKETS);
+    if (f == NULL)
+        return;
     f->of_bucket[bucket] = ++f->now;
     f->notices++;
 }
 
-static void on_all_stale(void *arg)
+void fresh_note_all_stale(struct engine *e)
 {
-    struct fresh *f = arg;
+    struct fresh *f = e->fresh;
+    if (f == NULL)
+        return;
     f->all = ++f->now;
     f->notices++;
 }
-
-static const struct store_notices notices = {on_stale, on_all_stale};
 
 void fresh_init(struct engine *e)
 {
@@ -44,7 +46,7 @@ void fresh_init(struct engine *e)
         return;
     e->fresh = mem_zalloc(sizeof(*e->fresh));
     e->fresh->now = 1;
-    e->store->ops->set_notices(e->store, &notices, e->fresh);
+    bus_want(e, STORE_WANT_CACHING);
 }
 
 void fresh_release(struct engine *e)

@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "command/command.h"
+#include "engine/bus.h"
 #include "engine/client.h"
 #include "engine/engine.h"
 #include "keyspace/keyspace.h"
@@ -70,6 +71,13 @@ struct txn_key {
     int32_t watched_space;
 };
 
+/* What a command of a block that is not about keys has answered: it is not run again with the others. */
+struct said {
+    struct buf reply;
+    int proto; /* behind it */
+    bool is_error;
+};
+
 struct txn_command {
     const struct command *cmd;
     struct request *request; /* owned */
@@ -78,6 +86,7 @@ struct txn_command {
     int nkeys;
     bool judged;              /* of a block: `verdict` says whether its client may call it */
     enum acl_verdict verdict;
+    struct said *said; /* NULL = nothing yet; owned */
     uint32_t error_at; /* where in the txn's reply its error begins, + 1; 0 = it answered none */
 };
 
@@ -296,6 +305,8 @@ struct engine {
     size_t ncommits;
     struct exclusive *exclusive;
     struct fresh *fresh;     /* NULL unless `consistency cached` */
+    size_t wanted[3];        /* who needs to hear what: bus.c */
+    const struct bus_keys *on_keys;
     struct pause *pause;
     struct latency *latency;
     struct preload *preload; /* NULL unless `preload yes` */
@@ -423,7 +434,9 @@ void access_begin(struct client *c);
 const char *access_refusal(struct client *c, const struct command *cmd, const struct request *r);
 /* May it? Nothing is noted. */
 bool access_allows(const struct client *c, const struct command *cmd, const struct request *r);
-/* The same for a command of a block, at EXEC; false: the error is written. */
+/* Its commands, by user and rules of now. */
+void access_judge_block(struct txn *t);
+/* False: the error is written. */
 bool access_allows_queued(struct txn *t, struct txn_command *tc, struct reply *r);
 /* `word` is the command that asks, for ACL LOG. */
 bool access_authenticate(struct client *c, struct bytes word, struct bytes name,
@@ -534,6 +547,9 @@ int64_t use_of_key(struct txn_key *k);
 /* ---- fresh.c: what may be answered from memory ---- */
 void fresh_init(struct engine *e);
 void fresh_release(struct engine *e);
+/* What others have written. */
+void fresh_note_stale(struct engine *e, uint32_t bucket);
+void fresh_note_all_stale(struct engine *e);
 /* To be kept when a statement is sent, and given to the entries whose state it tells. */
 uint64_t fresh_now(const struct engine *e);
 /* Our own FLUSH or SWAPDB: as if others had written everything. */
@@ -597,6 +613,9 @@ void client_set_text(char **field, struct bytes s);
 /* ---- session*.c: commands that belong to the engine ---- */
 /* Runs one at once. */
 void session_run(struct client *c, const struct txn_command *tc, struct reply *r);
+/* As a command of a txn. One of a block runs once, however often the block runs. */
+void session_run_in(struct txn *t, struct txn_command *tc, struct reply *r);
+void said_free(struct said *said);
 typedef void (*session_function)(struct client *c, const struct txn_command *tc, struct reply *r);
 /* session_server.c's; NULL if it is not there. */
 /* Bytes that connections hold. */

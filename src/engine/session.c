@@ -228,3 +228,41 @@ void session_run(struct client *c, const struct txn_command *tc, struct reply *r
     CHECK(function != NULL);
     function(c, tc, r);
 }
+
+/* ---- in a transaction ---- */
+
+static struct said *said_new(struct bytes reply, const struct reply *r)
+{
+    struct said *said = mem_zalloc(sizeof(*said));
+    buf_init(&said->reply);
+    buf_append_bytes(&said->reply, reply);
+    said->proto = r->proto;
+    said->is_error = r->is_error;
+    return said;
+}
+
+void said_free(struct said *said)
+{
+    if (said == NULL)
+        return;
+    buf_release(&said->reply);
+    mem_free(said);
+}
+
+void session_run_in(struct txn *t, struct txn_command *tc, struct reply *r)
+{
+    size_t at = r->out->len;
+    if (tc->said != NULL) {
+        buf_append_bytes(r->out, buf_bytes(&tc->said->reply));
+        r->proto = tc->said->proto;
+        r->is_error = tc->said->is_error;
+        return;
+    }
+    if (t->client == NULL)
+        return;
+    t->client->in_exec = t->exec;
+    session_run(t->client, tc, r);
+    t->client->in_exec = false;
+    if (t->exec)
+        tc->said = said_new(bytes_of(r->out->data + at, r->out->len - at), r);
+}

@@ -16,8 +16,7 @@ static const char error_not_done[] = "LOADING PostgreSQL did not answer in time,
 static const char error_unknown[] =
     "ERR PostgreSQL did not confirm in time, the write may or may not have been applied";
 static const char error_read_late[] = "LOADING PostgreSQL did not answer in time";
-static const char error_readonly[] =
-    "READONLY PostgreSQL is not reachable, and fallback is readonly for this key, nothing was done";
+static const char error_readonly[] = STORE_ERROR_READONLY;
 static const char error_not_known[] =
     "LOADING PostgreSQL is not reachable, and the key is not known here";
 static const char error_oom[] = "OOM command not allowed when used memory > 'maxmemory'.";
@@ -99,6 +98,7 @@ static void release_commands(struct txn *t)
 {
     for (int i = 0; i < t->ncommands; i++) {
         request_free(t->commands[i].request);
+        said_free(t->commands[i].said);
         if (t->commands[i].keys != &t->own_key_ref)
             mem_free(t->commands[i].keys);
     }
@@ -441,7 +441,7 @@ static bool watches_hold(const struct txn *t)
 
 bool txn_may_run(struct txn *t, struct txn_command *tc, struct reply *r)
 {
-    if (!t->exec || t->client == NULL || t->client->user->unrestricted)
+    if (!t->exec || t->client == NULL)
         return true;
     return access_allows_queued(t, tc, r);
 }
@@ -455,11 +455,7 @@ void txn_run_command(struct txn *t, struct txn_command *tc, struct reply *r)
         return;
     }
     if (tc->cmd->handler == NULL) {
-        if (t->client != NULL) {
-            t->client->in_exec = t->exec;
-            session_run(t->client, tc, r);
-            t->client->in_exec = false;
-        }
+        session_run_in(t, tc, r);
         tc->error_at = r->is_error ? (uint32_t)at + 1 : 0;
         return;
     }

@@ -46,6 +46,10 @@ enum store_result {
 
 #define STORE_NEVER INT64_MAX /* an expiry that never comes */
 
+/* The reply where `fallback` keeps a key from being written in an outage. */
+#define STORE_ERROR_READONLY                                                                     \
+    "READONLY PostgreSQL is not reachable, and fallback is readonly for this key, nothing was done"
+
 struct entry; /* keyspace/keyspace.h */
 
 /* ---- reads ---- */
@@ -195,7 +199,15 @@ struct store_xact {
     int64_t time_us;
 };
 
-/* ---- cached reads ---- */
+/* ---- what instances tell each other ---- */
+
+/* What this instance wants to hear of others; bits. While none wants something nobody tells it. They
+ * stand in the registry: never renumber. */
+enum store_want {
+    STORE_WANT_CACHING = 1,  /* which keys are written, to answer from memory: see fresh_until_us */
+    STORE_WANT_KEYS = 2,     /* which keys are written: somebody waits for some */
+    STORE_WANT_MESSAGES = 4, /* what is published */
+};
 
 /* Instances tell each other which keys they have written, by buckets: so many for all keys. */
 enum { STORE_BUCKETS = 1 << 18 };
@@ -206,11 +218,14 @@ static inline uint32_t store_bucket(struct bytes key)
     return (h ^ h >> 18) & (STORE_BUCKETS - 1);
 }
 
-/* What others have written. A call is about everything in the bucket (in all of them) that had been
- * read or written here before it; it comes after the write has become visible. */
+/* Called from the loop. What others have written: a call is about everything in the bucket (in all of
+ * them) that had been read or written here before it; it comes after the write has become visible. All
+ * are called stale when keys begin to be heard, too: before that they may have been written unheard. */
 struct store_notices {
     void (*stale)(void *arg, uint32_t bucket);
     void (*all_stale)(void *arg);
+    /* What is heard (enum store_want, together) has changed. */
+    void (*hears)(void *arg, unsigned wants);
 };
 
 /* ---- the store ---- */
@@ -236,7 +251,7 @@ struct store_ops {
     void (*query)(struct store *s, struct store_query *q);
     /* PostgreSQL's clock as far as known, microseconds since 1970; never goes back. */
     int64_t (*now_us)(struct store *s);
-    /* `consistency cached`: notices go there from now on. */
+    /* Notices go there from now on. */
     void (*set_notices)(struct store *s, const struct store_notices *notices, void *arg);
     /* Until when (clock_mono_us) what has not been called stale may be answered from memory without
      * being older than `cached-max-lag`; 0 or past = not now. */
@@ -256,6 +271,12 @@ struct store_ops {
     bool (*memory_is_truth)(const struct store *s);
     /* SAVE: writes anew what it keeps in a journal, in the background. NULL = there is none. */
     bool (*save)(struct store *s);
+    /* enum store_want, together: what is to be heard from now on. It takes a connection, which comes
+     * when the first thing is wanted and goes some seconds after the last. NULL = there is nobody to
+     * be heard. */
+    void (*want)(struct store *s, unsigned wants);
+    /* Which of these are heard now, so that nothing is missed. */
+    unsigned (*hears)(const struct store *s);
 };
 
 struct store {
@@ -265,6 +286,11 @@ struct store {
 static inline bool store_memory_is_truth(const struct store *s)
 {
     return s->ops->memory_is_truth != NULL && s->ops->memory_is_truth(s);
+}
+
+static inline unsigned store_hears(const struct store *s)
+{
+    return s->ops->hears != NULL ? s->ops->hears(s) : 0;
 }
 
 static inline enum store_state store_state(const struct store *s)

@@ -81,7 +81,7 @@ class Normaliser:
                     all(self.same_value(c, [], x, y) for c, x, y in zip(queued, a[1], b[1])))
         if (name,) in self.KIND_ONLY or tuple(x.lower() for x in cmd[:2]) in self.KIND_ONLY:
             return a[0] == b[0]
-        if name in self.TIMES:
+        if name in self.TIMES and a[0] == ":":
             return self.same_time(self.TIMES[name], int(a[1]), int(b[1]))
         if name == b"keys":
             return sorted(a[1]) == sorted(b[1])

@@ -45,12 +45,14 @@ def client(g):
 
 
 def silence(g):
-    """CLIENT REPLY. Within MULTI it would silence the block, so that nobody knew what was queued."""
+    """CLIENT REPLY. Within MULTI it would silence the block, so that it would not be known what was queued;
+    and to a user who may not call it it would be an error."""
+    first = [[b"DISCARD"], [b"AUTH", b"default", b"anything"]]
     if g.chance(0.5):
-        return [[b"DISCARD"], Silent([g.case(b"CLIENT"), b"REPLY", g.case(b"SKIP")]),
+        return [*first, Silent([g.case(b"CLIENT"), b"REPLY", g.case(b"SKIP")]),
                 Silent(g.read()[0])]
     silent = [Silent(c) for c in g.read() + g.write()]
-    return [[b"DISCARD"], Silent([g.case(b"CLIENT"), b"REPLY", b"OFF"]), *silent,
+    return [*first, Silent([g.case(b"CLIENT"), b"REPLY", b"OFF"]), *silent,
             [b"CLIENT", b"REPLY", b"ON"]]
 
 

@@ -14,7 +14,7 @@ import urllib.request
 import pytest
 import redis
 
-from harness import free_port, wait_until
+from harness import encode, free_port, wait_until
 from harness.util import clean_environ
 
 APP_DIR = pathlib.Path(__file__).parent / "flask_app"
@@ -387,3 +387,53 @@ def test_flask_session_as_a_restricted_user(lab, database):
     ask("/logout", b"x=1")
     assert ask("/whoami")["user"] is None
     assert admin_of(server).acl_log() == []  # nothing that it wanted was refused
+
+
+# --- who is asked, when it takes a while -------------------------------------------------------------
+
+def test_a_block_belongs_to_whom_its_exec_came_from(lab, database):
+    """A pipelined AUTH behind it, while the block still waits for PostgreSQL, is not about it."""
+    server = lab.respgres(database, pg_timeout=10000, user="nobody on >secret -@all")
+    with server.raw() as raw:
+        raw.send(b"".join(encode(*call) for call in (
+            ["MULTI"], ["INCR", "n"], ["GET", "n"], ["EXEC"], ["AUTH", "nobody", "secret"],
+            ["GET", "n"])))
+        assert [raw.reply() for _ in range(5)] == [
+            b"+OK\r\n", b"+QUEUED\r\n", b"+QUEUED\r\n", b"*2\r\n:1\r\n$1\r\n1\r\n", b"+OK\r\n"]
+        assert raw.reply().startswith(b"-NOPERM this user has no permissions to run the 'get'")
+
+
+def test_a_block_that_runs_again_is_judged_as_before(lab, database):
+    """What stands before its AUTH is the first user's, whatever the first run has made of the client."""
+    here, there = (lab.respgres(database, pg_timeout=10000, user="nobody on >secret -@all")
+                   for _ in range(2))
+    for n in range(1, 4):
+        assert here.client().incr("n") == 2 * n - 1   # known here
+        assert there.client().incr("n") == 2 * n      # and changed elsewhere: the block conflicts
+        before = int(here.info()["postgres_conflicts"])
+        with here.raw() as raw:
+            raw.send(b"".join(encode(*call) for call in (
+                ["MULTI"], ["INCRBY", "n", "0"], ["AUTH", "nobody", "secret"], ["GET", "n"],
+                ["EXEC"])))
+            assert [raw.reply() for _ in range(4)] == [b"+OK\r\n"] + [b"+QUEUED\r\n"] * 3
+            reply = raw.reply()
+            assert reply.startswith(b"*3\r\n:%d\r\n+OK\r\n-NOPERM ACLs rules changed" % (2 * n)), reply
+        assert int(here.info()["postgres_conflicts"]) > before
+
+
+def test_a_block_that_runs_again_changes_a_user_once(lab, database):
+    here, there = (lab.respgres(database, pg_timeout=10000) for _ in range(2))
+    for n in range(1, 4):
+        assert here.client().incr("n") == 2 * n - 1
+        assert there.client().incr("n") == 2 * n
+        here.client().acl_setuser("someone")
+        before = int(here.info()["postgres_conflicts"])
+        with here.raw() as raw:
+            raw.send(b"".join(encode(*call) for call in (
+                ["MULTI"], ["INCRBY", "n", "0"], ["ACL", "DELUSER", "someone"], ["HELLO", "3"],
+                ["CONFIG", "GET", "none"], ["EXEC"])))
+            assert [raw.reply() for _ in range(5)] == [b"+OK\r\n"] + [b"+QUEUED\r\n"] * 4
+            reply = raw.reply()
+            assert reply.startswith(b"*4\r\n:%d\r\n:1\r\n%%7\r\n" % (2 * n)), reply
+            assert reply.endswith(b"%0\r\n")
+        assert int(here.info()["postgres_conflicts"]) > before

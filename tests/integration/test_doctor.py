@@ -60,7 +60,7 @@ def test_all_is_well(lab, respgres, database):
     report.has("ok", "A round trip takes")
     report.has("ok", "The clocks differ by 0.0")
     report.has("ok", "fsync is on, synchronous_commit is on")
-    report.has("ok", "an instance takes up to 4, and 1 run")
+    report.has("ok", "an instance takes up to 5, and 1 run")
     assert report.text.startswith("respgres ") and report.text.endswith(" respgres can serve.\n")
     assert max(map(len, report.text.splitlines())) <= 90
 
@@ -289,15 +289,16 @@ def test_a_pooler_needs_read_committed(lab, database):
 # --- room for connections -------------------------------------------------------------------------
 
 def test_room_for_connections(database):
-    """An instance takes up to four; during a deployment there are two of them."""
+    """An instance takes up to five, two of them only when they are needed; during a deployment there
+    are two instances."""
     limit = f'ALTER ROLE "{database.role}" CONNECTION LIMIT '
-    for n, level in ((8, "ok"), (7, "warning"), (4, "warning"), (3, "warning"), (2, "BLOCKER")):
+    for n, level in ((10, "ok"), (9, "warning"), (4, "warning"), (3, "warning"), (2, "BLOCKER")):
         database.postgres.execute(limit + str(n))
         report = Report(database.url)
         report.has(level, f"The role has room for {n} more connections")
     database.postgres.execute(limit + "20")
     Report(database.url, "--pg-read-lanes", "9", "--pg-commit-lanes", "9").has(
-        "warning", "an instance takes up to 20", "lower pg-read-lanes")
+        "warning", "an instance takes up to 21", "lower pg-read-lanes")
     database.postgres.execute(limit + "-1")
     database.postgres.execute(f'ALTER DATABASE "{database.name}" CONNECTION LIMIT 2')
     Report(database.url).has("BLOCKER", "The database has room for 2")
@@ -312,8 +313,8 @@ def test_room_beside_instances_that_run(lab, database):
     limit = f'ALTER ROLE "{database.role}" CONNECTION LIMIT '
     for n, level, words in ((2, "warning", "none can be added to the 3 that run"),
                             (4, "warning", "3 run: they cannot all be replaced at the same time"),
-                            (11, "warning", "3 run: they cannot all be replaced at the same time"),
-                            (12, "ok", "an instance takes up to 4, and 3 run")):
+                            (14, "warning", "3 run: they cannot all be replaced at the same time"),
+                            (15, "ok", "an instance takes up to 5, and 3 run")):
         database.postgres.execute(limit + str(3 * len(servers) + n))
         Report(database.url).has(level, words)
 

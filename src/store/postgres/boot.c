@@ -187,7 +187,7 @@ static void boot_lane_link(struct link *k)
     static const enum statement_id bulk[] = {
         STMT_OPEN_JOURNAL, STMT_TERMINATE_MERGE,  STMT_MERGE_NUMBER, STMT_MERGE_LOCK_KEYS,
         STMT_MERGE,        STMT_MERGE_LOCK_TABLE, STMT_MERGE_FLUSH};
-    static const enum statement_id listen[] = {STMT_START_CACHING, STMT_OLDER_WRITERS,
+    static const enum statement_id listen[] = {STMT_ENLIST, STMT_OLDER_WRITERS,
                                                STMT_OLDER_WRITERS_LEFT, STMT_PING};
     session_begin(k);
     if (k->kind == LINK_READ)

@@ -23,7 +23,7 @@ static void collect_batches(const struct op_stats *st, struct metrics_page *p, e
 static void collect_listening(const struct pg_store *s, struct metrics_page *p)
 {
     const struct listening *l = &s->listening;
-    if (l->timer == NULL)
+    if (s->config->consistency != CONSISTENCY_CACHED)
         return;
     page_put(p, METRIC_cache_trusted, NULL,
              l->trusted && clock_mono_us() < listen_fresh_until_us(s));
@@ -37,6 +37,8 @@ void pg_collect(const struct store *base, struct metrics_page *p)
     collect_batches(&s->commits, p, METRIC_commit_keys, METRIC_commit_seconds);
     for (size_t i = 0; i < s->nlinks; i++) {
         const struct link *k = &s->links[i];
+        if (k->kind == LINK_LISTEN && !k->usable && !listen_is_wanted(s))
+            continue;
         page_put(p, METRIC_lane_up, k->name, k->usable);
         page_put(p, METRIC_lane_connects, k->name, (int64_t)lane_connects(k->lane));
     }

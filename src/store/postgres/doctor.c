@@ -390,12 +390,17 @@ static void look_at_pooler(struct exam *x)
 
 /* ---- connections ---- */
 
-/* Of one instance: queries, reads, commits, a listener; and the bulk lane, made when it is needed.
- */
+/* Of one instance: queries, reads, commits; and the bulk lane and a listener, made when they are
+ * needed. */
 static long connections_needed(const struct config *c)
 {
-    return 2 + (long)c->pg_read_lanes + (long)c->pg_commit_lanes +
-           (c->consistency == CONSISTENCY_CACHED);
+    return 3 + (long)c->pg_read_lanes + (long)c->pg_commit_lanes;
+}
+
+/* Without what comes later. */
+static long connections_at_start(const struct config *c)
+{
+    return connections_needed(c) - 2 + (c->consistency == CONSISTENCY_CACHED);
 }
 
 /* Instances that have been seen lately; 0 where there is no schema yet. Their connections are used.
@@ -427,9 +432,10 @@ static void judge_room(struct exam *x, long left, const char *room)
         "Raise the limit, end other clients, or lower pg-read-lanes and pg-commit-lanes.";
     long needed = connections_needed(x->config);
     long running = instances_running(x);
-    if (left < needed - 1 && running == 0)
+    long first = connections_at_start(x->config);
+    if (left < first && running == 0)
         say(x, FINDING_BLOCKER, remedy, "%s; an instance takes up to %ld.", room, needed);
-    else if (left < needed - 1)
+    else if (left < first)
         say(x, FINDING_WARNING, remedy,
             "%s; an instance takes up to %ld, so that none can be added to the "
             "%ld that run, or replace one before it has ended.",

@@ -2,8 +2,8 @@
  *
  * A link is a lane with its role in the store. Link 0 is the query link: it sets up the schema,
  * claims the instance's slot, answers whole-keyspace queries and does the housekeeping. The others are
- * opened once it has booted: read links, commit links (the last one for large values), and with
- * `consistency cached` one that listens. */
+ * opened once it has booted: read links, commit links (the last one for large values), and one that
+ * listens, when somebody wants to hear something. */
 #ifndef RESPGRES_STORE_POSTGRES_INTERNAL_H
 #define RESPGRES_STORE_POSTGRES_INTERNAL_H
 
@@ -69,9 +69,18 @@ struct op_stats {
 
 /* See listen.c. */
 struct listening {
-    struct timer *timer;     /* NULL unless `consistency cached` */
+    struct link *link;
+    struct timer *timer;
+    unsigned wants;          /* enum store_want: what somebody here wants to hear */
+    unsigned registered;     /* ... and what others know of by this connection */
+    unsigned registering;    /* ... in flight */
+    unsigned told;           /* what the engine has last been told to hear */
+    int64_t excess_since_us; /* more is registered than wanted, or nothing at all; 0 = no */
     bool trusted;            /* every write is told, and all has been heard up to proven_us */
+    bool asking;             /* `older` are waited for, at older_at_us again */
+    int64_t older_at_us;
     int64_t proven_us;       /* when the last ping that came back was sent; 0 = none yet */
+    int64_t ping_at_us;      /* when the next one is due */
     int64_t ping_sent_us;
     bool ping_heard;         /* it has come back, and everything before it */
     bool ping_checked;       /* it found the registry's mark and the table as they were */
@@ -165,7 +174,7 @@ struct pg_store {
     void *events_arg;
     struct timer *announce;  /* reports `state` from the loop */
     struct settlement *settlements; /* to be asked for; the head is in flight */
-    /* cached reads */
+    /* what is heard of others */
     const struct store_notices *notices;
     void *notices_arg;
     struct listening listening;
@@ -262,6 +271,11 @@ void listen_stop(struct pg_store *s);
 void listen_begin(struct link *k);
 void listen_lost(struct pg_store *s);
 void listen_notified(struct link *k, const char *payload);
+/* enum store_want, together: what is wanted from now on, and what is heard without a gap now. */
+void listen_want(struct pg_store *s, unsigned wants);
+unsigned listen_hears(const struct pg_store *s);
+/* Is there anything to connect for? */
+bool listen_is_wanted(const struct pg_store *s);
 int64_t listen_fresh_until_us(const struct pg_store *s);
 void listen_info(const struct pg_store *s, struct buf *out);
 /* ---- session.c: statements on the way, prepared in a session or through a pooler ---- */

@@ -225,6 +225,10 @@ static void link_connect(struct link *k)
         return;
     if ((k->kind != LINK_QUERY && !s->booted) || (k->bulk && !k->wanted))
         return;
+    if (k->kind == LINK_LISTEN && !listen_is_wanted(s)) {
+        k->failures = k->quick_losses = 0;
+        return;
+    }
     store_take_url(s);
     int how = s->config->pg_pooler == POOLER_TRANSACTION ? LANE_BEHIND_POOLER : 0;
     if (k->kind == LINK_READ && store_takes_read_only(s))
@@ -511,6 +515,8 @@ static void pg_info(struct store *base, struct buf *out)
                (long long)s->incarnation);
     for (size_t i = 0; i < s->nlinks; i++) {
         const struct link *k = &s->links[i];
+        if (k->kind == LINK_LISTEN && !k->usable && !listen_is_wanted(s))
+            continue;
         buf_printf(out, "postgres_lane_%s:state=%s,connects=%llu\r\n", k->name,
                    !k->usable ? "down" : lane_state(k->lane) == LANE_BUSY ? "busy" : "idle",
                    (unsigned long long)lane_connects(k->lane));
@@ -543,6 +549,16 @@ static void pg_set_notices(struct store *base, const struct store_notices *notic
 {
     self(base)->notices = notices;
     self(base)->notices_arg = arg;
+}
+
+static void pg_want(struct store *base, unsigned wants)
+{
+    listen_want(self(base), wants);
+}
+
+static unsigned pg_hears(const struct store *base)
+{
+    return listen_hears(self(base));
 }
 
 static int64_t pg_fresh_until_us(const struct store *base)
@@ -588,7 +604,7 @@ static const struct store_ops pg_ops = {
     pg_free, pg_state, pg_read_lanes, pg_commit_lanes, pg_read_lane_idle, pg_commit_lane_idle,
     pg_read, pg_commit, pg_xact_begin, pg_xact_step, pg_xact_end, pg_query, store_now_us,
     pg_set_notices, pg_fresh_until_us, pg_info, pg_reset_stats, pg_collect, pg_why, pg_stop, pg_stopped,
-    NULL, NULL,
+    NULL, NULL, pg_want, pg_hears,
 };
 
 struct store *postgres_store_new(struct loop *loop, const struct config *config,
@@ -616,8 +632,7 @@ struct store *postgres_store_new(struct loop *loop, const struct config *config,
     }
     s->nread = (size_t)config->pg_read_lanes;
     s->ncommit = (size_t)config->pg_commit_lanes + 1;
-    bool listens = config->consistency == CONSISTENCY_CACHED;
-    s->nlinks = 1 + s->nread + s->ncommit + listens;
+    s->nlinks = 1 + s->nread + s->ncommit + 1;
     s->links = mem_zalloc(s->nlinks * sizeof(*s->links));
     link_init(&s->links[0], s, LINK_QUERY, 0);
     for (size_t i = 0; i < s->nread; i++)
@@ -625,11 +640,8 @@ struct store *postgres_store_new(struct loop *loop, const struct config *config,
     for (size_t i = 0; i < s->ncommit; i++)
         link_init(&s->links[1 + s->nread + i], s, LINK_COMMIT, (int)i);
     store_bulk_link(s)->bulk = true;
-    if (listens) {
-        struct link *k = &s->links[s->nlinks - 1];
-        link_init(k, s, LINK_LISTEN, 0);
-        listen_init(k);
-    }
+    link_init(&s->links[s->nlinks - 1], s, LINK_LISTEN, 0);
+    listen_init(&s->links[s->nlinks - 1]);
     handover_init(s);
     breaker_init(s);
     merge_init(s);

@@ -113,9 +113,9 @@
     "created_at = CASE WHEN " LIVE("e") " THEN e.created_at ELSE excluded.created_at END, "        \
     "updated_at = excluded.updated_at "
 
-/* Tells the instances that read from memory what was written: in the same transaction, and only if
- * there is one besides us. Whoever starts to read from memory waits for statements that could not see
- * its mark yet (STMT_OLDER_WRITERS). */
+/* Tells the instances that read from memory, or wait for keys, what was written: in the same
+ * transaction, and only if there is one besides us. Whoever starts to waits for statements that could
+ * not see its mark yet (STMT_OLDER_WRITERS). */
 #define CACHING "EXISTS (SELECT FROM @.instances i WHERE i.caching)"
 #define TELL(notice)                                                                               \
     "(SELECT pg_notify('@#', " notice ") WHERE EXISTS (SELECT FROM @.instances i WHERE i.caching "  \
@@ -523,7 +523,7 @@ static const struct statement table[STATEMENT_COUNT] = {
         "ON CONFLICT (slot) DO UPDATE SET incarnation = i.incarnation + 1, name = excluded.name, "
         "host = excluded.host, pid = excluded.pid, binary_version = excluded.binary_version, "
         "started_at = clock_timestamp(), seen_at = clock_timestamp(), caching = false, "
-        "holds_journal = excluded.holds_journal, high_stamp = greatest("
+        "wants = 0, holds_journal = excluded.holds_journal, high_stamp = greatest("
         "i.high_stamp, (SELECT max(l.stamp) FROM @.lanes l WHERE l.slot = i.slot)) "
         "RETURNING slot, incarnation, high_stamp, started_at), "
         "fenced AS (UPDATE @.lanes l SET epoch = l.epoch + 1 FROM claimed c "
@@ -571,7 +571,7 @@ static const struct statement table[STATEMENT_COUNT] = {
     /* An instance that has not been seen for the lease ($1 seconds) need not be told any more; it will
      * notice that before it trusts its memory again. */
     [STMT_FORGET_CACHING] = {"respgres_forget_caching",
-        "UPDATE @.instances SET caching = false WHERE caching "
+        "UPDATE @.instances SET caching = false, wants = 0 WHERE (caching OR wants <> 0) "
         "AND seen_at < clock_timestamp() - make_interval(secs => $1::float8)", 1},
 
     /* For INFO: the instances that live, as text. */
@@ -582,9 +582,13 @@ static const struct statement table[STATEMENT_COUNT] = {
 
     [STMT_LISTEN] = {"respgres_listen", "LISTEN @!", 0},
 
-    [STMT_START_CACHING] = {"respgres_start_caching",
-        "UPDATE @.instances SET caching = true WHERE slot = $1::int4 AND incarnation = $2::int8 "
-        "AND " CLAIMED("instances") " = $3::int8 RETURNING to_regclass('@.entries')::oid::text", 3},
+    [STMT_UNLISTEN] = {"respgres_unlisten", "UNLISTEN *", 0},
+
+    /* What this instance wants to hear: $4 = enum store_want, $5 = 1 if keys are among that. */
+    [STMT_ENLIST] = {"respgres_enlist",
+        "UPDATE @.instances SET wants = $4::int4, caching = $5::int4 = 1 "
+        "WHERE slot = $1::int4 AND incarnation = $2::int8 "
+        "AND " CLAIMED("instances") " = $3::int8 RETURNING to_regclass('@.entries')::oid::text", 5},
 
     /* Transactions that may be writing without having seen that mark: they hold a lock on one of the
      * tables since before their statement's snapshot. */
@@ -601,17 +605,17 @@ static const struct statement table[STATEMENT_COUNT] = {
         "WHERE l.locktype = 'relation' AND l.relation IN ('@.entries'::regclass, '@.spaces'::regclass) "
         "AND l.virtualtransaction = ANY ($1::text[])", 1},
 
-    /* No row if this instance is not marked any more. Column 1: which table it is, for a restore may put
+    /* No row if this instance is not marked any more (an older binary only takes `caching` away). Column 1: which table it is, for a restore may put
      * another one in its place, which no trigger tells. */
     [STMT_PING] = {"respgres_ping",
         "SELECT pg_notify('@#', $1), to_regclass('@.entries')::oid::text FROM @.instances i "
         "WHERE i.slot = $2::int4 AND i.incarnation = $3::int8 AND " CLAIMED("i") " = $4::int8 "
-        "AND i.caching", 4},
+        "AND i.wants & $5::int4 = $5 AND (i.caching OR $5 & 3 = 0)", 5},
 
     /* On a clean stop: free for the next to start, or ($5 = 1) kept for the next of this name. */
     [STMT_RELEASE_SLOT] = {"respgres_release_slot",
         "UPDATE @.instances SET seen_at = CASE WHEN $5 = '1' THEN clock_timestamp() - interval '1 minute' "
-        "ELSE '-infinity' END, holds_journal = $5 = '1', caching = false, high_stamp = greatest(high_stamp, $3::int8) "
+        "ELSE '-infinity' END, holds_journal = $5 = '1', caching = false, wants = 0, high_stamp = greatest(high_stamp, $3::int8) "
         "WHERE slot = $1::int AND incarnation = $2::int8 AND " CLAIMED("instances") " = $4::int8", 5},
 
     /* The next $3 rows behind cursor $2 of database $1. LIMIT counts rows that are scanned; what is

@@ -53,7 +53,7 @@ struct local_lane {
     struct commit_batch *batch;
     uint64_t position;
     bool taken;              /* it was in flight to PostgreSQL */
-    bool full;               /* the journal did not take all of it */
+    bool partly;             /* not all of it is in the journal, and the rest has failed */
     bool done;               /* nothing to wait for: answered in the next turn */
     struct read_batch *read;
 };
@@ -266,6 +266,8 @@ bool warming_begin(struct router *r);
 
 /* ---- local.c ---- */
 bool local_is_live(const struct entry *e, int64_t now_us);
+/* Does `fallback` let all of them be written now? */
+bool local_may_write(const struct router *r, const struct commit_item *items, size_t n);
 /* One key, as it is here. */
 void local_answer_item(struct router *r, struct read_item *it);
 void local_read(struct router *r, size_t lane, struct read_batch *b);

@@ -1,11 +1,16 @@
 /* local: reads and commits that are served from memory and journal.
  *
  * A commit is checked against the entries when it is submitted. Its groups' records are appended; when
- * they are durable the batch is answered, and the engine brings the entries up to date. */
+ * they are durable the batch is answered, and the engine brings the entries up to date.
+ *
+ * A key that `fallback` keeps from being written in an outage is in no record, also if its command had
+ * been let in before PostgreSQL went. What had not been sent is not applied, and is refused when it runs
+ * again; what was in flight has an outcome that nobody here knows, and is answered so. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "config/policy.h"
 #include "store/router/internal.h"
 
 bool local_is_live(const struct entry *e, int64_t now_us)
@@ -77,6 +82,16 @@ static bool expectation_holds(const struct commit_item *it, const struct entry *
         return !live && (e == NULL || e->version <= it->expected);
     }
     check_failed("commit expectation", __FILE__, __LINE__);
+}
+
+bool local_may_write(const struct router *r, const struct commit_item *items, size_t n)
+{
+    for (size_t i = 0; i < n && r->state == STORE_AWAY; i++) {
+        if (items[i].op != COMMIT_CHECK &&
+            policy_fallback(r->config->fallback, items[i].key) != FALLBACK_ON)
+            return false;
+    }
+    return true;
 }
 
 static bool group_holds(struct router *r, const struct commit_item *items, size_t n, int64_t now_us)
@@ -240,25 +255,27 @@ void local_commit(struct router *r, size_t i, struct commit_batch *b,
     b->time_us = now_us;
     for (size_t at = 0; at < b->n && !full;) {
         size_t n = group_length(b, at);
-        bool holds = taken != NULL || group_holds(r, &b->items[at], n, now_us);
+        bool may = local_may_write(r, &b->items[at], n);
+        bool holds = may && (taken != NULL || group_holds(r, &b->items[at], n, now_us));
         if (holds)
             full = !journal_group(r, &b->items[at], n, taken, stamp + ((int64_t)at << 10), now_us);
         mark(&b->items[at], full ? b->n - at : n, holds && !full);
+        lane->partly |= full || (!may && taken != NULL);
         at += n;
     }
     if (taken != NULL && r->journal != NULL) /* also if it did not take all: the rest has an outcome, too */
         merger_note_lane(r, taken, b->n);
-    lane->full = full;
     lane->position = r->journalled;
     lane->done = r->journalled <= r->durable;
     if (lane->done)
         router_answer_soon(r);
 }
 
-/* All that was appended before the journal was full is durable: those groups are answered so. */
+/* All that was appended, before the journal was full or beside what may not be, is durable: those groups
+ * are answered so. */
 static void finish_commit(struct router *r, struct local_lane *lane)
 {
-    if (!lane->full) {
+    if (!lane->partly) {
         end_commit(r, lane, STORE_OK);
         return;
     }

@@ -370,9 +370,21 @@ static void unstage(struct router *r)
     r->staged_flush = false;
 }
 
+/* The transaction had been let in before PostgreSQL went. */
+static bool refuse_xact(struct router *r, struct store_xact *x)
+{
+    if (local_may_write(r, x->batch.items, x->batch.n))
+        return false;
+    snprintf(x->error, sizeof(x->error), "%s", STORE_ERROR_READONLY);
+    xact_soon(r, STORE_FAILED);
+    return true;
+}
+
 void local_xact_step(struct router *r, struct store_xact *x)
 {
     struct walk w = {0};
+    if (refuse_xact(r, x))
+        return;
     stage(r, x);
     bool good = x->query == NULL || run_query(r, x->query, &w);
     if (good && x->query != NULL && is_flush(x->query)) {
@@ -486,6 +498,8 @@ void local_xact_end(struct router *r, struct store_xact *x)
         xact_soon(r, STORE_LOST); /* nothing of it is applied */
         return;
     }
+    if (refuse_xact(r, x))
+        return;
     stage(r, x);
     r->xact_ending = true;
     if (journal_xact(r)) {

@@ -459,6 +459,18 @@ static void op_set_notices(struct store *s, const struct store_notices *notices,
         self(s)->pg->ops->set_notices(self(s)->pg, notices, arg);
 }
 
+static void op_want(struct store *s, unsigned wants)
+{
+    if (self(s)->pg != NULL)
+        self(s)->pg->ops->want(self(s)->pg, wants);
+}
+
+static unsigned op_hears(const struct store *s)
+{
+    const struct router *r = self(s);
+    return r->pg != NULL ? r->pg->ops->hears(r->pg) : 0;
+}
+
 static int64_t op_fresh_until_us(const struct store *s)
 {
     const struct router *r = self(s);
@@ -689,6 +701,8 @@ static const struct store_ops router_ops = {
     .stop = op_stop,
     .stopped = op_stopped,
     .save = op_save,
+    .want = op_want,
+    .hears = op_hears,
 };
 
 static void init(struct router *r)
