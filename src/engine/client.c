@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "command/key_place.h"
-#include "engine/internal.h"
+#include "engine/script.h"
 
 enum {
     MAX_KEY = 2600,            /* PostgreSQL's btree holds keys up to 2,704 bytes */
@@ -300,7 +300,8 @@ static void pump(struct client *c)
 {
     while (!list_empty(&c->queue)) {
         struct txn *t = LIST_ITEM(c->queue.next, struct txn, work_node);
-        if (!has_room(c) || has_its_share(c) || (c->active > 0 && (t->exec || t->is_query)))
+        if (!has_room(c) || has_its_share(c) || (c->active > 0 && (t->exec || t->is_query)) ||
+            script_waits(t))
             return;
         if (t->is_query) {
             list_remove(&t->work_node);
@@ -454,6 +455,7 @@ static void start_exec(struct txn *t)
         t->commands = &t->single;
     access_judge_block(t);
     client_discard_multi(c);
+    script_look_up(t);
     queue_txn(t);
 }
 
@@ -570,7 +572,8 @@ static void dispatch(struct txn *t, const struct command *cmd)
         end_with_error(t, "ERR DISCARD without MULTI");
     } else if (is_sleep(&t->single)) {
         run_session_now(t);
-    } else if (cmd->handler != NULL || cmd->id == CMD_WATCH || runs_in_order(cmd->id)) {
+    } else if (cmd->handler != NULL || cmd->id == CMD_WATCH || runs_in_order(cmd->id) ||
+               command_is_eval(cmd)) {
         if (runs_in_order(cmd->id))
             client_discard_multi(c);
         if (cmd->id == CMD_RESET) {
@@ -579,6 +582,7 @@ static void dispatch(struct txn *t, const struct command *cmd)
             t->silent = false;
         }
         t->is_watch = cmd->id == CMD_WATCH;
+        script_look_up(t);
         queue_txn(t);
     } else if (command_is_query(&t->single)) {
         t->is_query = true;
@@ -701,6 +705,8 @@ static void take(struct client *c, struct request *request)
         refuse(t, cmd, refusal);
     else if (store_state(e->store) == STORE_STARTING && !(cmd->flags & CF_LOADING))
         refuse(t, cmd, engine_error_starting());
+    else if (!(cmd->flags & CF_ALLOW_BUSY) && (refusal = scripts_busy(c)) != NULL)
+        refuse(t, cmd, refusal);
     else if (!keys_fit(cmd, request))
         refuse(t, cmd, error_key_too_long);
     else

@@ -21,6 +21,8 @@ void more_free(struct txn *t);
 /* Around every run of its commands. */
 void more_begin(struct txn *t);
 void more_end(struct txn *t);
+/* The same run goes on: what it has asked for stays. */
+void more_resume(struct txn *t);
 
 /* For ctx->more; NULL if it never asks. */
 struct key_finder *more_finder(struct txn *t);

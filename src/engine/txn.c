@@ -7,6 +7,7 @@
 #include "config/policy.h"
 #include "engine/internal.h"
 #include "engine/more.h"
+#include "engine/script.h"
 
 enum { MAX_ATTEMPTS = 4 };
 
@@ -92,6 +93,7 @@ static void release_keys(struct txn *t)
     t->keys = NULL;
     t->nkeys = 0;
     more_free(t);
+    script_free(t);
 }
 
 static void release_commands(struct txn *t)
@@ -135,13 +137,15 @@ static bool is_active(enum txn_state s)
 
 void txn_set_state(struct txn *t, enum txn_state to)
 {
-    static const bool legal[7][7] = {
+    static const bool legal[8][8] = {
         [TXN_QUEUED] = {[TXN_WAITING] = true, [TXN_FETCHING] = true, [TXN_GATHERED] = true,
-                        [TXN_EXCLUSIVE] = true, [TXN_QUERYING] = true, [TXN_DONE] = true},
+                        [TXN_RUNNING] = true, [TXN_EXCLUSIVE] = true, [TXN_QUERYING] = true, [TXN_DONE] = true},
         [TXN_WAITING] = {[TXN_FETCHING] = true, [TXN_GATHERED] = true, [TXN_EXCLUSIVE] = true,
-                         [TXN_DONE] = true},
+                         [TXN_RUNNING] = true, [TXN_DONE] = true},
+        [TXN_RUNNING] = {[TXN_GATHERED] = true, [TXN_QUEUED] = true, [TXN_DONE] = true},
         [TXN_EXCLUSIVE] = {[TXN_QUEUED] = true, [TXN_DONE] = true},
-        [TXN_FETCHING] = {[TXN_GATHERED] = true, [TXN_QUEUED] = true, [TXN_DONE] = true},
+        [TXN_FETCHING] = {[TXN_GATHERED] = true, [TXN_QUEUED] = true, [TXN_RUNNING] = true,
+                          [TXN_DONE] = true},
         [TXN_GATHERED] = {[TXN_QUEUED] = true, [TXN_DONE] = true},
         [TXN_QUERYING] = {[TXN_DONE] = true},
     };
@@ -224,6 +228,7 @@ void txn_done(struct txn *t)
         us = 0;
     note_command_stats(t, c, (uint64_t)us);
     slowlog_note(t, us);
+    script_note(t);
     txn_set_state(t, TXN_DONE);
     list_remove(&t->age_node);
     list_remove(&t->work_node);
@@ -346,7 +351,7 @@ void txn_build_keys(struct txn *t, const struct watch *watches, int nwatches)
         const struct request *r = tc->request;
         most += (size_t)command_place_count(tc->cmd, r->argc, r->argv,
                                             t->engine->config->databases, tc->db);
-        t->readonly &= (tc->cmd->flags & CF_WRITE) == 0;
+        t->readonly &= (tc->cmd->flags & (CF_WRITE | CF_MAY_WRITE)) == 0;
         t->uses_keys |= command_uses_keys(tc->cmd);
     }
     t->keys = most <= 1 ? &t->own_key : mem_zalloc(most * sizeof(*t->keys));
@@ -365,6 +370,7 @@ void txn_build_keys(struct txn *t, const struct watch *watches, int nwatches)
     for (int i = 0; i < t->nkeys; i++)
         t->keys[i].entry->work->marking = NULL;
     more_init(t);
+    script_init(t);
 }
 
 /* ---- running ---- */
@@ -455,7 +461,10 @@ void txn_run_command(struct txn *t, struct txn_command *tc, struct reply *r)
         return;
     }
     if (tc->cmd->handler == NULL) {
-        session_run_in(t, tc, r);
+        if (command_is_eval(tc->cmd))
+            script_command(t, tc, r);
+        else
+            session_run_in(t, tc, r);
         tc->error_at = r->is_error ? (uint32_t)at + 1 : 0;
         return;
     }
@@ -483,8 +492,22 @@ static int64_t estimated_now_ms(const struct engine *e)
     return now_ms > e->now_floor_ms ? now_ms : e->now_floor_ms;
 }
 
+void txn_run_commands(struct txn *t, struct reply *r)
+{
+    for (int i = 0; i < t->ncommands && !more_asked(t) && !script_is_void(t); i++)
+        txn_run_command(t, &t->commands[i], r);
+}
+
+static bool has_changed(const struct txn *t)
+{
+    bool changed = false;
+    for (int i = 0; i < t->nkeys; i++)
+        changed |= t->keys[i].key.change != KEY_UNCHANGED;
+    return changed;
+}
+
 /* Runs all commands over the entries as they are, at t->now_ms; true if a key changed. May be called
- * again. If it has asked for more keys, nothing of it counts. */
+ * again. What runs_anew says comes first. */
 static bool run(struct txn *t)
 {
     struct reply r;
@@ -509,13 +532,19 @@ static bool run(struct txn *t)
     if (t->exec)
         reply_array(&r, (size_t)t->ncommands);
     more_begin(t);
-    for (int i = 0; i < t->ncommands && !more_asked(t); i++)
-        txn_run_command(t, &t->commands[i], &r);
+    if (t->script != NULL)
+        script_run(t, &r);
+    else
+        txn_run_commands(t, &r);
     more_end(t);
-    bool changed = false;
-    for (int i = 0; i < t->nkeys; i++)
-        changed |= t->keys[i].key.change != KEY_UNCHANGED;
-    return changed;
+    return has_changed(t);
+}
+
+/* Nothing of the last run counts: it lacked keys, or took too long for how it was begun. */
+static bool runs_anew(struct txn *t)
+{
+    bool long_one = script_was_too_long(t);
+    return more_add_keys(t) || long_one;
 }
 
 static bool in_gather(const struct txn *t)
@@ -563,10 +592,18 @@ void txn_fetched(struct txn *t)
         settle_watch(t);
         return;
     }
-    bool changed = run(t);
-    if (more_add_keys(t)) {
+    run(t);
+    if (script_is_paused(t))
+        script_hold(t);
+    else
+        txn_ran(t);
+}
+
+void txn_ran(struct txn *t)
+{
+    if (runs_anew(t)) {
         txn_again(t);
-    } else if (changed) {
+    } else if (has_changed(t)) {
         size_t lane;
         if (gather_lane_for(t, &lane))
             gather_join(t, lane);
@@ -657,6 +694,8 @@ static enum way find_way(const struct txn *t)
         return WAY_BLOCKED;
     if (t->nkeys == 0)
         return WAY_RUN;
+    if (script_is_long(t))
+        return gathered ? WAY_BLOCKED : WAY_FETCH;
     if (t->is_watch || t->readonly) {
         if (gathered)
             return WAY_RUN;
@@ -694,7 +733,9 @@ static void run_unvalidated(struct txn *t)
     t->now_ms = estimated_now_ms(t->engine);
     bool changed = run(t);
     size_t lane;
-    if (more_add_keys(t)) {
+    if (script_is_paused(t)) {
+        script_hold(t);
+    } else if (runs_anew(t)) {
         wait_in_queues(t);
     } else if (!changed && t->nkeys == 0) {
         txn_done(t);
@@ -718,7 +759,7 @@ static void answer_from_memory(struct txn *t)
         return;
     }
     bool changed = run(t);
-    if (more_add_keys(t)) {
+    if (runs_anew(t)) {
         wait_in_queues(t);
         return;
     }
@@ -781,7 +822,7 @@ bool txn_join_now(struct txn *t)
     /* What changes nothing is a read, and a read waits for the writes before it. */
     t->now_ms = estimated_now_ms(t->engine);
     bool changed = run(t);
-    if (more_add_keys(t) || (!changed && !in_gather(t)) || !gather_lane_for(t, &lane))
+    if (runs_anew(t) || (!changed && !in_gather(t)) || !gather_lane_for(t, &lane))
         return false;
     gather_join(t, lane);
     return true;
@@ -848,6 +889,12 @@ const char *engine_error_starting(void)
 static bool fallback_is_off(const struct engine *e)
 {
     return policy_fallback(e->config->fallback, bytes_of(NULL, 0)) == FALLBACK_OFF;
+}
+
+bool engine_is_out_of_memory(const struct engine *e)
+{
+    enum store_state state = store_state(e->store);
+    return state != STORE_ONLINE && state != STORE_RECOVERING && keyspace_is_full(e->keyspace);
 }
 
 bool engine_is_loading(const struct engine *e)
@@ -957,6 +1004,8 @@ void txn_time_out(struct txn *t)
         else
             txn_abandon(t, gather_is_locked(t->gather) ? error_locked : error_not_done);
         break;
+    case TXN_RUNNING:
+        break; /* it waits for nobody */
     case TXN_EXCLUSIVE:
         txn_abandon(t, exclusive_has_begun(t) ? error_unknown : error_not_done);
         break;

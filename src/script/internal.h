@@ -40,8 +40,8 @@ uint64_t *vm_random(lua_State *L);
 void sandbox_open(lua_State *L);
 /* Sets KEYS or ARGV to the table on the top, which it pops. */
 void sandbox_set(lua_State *L, const char *name);
-/* At the beginning of a run: math.random begins anew. */
-void sandbox_begin(lua_State *L);
+/* At the beginning of a run: of math.random. */
+void sandbox_seed(lua_State *L, int32_t seed);
 
 /* ---- redis_api.c ---- */
 void redis_api_open(lua_State *L);

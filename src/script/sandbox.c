@@ -147,10 +147,22 @@ static int base_pcall(lua_State *L)
     return lua_gettop(L);
 }
 
+/* An error that a hook has raised finds hooks off: then a handler could not be interrupted. */
+static int call_handler(lua_State *L)
+{
+    if (vm_is_stopping(L))
+        return 1;
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, lua_gettop(L) - 1, 1);
+    return 1;
+}
+
 static int base_xpcall(lua_State *L)
 {
     luaL_checkany(L, 2);
     lua_settop(L, 2);
+    lua_pushcclosure(L, call_handler, 1);
     lua_insert(L, 1); /* the handler, below the function */
     int status = lua_pcall(L, 0, LUA_MULTRET, 1);
     if (status != 0 && vm_is_stopping(L))
@@ -186,6 +198,7 @@ static int resume(lua_State *L, lua_State *co, int nargs)
         lua_pushstring(L, why);
         return -1;
     }
+    vm_charge(L, 500); /* a switch begins the count of instructions anew */
     lua_xmove(L, co, nargs);
     lua_setlevel(L, co);
     lua_State *before = vm_switch(L, co);
@@ -321,7 +334,7 @@ static int string_rep(lua_State *L)
     return 1;
 }
 
-/* The generator of drand48(3), as in Redis; every script begins with the same seed. */
+/* The generator of drand48(3), as in Redis. */
 static int32_t next_random(uint64_t *x)
 {
     *x = (*x * UINT64_C(0x5DEECE66D) + 0xB) & ((UINT64_C(1) << 48) - 1);
@@ -518,7 +531,7 @@ void sandbox_set(lua_State *L, const char *name)
     lua_pop(L, 1);
 }
 
-void sandbox_begin(lua_State *L)
+void sandbox_seed(lua_State *L, int32_t s)
 {
-    seed(vm_random(L), 0);
+    seed(vm_random(L), s);
 }

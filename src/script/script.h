@@ -86,10 +86,12 @@ struct script_call {
     const struct bytes *keys;
     int nargs;
     const struct bytes *args;
+    int32_t seed; /* of math.random: equal for every run of one call */
 };
 
-/* Within script_vm_run: runs the script, whose reply goes to r. */
-void script_eval(struct script_vm *vm, const struct script_call *call, const struct script_host *host,
+/* Within script_vm_run: runs the script, whose reply goes to r. False: it was stopped by a limit or the
+ * host, and what it did should not count. */
+bool script_eval(struct script_vm *vm, const struct script_call *call, const struct script_host *host,
                  struct reply *r);
 
 /* Does it compile? False: the error is written. */

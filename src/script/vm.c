@@ -414,7 +414,7 @@ static int run(lua_State *L)
 {
     const struct run *run = lua_touserdata(L, 1);
     lua_settop(L, 0);
-    sandbox_begin(L);
+    sandbox_seed(L, run->call->seed);
     set_list(L, "KEYS", run->call->nkeys, run->call->keys);
     set_list(L, "ARGV", run->call->nargs, run->call->args);
     lua_pushcfunction(L, on_error);
@@ -454,13 +454,14 @@ static void protected(struct script_vm *vm, lua_CFunction f, void *arg, struct r
     lua_settop(vm->L, 0);
 }
 
-void script_eval(struct script_vm *vm, const struct script_call *call, const struct script_host *host,
+bool script_eval(struct script_vm *vm, const struct script_call *call, const struct script_host *host,
                  struct reply *r)
 {
     struct run arg = {call, r};
     vm->host = host;
     protected(vm, run, &arg, r);
     vm->host = NULL;
+    return vm->stop == SCRIPT_GO && !vm->out_of_memory;
 }
 
 struct compiling {

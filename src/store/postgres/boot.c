@@ -223,7 +223,8 @@ static void prepare_queries(struct link *k)
         STMT_FORGET_CACHING, STMT_FLEET,
         STMT_OLDEST_XMIN, STMT_TABLE_SIZE, STMT_SHORT_WAIT, STMT_TRY_LOCK, STMT_ADVANCE_SEQUENCE,
         STMT_RANDOM, STMT_SCAN_DOWN, STMT_SETTLE_LANE, STMT_TERMINATE_LANE,
-        STMT_SWEEP_CONFLICTS};
+        STMT_SWEEP_CONFLICTS, STMT_SCRIPT_SAVE, STMT_SCRIPT_FIND, STMT_SCRIPT_EXISTS,
+        STMT_SCRIPT_FLUSH, STMT_SCRIPT_FLUSHES};
     link_begin(k);
     link_prepare(k, ids, sizeof(ids) / sizeof(ids[0]));
     lane_submit(k->lane, BOOT_TIMEOUT_US, on_query_prepared);

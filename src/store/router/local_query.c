@@ -179,6 +179,13 @@ static bool run_query(struct router *r, struct store_query *q, struct walk *w)
         return true;
     case QUERY_SWAP:
         return refuse_swap(q);
+    case QUERY_SCRIPT_SAVE: /* nothing is kept here, and nothing is known */
+    case QUERY_SCRIPT_FIND:
+    case QUERY_SCRIPT_EXISTS:
+    case QUERY_SCRIPT_FLUSH:
+    case QUERY_SCRIPT_FLUSHES:
+        q->count = 0;
+        return true;
     case QUERY_FIND_LOCKED:
     case QUERY_TRY_LOCK:
     case QUERY_FLUSH:
