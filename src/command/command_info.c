@@ -375,7 +375,7 @@ static void command_getkeys(int argc, const struct bytes *argv, bool with_flags,
         return;
     }
     int n = command_key_count(c, argc, argv);
-    if (n == 0 && (c->flags & CF_MOVABLE_KEYS) != 0) {
+    if (n == 0 && (c->flags & (CF_MOVABLE_KEYS | CF_NO_MANDATORY_KEYS)) == CF_MOVABLE_KEYS) {
         reply_error(r, "ERR Invalid arguments specified for command");
         return;
     }

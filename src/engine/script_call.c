@@ -273,7 +273,9 @@ int script_acl_check(struct script_calls *s, int argc, const struct bytes *argv)
 {
     const struct command *cmd = find(argc, argv);
     struct request q = {.argc = argc, .argv = (struct bytes *)argv};
-    if (cmd == NULL || !command_arity_ok(cmd, argc))
+    if (cmd == NULL)
         return -1;
+    if (!command_arity_ok(cmd, argc)) /* where its keys would be is not known */
+        return s->txn->client == NULL || s->txn->client->user->unrestricted;
     return s->txn->client == NULL || access_allows(s->txn->client, cmd, &q);
 }

@@ -118,7 +118,7 @@ static int api_acl_check_cmd(lua_State *L)
     const struct script_host *host = vm_host(L);
     int argc = lua_gettop(L);
     if (argc == 0)
-        return raise(L, "Please specify at least one argument for this redis.acl_check_cmd() call");
+        return raise(L, no_args);
     struct bytes *argv = vm_argv(L, argc);
     if (!take_args(L, argc, argv))
         return raise(L, bad_args);

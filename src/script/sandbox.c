@@ -142,6 +142,11 @@ static int base_pcall(lua_State *L)
     int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
     if (status != 0 && vm_is_stopping(L))
         return lua_error(L);
+    if (status != 0 && lua_istable(L, -1)) { /* as in Redis: of an error's table only the text is told */
+        lua_getfield(L, -1, "err");
+        if (lua_isstring(L, -1))
+            lua_replace(L, -2);
+    }
     lua_pushboolean(L, status == 0);
     lua_insert(L, 1);
     return lua_gettop(L);

@@ -53,7 +53,7 @@ struct script_host {
     /* One redis.call or redis.pcall: its reply goes to r, in the protocol that r says. False: stop, and
      * drop the run. */
     bool (*call)(void *arg, int argc, const struct bytes *argv, struct reply *r);
-    /* May the user call it? 1 yes, 0 no, -1 there is no such call. */
+    /* May the user call it? 1 yes, 0 no, -1 there is no such command. */
     int (*acl_check)(void *arg, int argc, const struct bytes *argv);
     void (*log)(void *arg, int level, struct bytes text);
     /* Asked again and again while a script runs. May call script_vm_pause. */
