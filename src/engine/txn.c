@@ -736,7 +736,10 @@ static void run_unvalidated(struct txn *t)
     if (script_is_paused(t)) {
         script_hold(t);
     } else if (runs_anew(t)) {
-        wait_in_queues(t);
+        if (t->nkeys > 0)
+            wait_in_queues(t);
+        else
+            run_unvalidated(t); /* this time it can wait */
     } else if (!changed && t->nkeys == 0) {
         txn_done(t);
     } else if (!changed && !in_gather(t) && store_memory_is_truth(t->engine->store)) {
