@@ -326,3 +326,26 @@ enum acl_verdict acl_check(const struct acl_user *u, const struct command *c, in
     }
     return told;
 }
+
+static bool reads_all_keys(const struct acl_selector *s)
+{
+    bool all = s->all_keys;
+    for (size_t i = 0; i < s->keys.n && !all; i++)
+        all = (s->keys.at[i].may & ACL_READ) != 0 &&
+              bytes_eq(bytes_of(s->keys.at[i].text, s->keys.at[i].len), BYTES_LIT("*"));
+    return all;
+}
+
+bool acl_reads_all_keys(const struct acl_user *u, const struct command *c, int argc,
+                        const struct bytes *argv)
+{
+    const struct acl_user_rules *r = u->rules;
+    struct acl_call call = {c, acl_names_of_call(r->names, c, argc, argv), argc, argv};
+    for (size_t i = 0; i < r->nselectors; i++) {
+        int unused;
+        if (reads_all_keys(&r->selectors[i]) &&
+            acl_selector_check(&r->selectors[i], &call, &unused) == ACL_ALLOWED)
+            return true;
+    }
+    return u->unrestricted;
+}

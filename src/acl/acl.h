@@ -82,5 +82,8 @@ struct bytes acl_call_name(const struct acl_user *u, const struct command *c, in
 /* *arg is the argument that was refused: a key or a channel. */
 enum acl_verdict acl_check(const struct acl_user *u, const struct command *c, int argc,
                            const struct bytes *argv, int *arg);
+/* May it make this call under rules that let it read every key? */
+bool acl_reads_all_keys(const struct acl_user *u, const struct command *c, int argc,
+                        const struct bytes *argv);
 
 #endif

@@ -98,6 +98,7 @@ struct command_ctx {
     int db; /* of the connection */
     int databases;
     size_t max_value; /* longest string APPEND and SETRANGE may make (proto-max-bulk-len) */
+    bool reads_all_keys;     /* the user may read any key by this call: what SORT's BY and GET need */
     struct key_finder *more; /* for keys that are no arguments; NULL = this caller has none */
     struct reply *reply;
 };

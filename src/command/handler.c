@@ -2,15 +2,19 @@
 
 #include "base/num.h"
 
-struct value *key_find(const struct command_ctx *ctx, int i)
+struct value *key_value(const struct command_ctx *ctx, const struct key *k)
 {
-    CHECK(i < ctx->nkeys);
-    const struct key *k = ctx->keys[i];
     if (k->value == NULL)
         return NULL;
     /* Only an absolute expiry can have passed: a relative one has not begun yet. */
     bool expired = k->expiry.kind == EXPIRY_AT && k->expiry.us <= ctx->now_ms * 1000;
     return expired ? NULL : k->value;
+}
+
+struct value *key_find(const struct command_ctx *ctx, int i)
+{
+    CHECK(i < ctx->nkeys);
+    return key_value(ctx, ctx->keys[i]);
 }
 
 static void reply_wrong_type(struct command_ctx *ctx, const struct value *v)

@@ -39,6 +39,8 @@ const char *object_encoding_name(const struct value *v);
 
 /* The i-th key's value; NULL if the key is absent or expired. */
 struct value *key_find(const struct command_ctx *ctx, int i);
+/* The same of a key that ctx->more has found. */
+struct value *key_value(const struct command_ctx *ctx, const struct key *k);
 
 /* Is the value a string? If not, WRONGTYPE is written. An absent one (NULL) passes. */
 MUST_CHECK bool key_is_string_or_reply(struct command_ctx *ctx, const struct value *v);

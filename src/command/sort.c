@@ -1,9 +1,9 @@
 /* SORT and SORT_RO: the elements of a list, a set or a sorted set in another order.
  * Semantics: https://redis.io/docs/latest/commands/sort/
  *
- * Keys that BY or GET would make of the elements are known only when these have been read; the
- * engine loads what a command names. So a pattern with a `*` is refused. One without orders
- * nothing, or reads nothing, as in Redis. */
+ * BY and GET name keys by the elements (sort_pattern.h). All that are wanted are asked for at once where
+ * that can be told before the elements have an order: so the command runs twice, with a LIMIT and GET
+ * three times. */
 
 #include <errno.h>
 #include <math.h>
@@ -11,29 +11,54 @@
 
 #include "base/mem.h"
 #include "command/content.h"
+#include "command/sort_pattern.h"
 
 struct sort {
     bool read_only; /* SORT_RO: STORE is no option */
     bool descending;
     bool alpha;
     bool unsorted;
+    bool has_by;
+    struct sort_pattern by;
     int store_arg; /* 0 = the reply is the result */
     int64_t offset;
     int64_t count; /* -1 and less = all */
-    int gets;
+    struct sort_pattern *gets; /* room for one per argument */
+    int ngets;
+    struct buf name; /* of a key, while it is looked for */
 };
 
 struct sorted {
     struct bytes bytes;
     double score;
+    struct bytes by; /* what BY names: data is NULL if that is absent */
+    size_t at;       /* what is equal stays in this order */
 };
 
-static const char pattern_error[] =
-    "ERR SORT cannot read keys that BY or GET make of the elements here";
-
-static bool has_star(struct bytes pattern)
+static bool denied_or_reply(struct command_ctx *ctx, const char *error)
 {
-    return pattern.len > 0 && memchr(pattern.data, '*', pattern.len) != NULL;
+    if (ctx->reads_all_keys)
+        return true;
+    reply_error(ctx->reply, error);
+    return false;
+}
+
+/* A BY that names no key: nothing is to be ordered, whatever other BYs say. */
+static bool by_or_reply(struct command_ctx *ctx, struct sort *s, struct bytes pattern)
+{
+    s->by = sort_pattern_of(pattern);
+    s->has_by = true;
+    if (!sort_pattern_has_keys(&s->by))
+        s->unsorted = true;
+    else
+        return denied_or_reply(ctx, "ERR BY option of SORT denied due to insufficient ACL permissions.");
+    return true;
+}
+
+static bool get_or_reply(struct command_ctx *ctx, struct sort *s, struct bytes pattern)
+{
+    s->gets[s->ngets++] = sort_pattern_of(pattern);
+    return denied_or_reply(ctx, "ERR GET option of SORT denied due to insufficient ACL permissions.");
 }
 
 /* The option at *at; its arguments are skipped. */
@@ -54,15 +79,10 @@ static bool option_or_reply(struct command_ctx *ctx, struct sort *s, int *at)
         *at += 2;
     } else if (!s->read_only && more >= 1 && bytes_ieq(word, "store")) {
         s->store_arg = ++*at;
-    } else if (more >= 1 && (bytes_ieq(word, "by") || bytes_ieq(word, "get"))) {
-        if (has_star(ctx->argv[++*at])) {
-            reply_error(ctx->reply, pattern_error);
-            return false;
-        }
-        if (bytes_ieq(word, "by"))
-            s->unsorted = true;
-        else
-            s->gets++;
+    } else if (more >= 1 && bytes_ieq(word, "by")) {
+        return by_or_reply(ctx, s, ctx->argv[++*at]);
+    } else if (more >= 1 && bytes_ieq(word, "get")) {
+        return get_or_reply(ctx, s, ctx->argv[++*at]);
     } else {
         reply_syntax_error(ctx);
         return false;
@@ -126,20 +146,27 @@ static bool number(struct bytes s, double *out)
     return good;
 }
 
-static int by_bytes(const void *x, const void *y)
-{
-    const struct sorted *a = x;
-    const struct sorted *b = y;
-    return bytes_cmp(a->bytes, b->bytes);
-}
-
 static int by_score(const void *x, const void *y)
 {
     const struct sorted *a = x;
     const struct sorted *b = y;
     if (a->score != b->score)
         return a->score < b->score ? -1 : 1;
-    return by_bytes(x, y);
+    int order = bytes_cmp(a->bytes, b->bytes);
+    return order != 0 ? order : a->at < b->at ? -1 : 1;
+}
+
+/* What is absent comes first. */
+static int by_text(const void *x, const void *y)
+{
+    const struct sorted *a = x;
+    const struct sorted *b = y;
+    int order = 0;
+    if (a->by.data == NULL || b->by.data == NULL)
+        order = (a->by.data != NULL) - (b->by.data != NULL);
+    else
+        order = bytes_cmp(a->by, b->by);
+    return order != 0 ? order : a->at < b->at ? -1 : 1;
 }
 
 static void turn_round(struct sorted *elements, size_t n)
@@ -151,45 +178,75 @@ static void turn_round(struct sorted *elements, size_t n)
     }
 }
 
-/* False: an element is no number, and the error is written. */
+/* False: an element, or what BY names for it, is no number, and the error is written. */
 static bool order_or_reply(struct command_ctx *ctx, const struct sort *s, struct sorted *elements,
                            size_t n)
 {
-    for (size_t i = 0; i < n && !s->alpha; i++) {
-        if (!number(elements[i].bytes, &elements[i].score)) {
-            reply_error(ctx->reply, "ERR One or more scores can't be converted into double");
-            return false;
-        }
+    bool good = true;
+    for (size_t i = 0; i < n && good; i++) {
+        elements[i].at = s->descending ? n - i : i; /* it will be turned round */
+        if (!s->alpha && elements[i].by.data != NULL)
+            good = number(elements[i].by, &elements[i].score);
+    }
+    if (!good) {
+        reply_error(ctx->reply, "ERR One or more scores can't be converted into double");
+        return false;
     }
     if (n > 0)
-        qsort(elements, n, sizeof(*elements), s->alpha ? by_bytes : by_score);
+        qsort(elements, n, sizeof(*elements), s->alpha ? by_text : by_score);
     if (s->descending)
         turn_round(elements, n);
     return true;
 }
 
-/* --- the result --- */
+/* --- keys that patterns name --- */
 
-static bool gets_itself(const struct command_ctx *ctx, int at)
+/* False: one is not loaded. */
+static bool load_gets(struct command_ctx *ctx, struct sort *s, const struct sorted *elements, size_t n)
 {
-    return bytes_eq(ctx->argv[at], BYTES_LIT("#"));
+    bool loaded = true;
+    struct bytes unused;
+    for (int g = 0; g < s->ngets; g++) {
+        for (size_t i = 0; i < n && sort_pattern_has_keys(&s->gets[g]); i++)
+            loaded &= sort_pattern_find(ctx, &s->gets[g], elements[i].bytes, &s->name, &unused) !=
+                      SORT_NOT_LOADED;
+    }
+    return loaded;
 }
 
-/* Calls f for what is told of an element: itself, or for each GET itself ('#') or nothing. */
-static void each_output(struct command_ctx *ctx, const struct sort *s, struct bytes element,
+/* What the elements are to be ordered by, if they are; and where all of them will be shown, the keys of
+ * all GETs, too. False: one is not loaded. */
+static bool load(struct command_ctx *ctx, struct sort *s, struct sorted *elements, size_t n)
+{
+    bool loaded = true;
+    for (size_t i = 0; i < n && !s->unsorted; i++) {
+        struct sorted *e = &elements[i];
+        enum sort_found found = SORT_FOUND;
+        if (s->has_by)
+            found = sort_pattern_find(ctx, &s->by, e->bytes, &s->name, &e->by);
+        else
+            e->by = e->bytes;
+        loaded &= found != SORT_NOT_LOADED;
+        if (found == SORT_FOUND && e->by.data == NULL)
+            e->by = BYTES_LIT("");
+    }
+    bool all = s->offset <= 0 && (s->count < 0 || (uint64_t)s->count >= n);
+    return (!all || load_gets(ctx, s, elements, n)) && loaded;
+}
+
+/* --- the result --- */
+
+/* Calls f for what is told of an element: itself, or what each GET names. */
+static void each_output(struct command_ctx *ctx, struct sort *s, struct bytes element,
                         void (*f)(void *arg, struct bytes bytes, bool there), void *arg)
 {
-    if (s->gets == 0) {
+    if (s->ngets == 0)
         f(arg, element, true);
-        return;
-    }
-    for (int i = 2; i < ctx->argc; i++) {
-        if (bytes_ieq(ctx->argv[i], "limit"))
-            i += 2;
-        else if (bytes_ieq(ctx->argv[i], "by") || bytes_ieq(ctx->argv[i], "store"))
-            i++;
-        else if (bytes_ieq(ctx->argv[i], "get"))
-            f(arg, element, gets_itself(ctx, ++i));
+    for (int i = 0; i < s->ngets; i++) {
+        struct bytes named = BYTES_LIT("");
+        enum sort_found found = sort_pattern_find(ctx, &s->gets[i], element, &s->name, &named);
+        CHECK(found != SORT_NOT_LOADED);
+        f(arg, named, found == SORT_FOUND);
     }
 }
 
@@ -217,12 +274,13 @@ static void limit(const struct sort *s, size_t n, size_t *first, size_t *shown)
         *shown = (size_t)s->count;
 }
 
-static void answer(struct command_ctx *ctx, const struct sort *s, const struct sorted *elements,
-                   size_t n)
+static void answer(struct command_ctx *ctx, struct sort *s, const struct sorted *elements, size_t n)
 {
     size_t first, shown;
     limit(s, n, &first, &shown);
-    size_t outputs = shown * (size_t)(s->gets > 0 ? s->gets : 1);
+    if (!load_gets(ctx, s, elements + first, shown))
+        return;
+    size_t outputs = shown * (size_t)(s->ngets > 0 ? s->ngets : 1);
     if (s->store_arg == 0) {
         reply_array(ctx->reply, outputs);
         for (size_t i = first; i < first + shown; i++)
@@ -236,32 +294,42 @@ static void answer(struct command_ctx *ctx, const struct sort *s, const struct s
         reply_int(ctx->reply, (int64_t)outputs);
 }
 
-static void sort(struct command_ctx *ctx, bool read_only)
+static void sort_source(struct command_ctx *ctx, struct sort *s)
 {
-    struct sort s = {.read_only = read_only, .count = -1};
-    for (int i = 2; i < ctx->argc; i++) {
-        if (!option_or_reply(ctx, &s, &i))
-            return;
-    }
     struct tree_reader r = {0};
     const struct value *source;
     size_t n;
     if (!source_or_reply(ctx, &r, &n, &source))
         return;
     /* A set has no order that a stored list could have. */
-    if (s.unsorted && s.store_arg != 0 && source != NULL && source->type == VALUE_SET) {
-        s.unsorted = false;
-        s.alpha = true;
+    if (s->unsorted && s->store_arg != 0 && source != NULL && source->type == VALUE_SET) {
+        s->unsorted = false;
+        s->alpha = true;
+        s->has_by = false;
     }
-    struct sorted *elements = mem_alloc(n * sizeof(*elements));
+    struct sorted *elements = mem_zalloc(n * sizeof(*elements));
     for (size_t i = 0; i < n; i++)
-        elements[i] = (struct sorted){.bytes = item_bytes(tree_read(&r, i).item)};
+        elements[i].bytes = item_bytes(tree_read(&r, i).item);
     bool has_order = source != NULL && source->type != VALUE_SET;
-    if (s.unsorted && s.descending && has_order)
+    if (s->unsorted && s->descending && has_order)
         turn_round(elements, n);
-    if (s.unsorted || order_or_reply(ctx, &s, elements, n))
-        answer(ctx, &s, elements, n);
+    if (load(ctx, s, elements, n) && (s->unsorted || order_or_reply(ctx, s, elements, n)))
+        answer(ctx, s, elements, n);
     mem_free(elements);
+}
+
+static void sort(struct command_ctx *ctx, bool read_only)
+{
+    struct sort s = {.read_only = read_only, .count = -1};
+    s.gets = mem_alloc((size_t)ctx->argc * sizeof(*s.gets));
+    buf_init(&s.name);
+    bool good = true;
+    for (int i = 2; good && i < ctx->argc; i++)
+        good = option_or_reply(ctx, &s, &i);
+    if (good)
+        sort_source(ctx, &s);
+    buf_release(&s.name);
+    mem_free(s.gets);
 }
 
 void generic_sort(struct command_ctx *ctx)

@@ -89,6 +89,15 @@ bool access_allows(const struct client *c, const struct command *cmd, const stru
     return acl_check(c->user, cmd, r->argc, r->argv, &arg) == ACL_ALLOWED;
 }
 
+void access_judge_patterns(const struct client *c, struct txn_command *tc)
+{
+    if (tc->cmd->id != CMD_SORT && tc->cmd->id != CMD_SORT_RO)
+        return;
+    const struct request *r = tc->request;
+    tc->reads_all_keys =
+        c->user->unrestricted || acl_reads_all_keys(c->user, tc->cmd, r->argc, r->argv);
+}
+
 const char *access_refusal(struct client *c, const struct command *cmd, const struct request *r)
 {
     struct buf *text = &c->engine->refusal;
@@ -119,6 +128,7 @@ static void judge(struct client *c, struct txn_command *tc)
 {
     tc->judged = true;
     tc->verdict = c->user->unrestricted ? ACL_ALLOWED : check(c, tc->cmd, tc->request, ACL_IN_MULTI);
+    access_judge_patterns(c, tc);
 }
 
 /* A block is judged once, although it may run more than once: when EXEC comes, before its client's next

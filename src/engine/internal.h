@@ -90,7 +90,8 @@ struct txn_command {
     int nkeys;
     bool judged;              /* of a block: `verdict` says whether its client may call it */
     enum acl_verdict verdict;
-    struct said *said; /* NULL = nothing yet; owned */
+    bool reads_all_keys;      /* of SORT: its client may read any key by it */
+    struct said *said;        /* NULL = nothing yet; owned */
     uint32_t error_at; /* where in the txn's reply its error begins, + 1; 0 = it answered none */
 };
 
@@ -444,6 +445,8 @@ bool access_allows(const struct client *c, const struct command *cmd, const stru
 /* Of a script's call; noted as such. */
 enum acl_verdict access_check_in_script(const struct client *c, const struct command *cmd,
                                         const struct request *r);
+/* Whether what SORT's BY and GET name may be read. */
+void access_judge_patterns(const struct client *c, struct txn_command *tc);
 /* Its commands, by user and rules of now. */
 void access_judge_block(struct txn *t);
 /* False: the error is written. */

@@ -38,8 +38,13 @@ static struct key *find(struct key_finder *f, int db, struct bytes name)
 
 void more_init(struct txn *t)
 {
-    for (int i = 0; i < t->ncommands && t->more == NULL; i++) {
-        if (!may_ask(t->commands[i].cmd))
+    for (int i = 0; i < t->ncommands; i++) {
+        struct txn_command *tc = &t->commands[i];
+        if (!may_ask(tc->cmd))
+            continue;
+        if (!t->exec)
+            access_judge_patterns(t->client, tc); /* a block has been judged */
+        if (t->more != NULL)
             continue;
         t->more = mem_zalloc(sizeof(*t->more));
         t->more->finder.find = find;

@@ -193,9 +193,12 @@ static void run_handler(struct script_calls *s, const struct command *cmd, const
                         struct reply *r)
 {
     const struct config *c = s->txn->engine->config;
+    struct txn_command judged = {.cmd = cmd, .request = (struct request *)q};
+    if (s->txn->client != NULL)
+        access_judge_patterns(s->txn->client, &judged);
     struct command_ctx ctx = {.cmd = cmd, .argc = q->argc, .argv = q->argv, .now_ms = s->txn->now_ms,
                               .keys = s->keys, .nkeys = n, .db = s->db, .databases = c->databases,
-                              .more = more_finder(s->txn),
+                              .more = more_finder(s->txn), .reads_all_keys = judged.reads_all_keys,
                               .max_value = (size_t)c->proto_max_bulk_len, .reply = r};
     cmd->handler(&ctx);
 }

@@ -11,16 +11,10 @@
 
 enum { MAX_ATTEMPTS = 4 };
 
-static const char error_starting[] = "LOADING respgres is waiting for its first contact with PostgreSQL";
-static const char error_away[] = "LOADING PostgreSQL is not reachable, nothing was done";
 static const char error_not_done[] = "LOADING PostgreSQL did not answer in time, nothing was done";
 static const char error_unknown[] =
     "ERR PostgreSQL did not confirm in time, the write may or may not have been applied";
 static const char error_read_late[] = "LOADING PostgreSQL did not answer in time";
-static const char error_readonly[] = STORE_ERROR_READONLY;
-static const char error_not_known[] =
-    "LOADING PostgreSQL is not reachable, and the key is not known here";
-static const char error_oom[] = "OOM command not allowed when used memory > 'maxmemory'.";
 static const char error_locked[] =
     "ERR the row is locked by another transaction in PostgreSQL, nothing was written";
 
@@ -472,6 +466,7 @@ void txn_run_command(struct txn *t, struct txn_command *tc, struct reply *r)
         .cmd = tc->cmd, .argc = tc->request->argc, .argv = tc->request->argv,
         .now_ms = t->now_ms, .keys = tc->keys, .nkeys = tc->nkeys, .db = tc->db,
         .databases = t->engine->config->databases, .more = more_finder(t),
+        .reads_all_keys = tc->reads_all_keys,
         .max_value = (size_t)t->engine->config->proto_max_bulk_len, .reply = r};
     tc->cmd->handler(&ctx);
     tc->error_at = r->is_error ? (uint32_t)at + 1 : 0;
@@ -884,107 +879,6 @@ void engine_wake(struct engine *e)
 
 /* ---- limits ---- */
 
-const char *engine_error_starting(void)
-{
-    return error_starting;
-}
-
-static bool fallback_is_off(const struct engine *e)
-{
-    return policy_fallback(e->config->fallback, bytes_of(NULL, 0)) == FALLBACK_OFF;
-}
-
-bool engine_is_out_of_memory(const struct engine *e)
-{
-    enum store_state state = store_state(e->store);
-    return state != STORE_ONLINE && state != STORE_RECOVERING && keyspace_is_full(e->keyspace);
-}
-
-bool engine_is_loading(const struct engine *e)
-{
-    enum store_state state = store_state(e->store);
-    return state == STORE_STARTING || (state == STORE_AWAY && fallback_is_off(e));
-}
-
-/* Is the key an argument of a command that may write? A block may write others and only read this one. */
-static bool may_write(const struct txn *t, const struct txn_key *k)
-{
-    if (t->more != NULL && !t->readonly)
-        return true; /* it may have asked for this one */
-    for (int i = 0; i < t->ncommands; i++) {
-        const struct txn_command *tc = &t->commands[i];
-        for (int j = 0; (tc->cmd->flags & CF_WRITE) != 0 && j < tc->nkeys; j++) {
-            if (tc->keys[j] == &k->key)
-                return true;
-        }
-    }
-    return false;
-}
-
-/* A command over whole databases, anywhere in a block. */
-static bool may_write_all(const struct txn *t)
-{
-    for (int i = 0; i < t->ncommands; i++) {
-        if ((t->commands[i].cmd->flags & CF_WRITE) != 0 && t->commands[i].nkeys == 0)
-            return true;
-    }
-    return false;
-}
-
-/* While PostgreSQL is away, each key may have its own rule. */
-static const char *key_unavailable(const struct txn *t, const struct txn_key *k)
-{
-    const struct config *c = t->engine->config;
-    enum fallback rule = policy_fallback(c->fallback, entry_key(k->entry));
-    if (rule == FALLBACK_OFF)
-        return error_away;
-    if (rule == FALLBACK_READONLY && may_write(t, k))
-        return error_readonly;
-    bool unknown = k->entry->knowledge == ENTRY_UNKNOWN || k->entry->guessed;
-    if (k->observed && unknown && policy_away_miss(c->away_miss, entry_key(k->entry)) == AWAY_MISS_ERROR)
-        return error_not_known;
-    return NULL;
-}
-
-static bool wants_memory(const struct txn *t)
-{
-    for (int i = 0; i < t->ncommands; i++) {
-        if (t->commands[i].cmd->flags & CF_DENYOOM)
-            return true;
-    }
-    return false;
-}
-
-static const char *away_unavailable(const struct txn *t)
-{
-    const struct config *c = t->engine->config;
-    enum fallback rule = policy_fallback(c->fallback, bytes_of(NULL, 0));
-    if (rule == FALLBACK_READONLY && may_write_all(t))
-        return error_readonly;
-    for (int i = 0; i < t->nkeys; i++) {
-        const char *error = key_unavailable(t, &t->keys[i]);
-        if (error != NULL)
-            return error;
-    }
-    return NULL;
-}
-
-const char *txn_unavailable(const struct txn *t)
-{
-    const struct engine *e = t->engine;
-    enum store_state state = store_state(e->store);
-    bool asks = t->nkeys > 0 || t->exclusive || t->is_query;
-    if (!asks || state == STORE_ONLINE || state == STORE_RECOVERING)
-        return NULL;
-    if (state == STORE_STARTING)
-        return error_starting;
-    if (state == STORE_AWAY && fallback_is_off(e))
-        return error_away;
-    if (keyspace_is_full(e->keyspace) && wants_memory(t))
-        return error_oom;
-    return state == STORE_AWAY ? away_unavailable(t) : NULL;
-}
-
 void txn_time_out(struct txn *t)
 {
     t->engine->timeouts++;
@@ -1018,9 +912,4 @@ void txn_time_out(struct txn *t)
     case TXN_DONE:
         check_failed("done txn in the list of active ones", __FILE__, __LINE__);
     }
-}
-
-void txn_in_vain(struct txn *t)
-{
-    txn_abandon(t, error_away);
 }

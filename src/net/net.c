@@ -67,6 +67,21 @@ static rlim_t raise_open_files(rlim_t want)
     return setrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : old;
 }
 
+/* In Redis' words. At the start, where nobody could be told, it is lowered instead. */
+static bool can_serve(const struct net *n, const struct config *fresh, struct buf *reason)
+{
+    if (fresh->maxclients <= n->config->maxclients)
+        return true;
+    rlim_t want = (rlim_t)fresh->maxclients + RESERVED_FILES;
+    rlim_t have = raise_open_files(want);
+    if (have < want)
+        buf_printf(reason,
+                   "The operating system is not able to handle the specified number of clients, try "
+                   "with %lld",
+                   have > RESERVED_FILES ? (long long)(have - RESERVED_FILES) : 1LL);
+    return have >= want;
+}
+
 static void apply_max_clients(struct net *n)
 {
     rlim_t want = (rlim_t)n->config->maxclients + RESERVED_FILES;
@@ -194,6 +209,8 @@ static bool on_prepare(void *arg, const struct config *fresh, struct buf *reason
 {
     struct net *n = arg;
     struct buf why;
+    if (!can_serve(n, fresh, reason))
+        return false;
     buf_init(&why);
     bool ok = tls_door_prepare(n->tls, fresh, &why);
     if (!ok)

@@ -121,6 +121,21 @@ def test_a_refused_command_left_nothing(story):
     story.passes()
 
 
+def test_a_journal_that_was_merged_before_a_restart_is_forgotten(story):
+    """The outage went on: it had begun again when the instance was started."""
+    story.facts.trouble[0] = [(9.0, 29.0)]
+    story.facts.starts[0].append(23.0)
+    story.op(SET, "gone:1", 1, b"x").op(DEL, "gone:1", 12, reply=1).op(SET, "gone:1", 24, b"y")
+    story.lost("gone:1", b"y").passes()
+
+
+def test_a_key_that_expired_while_the_rows_were_read(story):
+    story.op(SET, "own:1", 1, b"a", ttl=33)
+    story.final.replies[0][b"own:1"] = (b"a", 4, LOOK - 0.5)
+    story.facts.rows_read = LOOK + 5
+    story.passes()
+
+
 # --- what is wrong: registers -------------------------------------------------------------------
 
 def test_a_write_is_missing(story):
@@ -169,6 +184,18 @@ def test_an_unknowing_write_destroys_the_session(story, instance):
     restarted_in_the_outage(story)
     story.op(SET, "session:1", 1, b"real", instance=instance)
     story.op(SET, "session:1", 14, b"empty", instance=0).row("session:1", b"empty").fails("missing")
+
+
+@pytest.mark.parametrize("written, knows", [(0.9, False), (1.1, True), (None, False)])
+def test_what_was_in_the_warm_file_may_be_replaced(story, written, knows):
+    restarted_in_the_outage(story)
+    if written is not None:
+        story.facts.warm[0] = {13.0: written}
+    story.op(SET, "session:1", 1, b"real").op(SET, "session:1", 14, b"next").row("session:1", b"next")
+    if knows:
+        story.passes()
+    else:
+        story.fails("missing")
 
 
 @pytest.mark.parametrize("instance", [0, 1])

@@ -230,6 +230,22 @@ static void check_changes(const struct world *w, const struct keyring *ring)
     }
 }
 
+/* Keys that are no arguments. */
+struct fuzz_finder {
+    struct key_finder finder;
+    struct world *w;
+    struct keyring *ring;
+    bool too_many;
+};
+
+static struct key *finder_get(struct key_finder *f, int db, struct bytes name)
+{
+    struct fuzz_finder *finder = (struct fuzz_finder *)f; /* it is the first member */
+    struct slot *s = slot_of(finder->w, db, name);
+    finder->too_many |= s == NULL;
+    return s == NULL ? NULL : key_of(finder->w, finder->ring, db, buf_bytes(&s->name), false);
+}
+
 /* One command. False: it cannot be run here. */
 static bool run_call(struct world *w, struct keyring *ring, const struct call *call, bool blind,
                      struct buf *out)
@@ -254,6 +270,7 @@ static bool run_call(struct world *w, struct keyring *ring, const struct call *c
         }
         struct keyring before;
         note_keys(ring, &before);
+        struct fuzz_finder finder = {{finder_get}, w, ring, false};
         struct command_ctx ctx = {.cmd = cmd,
                                   .argc = call->argc,
                                   .argv = call->argv,
@@ -262,8 +279,14 @@ static bool run_call(struct world *w, struct keyring *ring, const struct call *c
                                   .nkeys = n,
                                   .databases = DATABASES,
                                   .max_value = w->max_value,
+                                  .reads_all_keys = true,
+                                  .more = &finder.finder,
                                   .reply = &r};
         cmd->handler(&ctx);
+        if (finder.too_many) {
+            keyring_release(&before);
+            return false;
+        }
         if (r.is_error || (cmd->flags & CF_READONLY) != 0)
             check_unchanged(&before, ring);
         keyring_release(&before);

@@ -12,8 +12,8 @@ commands come from the seed alone, right ones and wrong ones. Compared other tha
   SORT of a set, or of members with NUL, which Redis takes for the end: as sets
   TTL                                within 2 seconds
 
-Never sent: ranges by bytes of members that have different scores (Redis says nothing of them), SORT
-with a pattern that names keys (respgres refuses it). SORT has keys of its own: in Redis it makes a
+Never sent: ranges by bytes of members that have different scores (Redis says nothing of them). SORT with
+a pattern that names keys is differential_sort.py's. SORT has keys of its own: in Redis it makes a
 skiplist of a sorted set that it reads, and a set has no order in which the two could agree. Scores out
 of the range of a double: Redis' next SORT takes the errno for its own. LPOS with a rank of -2^63.
 

@@ -387,6 +387,16 @@ def test_clients_that_vanish_in_the_middle(both, bystander):
     assert bystander.error is None
 
 
+def test_more_clients_than_the_system_has_files_for(both):
+    """More than fs.nr_open, which not even root may pass."""
+    for server in both:
+        before = server.client().config_get("maxclients")
+        error = server.cli("CONFIG", "SET", "maxclients", "1500000")
+        assert "possibly related to argument 'maxclients') - The operating system is not able to handle" \
+            " the specified number of clients, try with " in error
+        assert server.client().config_get("maxclients") == before
+
+
 def test_maxclients(request, lab):
     both = make_both(request, lab, maxclients=5)
     wait_until(lambda: all(s.info()["connected_clients"] == 1 for s in both))

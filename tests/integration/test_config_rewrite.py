@@ -1,6 +1,7 @@
 """CONFIG REWRITE: what was changed is in the file afterwards, and the rest of it is as it was."""
 
 import os
+import re
 import stat
 import threading
 
@@ -204,7 +205,7 @@ def test_whoever_reads_meanwhile_sees_a_whole_file(lab, database):
     def look():
         while not stop.is_set():
             text = server.config_path.read_text()
-            seen.add(text.count("timeout ") == 1 and "# the end\n" in text)
+            seen.add(len(re.findall("^timeout ", text, re.MULTILINE)) == 1 and "# the end\n" in text)
 
     thread = threading.Thread(target=look)
     thread.start()

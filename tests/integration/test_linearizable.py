@@ -87,11 +87,12 @@ class Clients:
         wait_until(lambda: sum(self.answered) >= goal, 60, f"{count} more operations are answered")
 
 
-def record_and_check(servers, seed, faults, disturb, operations=OPERATIONS_PER_FAULT, leases=True):
+def record_and_check(servers, seed, faults, disturb, operations=OPERATIONS_PER_FAULT, leases=True,
+                     clients=None):
     """disturb(chance, clients) so often, each time on new keys and after some operations. `leases`:
-    also keys that expire, by our own clock."""
+    also keys that expire, by our own clock. `clients`: others than those of strings."""
     kinds = ["register", "text", "counter"] + (["lease"] if leases else [])
-    clients, chance = Clients(servers, seed, kinds), random.Random(seed)
+    clients, chance = clients or Clients(servers, seed, kinds), random.Random(seed)
 
     def make_trouble(ending):
         try:

@@ -624,6 +624,7 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+@pytest.mark.alone
 def test_who_does_not_read_is_waited_for(site):
     """It is paused in the middle of what has been read ahead, costs nothing, and then gets all."""
     with site.raw(timeout=60) as raw:

@@ -228,7 +228,6 @@ static void sort(void)
         {"SORT l ALPHA DESC LIMIT 0 2", "*2\r\n$1\r\nx\r\n$1\r\n9"},
         {"SORT l BY nosort DESC GET # GET q",
          "*6\r\n$1\r\nx\r\n$-1\r\n$1\r\n9\r\n$-1\r\n$2\r\n10\r\n$-1"},
-        {"SORT l BY w_*", "-ERR SORT cannot read keys that BY or GET make of the elements here"},
         {"SORT_RO l ALPHA STORE m", SYNTAX},
         {"SORT l ALPHA STORE m", ":3"},
         {"LRANGE m 0 -1", "*3\r\n$2\r\n10\r\n$1\r\n9\r\n$1\r\nx"},
@@ -236,6 +235,47 @@ static void sort(void)
         {"EXISTS m", ":0"},
     };
     EXPECT_ROWS(rows, 2);
+}
+
+/* Keys named by elements. */
+static void sort_by_and_get(void)
+{
+    static const struct expectation rows[] = {
+        {"RPUSH l a b c", ":3"},
+        {"MSET w_a 3 w_b 20 t_a x t_c y", "+OK"},
+        {"HSET o_a f 7 g q", ":2"},
+        {"HSET o_c f 1", ":1"},
+        {"SORT l BY w_*", "*3\r\n$1\r\nc\r\n$1\r\na\r\n$1\r\nb"}, /* what is absent counts 0 */
+        {"SORT l BY w_* DESC", "*3\r\n$1\r\nb\r\n$1\r\na\r\n$1\r\nc"},
+        {"SORT l BY w_* ALPHA", "*3\r\n$1\r\nc\r\n$1\r\nb\r\n$1\r\na"},
+        {"SORT l BY o_*->f", "*3\r\n$1\r\nb\r\n$1\r\nc\r\n$1\r\na"},
+        {"SORT l BY o_*->f GET # GET t_* GET o_*->g LIMIT 1 9",
+         "*6\r\n$1\r\nc\r\n$1\r\ny\r\n$-1\r\n$1\r\na\r\n$1\r\nx\r\n$1\r\nq"},
+        {"SORT l BY t_*", "-ERR One or more scores can't be converted into double"},
+        {"SORT l BY none_*", "*3\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc"},
+        {"SORT l BY none_* ALPHA DESC", "*3\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc"},
+        {"SORT l BY w_* BY nosort GET w_*", "*3\r\n$1\r\n3\r\n$2\r\n20\r\n$-1"},
+        {"SORT l BY w_*-> GET o_*", "*3\r\n$-1\r\n$-1\r\n$-1"}, /* no field: a key of that name */
+        {"SORT l ALPHA GET o_*->", "*3\r\n$-1\r\n$-1\r\n$-1"},
+        {"SORT l BY w_* GET w_* STORE m", ":3"},
+        {"LRANGE m 0 -1", "*3\r\n$0\r\n\r\n$1\r\n3\r\n$2\r\n20"},
+    };
+    EXPECT_ROWS(rows, 2);
+}
+
+static void sort_of_a_user_who_may_not_read_all(void)
+{
+    struct world w;
+    world_init(&w);
+    w.restricted = true;
+    EXPECT_CSTR(run(&w, "RPUSH l a b"), ":2\r\n");
+    EXPECT_CSTR(run(&w, "SORT l BY w_*"),
+               "-ERR BY option of SORT denied due to insufficient ACL permissions.\r\n");
+    EXPECT_CSTR(run(&w, "SORT_RO l BY nosort GET #"),
+               "-ERR GET option of SORT denied due to insufficient ACL permissions.\r\n");
+    EXPECT_CSTR(run(&w, "SORT l GET"), "-ERR syntax error\r\n");
+    EXPECT_CSTR(run(&w, "SORT l BY nosort DESC"), "*2\r\n$1\r\nb\r\n$1\r\na\r\n");
+    world_release(&w);
 }
 
 /* What changes nothing leaves the key as it was; a change keeps its expiry. */
@@ -320,5 +360,6 @@ static void keys_are_where_arguments_say(void)
 
 TEST_MAIN(TEST(lists_are_pushed_and_popped), TEST(lists_are_changed_within),
           TEST(elements_move_between_lists), TEST(sets), TEST(sorted_sets_by_member),
-          TEST(sorted_sets_by_range), TEST(sort), TEST(what_is_written),
+          TEST(sorted_sets_by_range), TEST(sort), TEST(sort_by_and_get),
+          TEST(sort_of_a_user_who_may_not_read_all), TEST(what_is_written),
           TEST(a_collection_has_a_largest_size), TEST(keys_are_where_arguments_say))

@@ -76,6 +76,20 @@ static struct key *keyring_get(struct keyring *ring, struct world *w, int db, st
     return &ring->keys[ring->count++];
 }
 
+/* Keys that are no arguments: all are here. */
+struct world_finder {
+    struct key_finder finder;
+    struct keyring *ring;
+    struct world *w;
+};
+
+static struct key *finder_get(struct key_finder *f, int db, struct bytes name)
+{
+    struct world_finder *finder = (struct world_finder *)f; /* it is the first member */
+    struct slot *slot = world_slot(finder->w, db, name);
+    return keyring_get(finder->ring, finder->w, db, bytes_cstr(slot->name), false);
+}
+
 struct call call_of(const char *text)
 {
     struct call c = {.argc = 0};
@@ -108,6 +122,7 @@ static void call_run(struct world *w, struct keyring *ring, const struct call *c
             command_place(cmd, call->argc, call->argv, WORLD_DATABASES, w->db, i);
         keys[i] = keyring_get(ring, w, at.db, call->argv[at.arg], blind);
     }
+    struct world_finder finder = {{finder_get}, ring, w};
     struct command_ctx ctx = {.cmd = cmd,
                               .argc = call->argc,
                               .argv = call->argv,
@@ -117,6 +132,8 @@ static void call_run(struct world *w, struct keyring *ring, const struct call *c
                               .db = w->db,
                               .databases = WORLD_DATABASES,
                               .max_value = w->max_value,
+                              .reads_all_keys = !w->restricted,
+                              .more = &finder.finder,
                               .reply = &r};
     cmd->handler(&ctx);
 }

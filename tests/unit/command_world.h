@@ -21,6 +21,7 @@ struct world {
     size_t max_value;
     int proto;
     int db;                 /* in which commands run */
+    bool restricted;        /* the user may not read every key */
     enum key_change change; /* of the last run's first key */
     struct expiry expiry;
     struct buf out;

@@ -26,12 +26,14 @@ class Plan:
     journal_full: bool = False        # dir is on a disk that is full after a while
     clock: int = 0                    # seconds that the host's clock of instance 0 is moved by
     large_values: bool = False
+    collections: bool = False         # lists, hashes, sets and sorted sets, or strings
 
     def __str__(self):
         parts = [self.fault]
         parts += [f"{deed}-{instance}-{when}" for deed, when, instance in self.deeds]
         parts += ["again"] * self.again + ["journal-full"] * self.journal_full
         parts += [f"clock{self.clock:+d}"] * bool(self.clock) + ["large"] * self.large_values
+        parts += ["collections"] * self.collections
         parts += [self.fallback] * (self.fallback != "on")
         parts += [f"fsync-{self.journal_fsync}"] * (self.journal_fsync != "everysec")
         parts += [self.consistency] * (self.consistency != "strict")
@@ -78,6 +80,14 @@ def _chosen():
     yield {"fault": "kill", "consistency": "cached"}
     yield {"fault": "blackhole-one", "consistency": "cached"}
     yield {"fault": "slow", "deeds": (("stop", "online", 1),)}
+    for chosen in (
+            {"fault": "kill"}, {"fault": "freeze", "deeds": (("kill", "away", 0),)},
+            {"fault": "blackhole", "deeds": (("kill", "merging", 0), ("kill", "merging", 1))},
+            {"fault": "unreachable-one", "deeds": (("stop", "away", 0),)},
+            {"fault": "kill", "deeds": (("kill", "compacting", 0),), "large_values": True},
+            {"fault": "failover"}, {"fault": "freeze", "again": True, "clock": 3600},
+            {"fault": "blackhole-one", "consistency": "cached", "deeds": (("kill", "online", 1),)}):
+        yield {"collections": True, **chosen}
 
 
 CHOSEN = tuple(_chosen())
@@ -98,4 +108,5 @@ def plan(seed):
         consistency=chance.choice(("strict", "strict", "cached")),
         journal_full=chance.random() < 0.08,
         clock=chance.choice((0,) * 12 + (3600, -3600)),
-        large_values=chance.random() < 0.15)
+        large_values=chance.random() < 0.15,
+        collections=chance.random() < 0.4)

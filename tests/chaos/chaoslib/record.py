@@ -20,7 +20,8 @@ NEVER = None           # of an expiry
 # What a command did to a key, if it was carried out.
 SET, DEL, INCR, APPEND, EXPIRE, PERSIST, CAS = "SET DEL INCR APPEND EXPIRE PERSIST CAS".split()
 READ = "GET"
-WRITES = frozenset((SET, DEL, INCR, APPEND, CAS))  # they change the value, not only the expiry
+CALL = "CALL"          # a command of a collection that changed something, or may have: Op.command
+WRITES = frozenset((SET, DEL, INCR, APPEND, CAS, CALL))  # they change the value, not only the expiry
 
 
 @dataclasses.dataclass
@@ -37,6 +38,8 @@ class Op:
     ttl: int | None = NEVER     # SET, EXPIRE: seconds
     reply: bytes | int | None = None
     group: int = 0
+    command: tuple = ()         # of a collection: name and arguments but for the key
+    told: bytes | None = None   # and the reply to it as it came
 
     @property
     def effective(self):
@@ -110,6 +113,8 @@ class Facts:
     """The course of a scenario, as far as it is certain."""
     pg_timeout: float
     starts: dict = dataclasses.field(default_factory=dict)   # instance → times of its starts
+    # instance → {time of a start: when the warm file that it found was written}
+    warm: dict = dataclasses.field(default_factory=dict)
     # instance → (from, to): PostgreSQL can't have taken anything from it, nor given anything to it.
     cut_off: dict = dataclasses.field(default_factory=dict)
     # instance → (from, to): it was killed or stopped; it can't have answered.
@@ -122,6 +127,10 @@ class Facts:
     errors_expected: bool = False    # the scenario has commands refused, with documented errors
     clock_skew: float = 0.05         # of stamps of two instances, in seconds
     one_snapshot: float = 0.0        # when the final look began
+    rows_read: float = 0.0           # when it had the rows
+
+    def rows_by(self):
+        return max(self.one_snapshot, self.rows_read)
 
     def was_within(self, windows, begun, ended):
         return any(start <= begun and ended <= end for start, end in windows)
@@ -144,8 +153,8 @@ class Facts:
 
 @dataclasses.dataclass
 class Row:
-    """A live row: tombstones and expired rows are none."""
-    value: bytes
+    """A live row: tombstones and expired rows are none. What a value is: values.py."""
+    value: bytes | tuple
     expires_at: float | None = NEVER  # monotonic, PostgreSQL's clock translated
 
 
@@ -153,7 +162,7 @@ class Row:
 class Conflict:
     """A row of respgres.conflicts."""
     key: bytes
-    value: bytes | None
+    value: bytes | tuple | None
     lost: str                # 'journal' or 'row'
     reason: str = ""
 
@@ -176,3 +185,14 @@ class Final:
 
 def now():
     return time.monotonic()
+
+
+# --- in complaints --------------------------------------------------------------------------------------
+
+def when(op):
+    return f"{op.client} on instance {op.instance} at {op.begun:.3f}-{op.ended:.3f}"
+
+
+def short(value):
+    text = repr(value)
+    return text if len(text) <= 90 else f"{text[:40]}…{text[-40:]}"

@@ -1,11 +1,13 @@
 """One scenario from its plan: two instances, clients, faults, and the final look."""
 
 import contextlib
+import pathlib
 import random
 import re
 import time
 
 from harness import Proxy, wait_until
+from harness.replies import bulks
 from harness.servers import Respgres
 from harness.util import make_temp_dir, remove_tree, tail
 
@@ -15,7 +17,10 @@ from .machine import Machine
 from .plan import plan
 from .record import Conflict, Facts, Final, History, Row, now
 from .states import States
+from .values import READS, decode, from_reply
+from .verify_collections import kind_of
 from .workload import Load, bulk, number
+from .workload_collections import CollectionResident, CollectionRoamer
 
 PG_TIMEOUT_S = 0.2
 WARM_S = 0.4           # of load before anything breaks
@@ -24,6 +29,7 @@ SETTLE_S = 2 * PG_TIMEOUT_S + 0.1  # after the beginning of an outage: until not
 SHUTDOWN_S = 3         # with PostgreSQL away, and something in flight that is not journalled
 BACK_S = 10            # until all are online and have merged
 CACHED_MAX_LAG_S = 0.3  # with consistency cached
+WARM_SLACK_S = 0.01  # a file's time is the kernel's last tick
 LOOKS = 4              # at most
 INSTANCES = (0, 1)
 
@@ -138,7 +144,8 @@ class Scenario:
     def _play(self):
         self.load = Load(self.history, {n: s.port for n, s in enumerate(self.servers)},
                          self.plan.seed, sizes=(3000, 6000) if self.plan.large_values else
-                         (10, 10, 60, 300))
+                         (10, 10, 60, 300), classes=(CollectionResident, CollectionRoamer)
+                         if self.plan.collections else None)
         self._cleanup.callback(self.load.stop)
         sleep_until(now() + WARM_S)
         self._do("online")
@@ -239,7 +246,11 @@ class Scenario:
     def _start(self, instance, down_since):
         time.sleep(self.chance.choice((0, 0, 0.1)))
         server = self.servers[instance]
-        self.facts.starts[instance].append(now())
+        begun = now()
+        self.facts.starts[instance].append(begun)
+        for path in pathlib.Path(server.options.get("dir", self.dir)).glob("*/warm"):
+            written = path.stat().st_mtime - time.time() + begun
+            self.facts.warm.setdefault(instance, {})[begun] = written + WARM_SLACK_S
         self.facts.trouble.setdefault(instance, []).append([down_since, float("inf")])
         server.start("answering", timeout=20)
         self.machine.follow(instance, server.pid)
@@ -292,6 +303,7 @@ class Scenario:
             self.final.replies[instance] = ask_all(server, keys)
         self.facts.one_snapshot = now()
         self.final.rows = rows_of(self.database)
+        self.facts.rows_read = now()
         self.final.conflicts = conflicts_of(self.database)
         for instance in INSTANCES:
             self.final.left_over += self.states.journal_left(instance)
@@ -358,8 +370,8 @@ def told(complaints, scenario):
     stories, histories = [], scenario.history.by_key()
     for key in sorted({text.partition(": ")[0].encode() for text in complaints} & set(histories)):
         lines = [f"{op.begun:.4f}-{op.ended:.4f} {op.client} instance {op.instance} {op.kind} "
-                 f"value={verify.short(op.value)} ttl={op.ttl} {op.outcome} "
-                 f"reply={verify.short(op.reply)}" for op in histories[key]]
+                 f"value={verify.short(op.command or op.value)} ttl={op.ttl} {op.outcome} "
+                 f"reply={verify.short(op.told or op.reply)}" for op in histories[key]]
         lines.append(f"row: {scenario.final.rows.get(key)}")
         lines += [f"{c.lost} lost, {c.reason}: {verify.short(c.value)}" for c in scenario.final.conflicts
                   if c.key == key]
@@ -377,12 +389,15 @@ def ask_all(server, keys):
     found = {}
     with server.raw(timeout=20) as raw:
         for key in keys:
-            value = patiently(raw, "GET", key)
+            kind = kind_of(key)
+            value = patiently(raw, *(("GET", key) if kind is None else
+                                     (READS[kind][0], key, *READS[kind][1:])))
             ttl = patiently(raw, "TTL", key)
             if value.startswith(b"-") or ttl.startswith(b"-"):
                 found[key] = (value + ttl, None, now())
             else:
-                found[key] = (bulk(value), number(ttl), now())
+                said = bulk(value) if kind is None else from_reply(kind, list(map(bulk, bulks(value))))
+                found[key] = (said, number(ttl), now())
     return found
 
 
@@ -397,9 +412,9 @@ def patiently(raw, *command):
 
 def rows_of(database):
     offset = time.time() - now()
-    return {bytes(key): Row(bytes(value), None if expires is None else expires - offset)
-            for key, value, expires in database.execute(
-                "SELECT key, value, extract(epoch FROM expires_at)::float8"
+    return {bytes(key): Row(decode(type_, bytes(value)), None if expires is None else expires - offset)
+            for key, type_, value, expires in database.execute(
+                "SELECT key, type, value, extract(epoch FROM expires_at)::float8"
                 " FROM respgres.entries JOIN respgres.spaces USING (space)"
                 " WHERE db = 0 AND value IS NOT NULL AND active"
                 " AND (expires_at IS NULL OR expires_at > clock_timestamp())")}
@@ -408,9 +423,9 @@ def rows_of(database):
 def conflicts_of(database):
     if database.execute("SELECT to_regclass('respgres.conflicts')") == [(None,)]:
         return []
-    return [Conflict(bytes(key), None if value is None else bytes(value), lost, str(reason))
-            for key, value, lost, reason in database.execute(
-                "SELECT key, value, lost, reason FROM respgres.conflicts")]
+    return [Conflict(bytes(key), None if value is None else decode(type_, bytes(value)), lost, str(reason))
+            for key, type_, value, lost, reason in database.execute(
+                "SELECT key, type, value, lost, reason FROM respgres.conflicts")]
 
 
 def first_line(text):

@@ -9,8 +9,8 @@ Each complaint of this file is provoked by a faked history in test_verify.py.
 
 import dataclasses
 
-from . import errors
-from .record import CAS, DEL, EXPIRE, INCR, PERSIST, READ, SET, UNKNOWN, WRITES
+from . import errors, verify_collections
+from .record import (CAS, DEL, EXPIRE, INCR, PERSIST, READ, SET, UNKNOWN, WRITES, short, when)
 
 TTL_SLACK_S = 1.0      # expiries are compared to the second
 SHOWN = 3              # complaints of one kind that are worth reading
@@ -37,6 +37,7 @@ def contents(history, facts, final):
         complaints += [f"{key.decode()}: {text}" for text in judge(Key(key, ops, facts, final))]
     complaints += unknown_keys(history, final)
     complaints += whole_pairs(history, final)
+    complaints += verify_collections.whole_duos(history, final)
     complaints += agreement(facts, final)
     complaints += [f"a journal is left over: {text}" for text in final.left_over]
     complaints += [f"instance {n} is {state}" for n, state in final.states.items()
@@ -74,7 +75,17 @@ class Key:
             found.append(write)
             if write.done and self.facts.is_cut_off(write):
                 break
-        return found
+        return found + self._first_of_a_new_one(op, found[0])
+
+    def _first_of_a_new_one(self, op, first):
+        """The first write since the last start, if the journal that `first` is in may have been merged
+        before that."""
+        started = self.facts.last_start(op.instance, op.begun)
+        before = [w for w in self.writes if w.instance == op.instance and w.begun < started]
+        if first.begun >= started or any(start <= before[-1].begun and op.ended <= end
+                                         for start, end in self.facts.cut_off.get(op.instance, ())):
+            return []
+        return [w for w in self._in_journal(op) if w.begun >= started][:1]
 
     def knew(self, op):
         """Whether the instance certainly knew what the key held when it carried out `op`, or the
@@ -105,7 +116,7 @@ class Key:
 
     def certainly_unknown(self, op):
         """Whether the instance had started without PostgreSQL, and what it knew of the key was at most
-        what it wrote itself since: such a write must not replace anything else."""
+        what it wrote itself since, and its warm file: such a write must not replace anything else."""
         outage = self.facts.window_of(self.facts.cut_off, op)
         if outage is None or op.ended > outage[1]:
             return False
@@ -123,11 +134,18 @@ class Key:
         """Whether `later` may have been computed by an instance that knew of `earlier`."""
         if later.ended < earlier.begun:
             return False
-        if self.certainly_unknown(later) and not self.same_journal(later, earlier):
+        if self.certainly_unknown(later) and not self.same_journal(later, earlier) \
+                and not self._may_be_in_warm_file(later, earlier):
             return False
         if later.instance == earlier.instance:
             return True
         return self._reached(earlier) <= self._last_touch(later)
+
+    def _may_be_in_warm_file(self, later, earlier):
+        """Whether the file that the instance found at its last start before `later` may have `earlier`."""
+        started = self.facts.last_start(later.instance, later.begun)
+        written = self.facts.warm.get(later.instance, {}).get(started)
+        return written is not None and earlier.begun <= written
 
     def _reached(self, op):
         """The first time at which PostgreSQL may have had it."""
@@ -145,7 +163,7 @@ class Key:
 
     def may_have_expired(self, op):
         """Whether what `op` wrote may be gone by the time of the final look."""
-        until = self.facts.one_snapshot + TTL_SLACK_S
+        until = self.facts.rows_by() + TTL_SLACK_S
         return any(other.ttl is not None and other.begun + other.ttl <= until
                    for other in self.ops
                    if other is op or (other.kind == EXPIRE and other.ended >= op.begun))
@@ -205,9 +223,9 @@ def nothing_missing(key):
         if not op.done:
             continue
         if op.kind == DEL:
-            yield f"resurrected: DEL {_when(op)} was acknowledged, the row is {short(key.value)}"
+            yield f"resurrected: DEL {when(op)} was acknowledged, the row is {short(key.value)}"
         else:
-            yield f"missing: {short(op.value)} of {_when(op)} was acknowledged; the row is " \
+            yield f"missing: {short(op.value)} of {when(op)} was acknowledged; the row is " \
                   f"{short(key.value)}, conflicts has {short(key.lost)}"
 
 
@@ -236,9 +254,9 @@ def nothing_stale(key):
         if not all(op.begun > maker.ended + _skew(key, op, maker) for maker in makers):
             continue
         if op.kind == DEL:
-            yield f"resurrected: {short(key.value)} was written before the DEL of {_when(op)}"
+            yield f"resurrected: {short(key.value)} was written before the DEL of {when(op)}"
         elif not _lost_unknowing(key, op):
-            yield f"stale: the row is {short(key.value)}, {short(op.value)} of {_when(op)} " \
+            yield f"stale: the row is {short(key.value)}, {short(op.value)} of {when(op)} " \
                   "was acknowledged later"
 
 
@@ -263,7 +281,7 @@ def expiry(key):
               or op.kind == PERSIST or (op.kind == EXPIRE and op.reply != 0)]
     possible = [op for op in makers if not any(_sets_expiry_after(key, x, op) for x in makers)]
     if possible and not any(_expiry_fits(key, op) for op in possible):
-        asked = [(op.ttl, _when(op)) for op in possible]
+        asked = [(op.ttl, when(op)) for op in possible]
         yield f"expires at {key.row.expires_at}; asked for were (TTL, when) {asked}"
 
 
@@ -295,10 +313,10 @@ def reads(key):
         if op.kind != READ or not op.done:
             continue
         if op.reply is not None and op.reply not in values:
-            yield f"GET {_when(op)} says {short(op.reply)}, which nobody wrote"
+            yield f"GET {when(op)} says {short(op.reply)}, which nobody wrote"
         elif alone and op.instance in key.instances and not key.forgot() \
                 and not key.may_have_forgotten(op) and not _readable(key, op):
-            yield f"GET {_when(op)} says {short(op.reply)}, which is not what was written last"
+            yield f"GET {when(op)} says {short(op.reply)}, which is not what was written last"
 
 
 def _readable(key, read):
@@ -387,7 +405,7 @@ def appended_by_many(key):
     missing = [op for op in key.acknowledged if op.value not in row and op.value not in lost]
     if missing:
         yield f"missing: {len(missing)} pieces that were acknowledged, the first {short(missing[0].value)}" \
-              f" of {_when(missing[0])}"
+              f" of {when(missing[0])}"
 
 
 def _pieces(value):
@@ -404,6 +422,7 @@ JUDGES = {
     b"cas": counter,        # WATCH, EXEC by the clients of one instance
     b"list": appended,      # one client
     b"slist": appended_by_many,
+    **verify_collections.JUDGES,
 }
 
 
@@ -430,7 +449,7 @@ def whole_pairs(history, final):
 
 def agreement(facts, final):
     """GET and TTL on each instance say what the row says."""
-    found, until = [], facts.one_snapshot + TTL_SLACK_S
+    found, until = [], facts.rows_by() + TTL_SLACK_S
     for instance, replies in final.replies.items():
         for key, (value, ttl, at) in replies.items():
             row = final.rows.get(key)
@@ -518,12 +537,3 @@ def _has_a_reason(failure, facts):
         return len(facts.starts[failure.instance]) > 1
     return failure.text.startswith(b"-EXECABORT") or any(
         start <= failure.at <= end for start, end in facts.silent.get(failure.instance, ()))
-
-
-def _when(op):
-    return f"{op.client} on instance {op.instance} at {op.begun:.3f}-{op.ended:.3f}"
-
-
-def short(value):
-    text = repr(value)
-    return text if len(text) <= 90 else f"{text[:40]}…{text[-40:]}"

@@ -261,15 +261,17 @@ def visit(client, user):
 
 
 class Load:
-    """All clients, begun at once. `ports`: instance → port."""
+    """All clients, begun at once. `ports`: instance → port. `classes`: of those that stay and those that
+    roam; by default those of strings."""
 
     def __init__(self, history, ports, seed, residents=3, roamers=2, pause_s=0.012,
-                 sizes=(10, 10, 60, 300), users=12):
+                 sizes=(10, 10, 60, 300), users=12, classes=None):
         self.history, self.seed, self.pause_s, self.sizes = history, seed, pause_s, sizes
         self.users = users
         self.ending = threading.Event()
-        kinds = [(Resident, {instance: ports[instance]}) for instance in sorted(ports)] * residents
-        kinds += [(Roamer, ports)] * roamers
+        resident, roamer = classes or (Resident, Roamer)
+        kinds = [(resident, {instance: ports[instance]}) for instance in sorted(ports)] * residents
+        kinds += [(roamer, ports)] * roamers
         self.clients = [kind(self, n, some) for n, (kind, some) in enumerate(kinds)]
         for client in self.clients:
             client.start()

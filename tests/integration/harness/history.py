@@ -6,6 +6,7 @@ import time
 
 from .linearize import Operation, why_not_linearizable
 from .raw import encode
+from .replies import bulks
 
 # Words of an error (docs/consistency.md) and what was done.
 NOTHING_DONE = (b"-LOADING ", b"-EXECABORT ", b"nothing was written")
@@ -115,16 +116,3 @@ class Recorder:
 def _with_key(key, command):
     name, *args = command
     return [name, key, *args]
-
-
-def bulks(reply):
-    """The replies of an array of bulk strings."""
-    parts, at = [], reply.index(b"\r\n") + 2
-    while at < len(reply):
-        end = reply.index(b"\r\n", at) + 2
-        length = int(reply[at + 1:end - 2])
-        if length >= 0:
-            end += length + 2
-        parts.append(reply[at:end])
-        at = end
-    return parts

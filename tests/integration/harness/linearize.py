@@ -5,7 +5,7 @@ Wing, Gong: Testing and Verifying Concurrent Objects (1993): try each operation 
 go back where none fits. Lowe: Testing for Linearizability (2017): never search twice from the same
 set of operations and the same value.
 
-The key is a string register with an expiry. An operation without a response (the connection was
+The key is a string register with an expiry, or a collection (linearize_collections.py). An operation without a response (the connection was
 lost, or "may or may not have been applied") may have happened at any later moment, or never. What
 expires does so at a moment of its own: that is one more operation, whose bounds follow from those
 of the one that set the expiry.
@@ -13,7 +13,10 @@ of the one that set the expiry.
 
 import collections
 
-OK, NIL = b"+OK\r\n", b"$-1\r\n"
+from .linearize_collections import COLLECTIONS, alternatives_of
+from .linearize_collections import UNCHANGED as COLLECTION_UNCHANGED
+from .replies import NIL, OK, WRONG_TYPE, Unordered, bulk, number
+
 NOT_A_NUMBER = b"-ERR value is not an integer or out of range\r\n"
 OVERFLOW = b"-ERR increment or decrement would overflow\r\n"
 LEFT = b"some TTL"  # PTTL of what expires: any number from 0 on
@@ -34,14 +37,6 @@ class Undecided(Exception):
 # --- the register --------------------------------------------------------------------------------
 # A state is None (absent) or (value, deadline): the number of the operation that set the expiry, or
 # None. Each function: state, arguments, number of the operation → new state, reply.
-
-def bulk(value):
-    return NIL if value is None else b"$%d\r\n%s\r\n" % (len(value), value)
-
-
-def number(value):
-    return b":%d\r\n" % value
-
 
 def _value(state):
     return state[0] if state else None
@@ -127,23 +122,32 @@ REGISTER = {
     "FLUSHALL": _flushall, "APPEND": _append, "INCR": _incr, "PERSIST": _persist, "PEXPIRE": _pexpire, "PTTL": _pttl,
     EXPIRES: _expires,
 }
+OPERATIONS = {**REGISTER, **COLLECTIONS}
 
 
 def apply(state, commands, op=0):
     """What commands do to a state: the new one and the reply, that of EXEC where there are several."""
     replies = []
     for name, *args in commands:
-        state, reply = REGISTER[name](state, args, op)
+        state, reply = OPERATIONS[name](state, args, op)
         replies.append(reply)
     if len(commands) == 1:
         return state, replies[0]
     return state, b"*%d\r\n" % len(commands) + b"".join(replies)
 
 
+def fits(reply, told):
+    """Whether what the model says allows what was told."""
+    if isinstance(reply, Unordered):
+        return reply.fits(told)
+    return reply == told or (reply is LEFT and told.startswith(b":") and int(told[1:]) >= 0)
+
+
 # Name → the replies that say that nothing has changed; True = any.
 UNCHANGED = {
     "GET": True, "PTTL": True, "SETNX": (number(0),), "GETDEL": (NIL,), "DEL": (number(0),),
     "INCR": (NOT_A_NUMBER, OVERFLOW), "PERSIST": (number(0),), "PEXPIRE": (number(0),),
+    **COLLECTION_UNCHANGED,
 }
 
 
@@ -151,6 +155,8 @@ def changed_nothing(operation):
     """Whether its reply tells that, whatever the state was."""
     if operation.ended is None:
         return False
+    if operation.reply == WRONG_TYPE:
+        return True
     if len(operation.commands) > 1:
         return all(name in ("GET", "PTTL") for name, *_ in operation.commands)
     (name, *args), = operation.commands
@@ -179,7 +185,8 @@ class _Search:
     HEAD = 0
 
     def __init__(self, operations, limit):
-        self.operations = _with_expiries(operations)
+        self.operations, self.alternatives = _with_alternatives(operations)
+        self.operations = _with_expiries(self.operations)
         self.reads = [changed_nothing(o) for o in self.operations]
         self.limit = limit
         self.state = None
@@ -245,7 +252,7 @@ class _Search:
         state, reply = apply(self.state, operation.commands, i)
         done, used = self.done, self.used
         if operation.ended is None:
-            used |= 1 << i
+            used |= self.alternatives.get(i, 1 << i)
             if state == self.state:
                 return False
         else:
@@ -265,8 +272,7 @@ class _Search:
         return True
 
     def _fits(self, i, reply):
-        told = self.operations[i].reply
-        return reply == told or (reply is LEFT and told.startswith(b":") and int(told[1:]) >= 0)
+        return fits(reply, self.operations[i].reply)
 
     def _is_new(self, done, state, used):
         """False if the search has been here with as little used: what is left can do the same."""
@@ -284,6 +290,19 @@ class _Search:
         self.state, self.done, self.used = self._undo.pop()
         for node in reversed(self.nodes[i]):
             self.next[self.prev[node]] = self.prev[self.next[node]] = node
+
+
+def _with_alternatives(operations):
+    """The operations, those with several outcomes once for each of them; and of these, which exclude
+    each other: number → a set, as bits."""
+    found, alternatives = [], {}
+    for o in operations:
+        some = alternatives_of(o, operations)
+        numbers = range(len(found), len(found) + len(some))
+        if len(some) > 1:
+            alternatives.update(dict.fromkeys(numbers, sum(1 << i for i in numbers)))
+        found += some
+    return found, alternatives
 
 
 def _with_expiries(operations):

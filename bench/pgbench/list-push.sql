@@ -1,0 +1,1 @@
+INSERT INTO bench.list (value) VALUES ('VXK');

@@ -1,0 +1,1 @@
+SELECT value FROM bench.list ORDER BY id DESC LIMIT :size;

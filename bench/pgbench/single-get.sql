@@ -1,0 +1,1 @@
+SELECT value FROM bench.single WHERE key = '0';
