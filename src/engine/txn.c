@@ -4,7 +4,6 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "command/key_place.h"
-#include "config/policy.h"
 #include "engine/internal.h"
 #include "engine/more.h"
 #include "engine/script.h"

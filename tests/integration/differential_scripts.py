@@ -4,6 +4,8 @@ SCRIPTS: (script, keys, arguments); each runs on both servers in this order. A t
 What is left out: what crashes redis-server (`error({})`), tables' addresses, math.random without a seed,
 the libraries struct and cmsgpack, and commands over the whole keyspace."""
 
+import hashlib
+
 VALUES = [
     "return 1", "return -1", "return 1.9", "return -1.9", "return 1e15", "return 1e300", "return 0/0", "return 2^53",
     "return 'a'", "return ''", "return 'a\\0b'", "return true", "return false", "return nil", "return", "",
@@ -149,7 +151,7 @@ def keys(script, k, *args):
 
 
 K = ["k1", "k2", "k3"]
-COMMANDS = [
+CALLS_OF_KEYS = [
     keys("return redis.call('set',KEYS[1],ARGV[1])", K, "v"), keys("return redis.call('get',KEYS[1])", K),
     keys("return {KEYS,ARGV}", K, "a", "b"), keys("return {#KEYS,#ARGV}", []), keys("return KEYS[4]", K), keys("return ARGV[1]", []),
     keys("KEYS[1]='x' return KEYS", K), keys("KEYS=nil return 1", K), keys("return KEYS", K), keys("ARGV[1]=nil return ARGV", K, "a", "b"),
@@ -247,12 +249,14 @@ CLIENTS = [
     keys(PYREDIS_EXTEND, ["lock"], "t", "200000", "1"), keys(PYREDIS_EXTEND, ["lock"], "other", "1000", "1"),
     keys(LARAVEL_ADD, ["add"], "v", "60"), keys(LARAVEL_ADD, ["add"], "v", "60"), keys(DJANGO_INCR, ["inc"], "2"), keys("return redis.call('set','inc',5)", []), keys(DJANGO_INCR, ["inc"], "2"),
     keys(ASPNET_SET, ["asp"], "1", "2", "60", "data"), keys(ASPNET_SET, ["asp"], "1", "2", "-1", "data2"), keys("return redis.call('hgetall',KEYS[1])", ["asp"]),
+    keys("redis.call('mset','w_1','3','w_2','1','o_1','one','o_2','two') return redis.call('sort','many','by','w_*','get','o_*','limit',0,4)", []),
+    keys("redis.call('del','many') redis.call('rpush','many',1,2) return redis.call('sort','many','by','w_*','get','o_*','get','#')", []),
     keys(RATE, ["rate"], "100"), keys(RATE, ["rate"], "100"), keys("redis.call('zadd','sched',1,'a',5,'b') return 1", []), keys(SIDEKIQ_POP, ["sched"], "3"), keys(SIDEKIQ_POP, ["sched"], "3"),
     keys("return redis.call('del','lock','add','inc','asp','rate','sched')", []),
 ]
 
 SCRIPTS = [s if isinstance(s, tuple) else (s, [], []) for s in
-           VALUES + ERRORS + LIBRARIES + COMMANDS + SHEBANGS + CLIENTS]
+           VALUES + ERRORS + LIBRARIES + CALLS_OF_KEYS + SHEBANGS + CLIENTS]
 
 # Sent as they stand.
 CALLS = [
@@ -272,3 +276,44 @@ CALLS = [
     ["CONFIG", "GET", "lua-time-limit"], ["CONFIG", "SET", "lua-time-limit", "5000"], ["CONFIG", "GET", "busy-reply-threshold"], ["SCRIPT", "FLUSH"], ["SCRIPT", "EXISTS", "e0e1f9fabfc9d4800c877a703b823ac0578ff8db"],
     ["EVALSHA", "e0e1f9fabfc9d4800c877a703b823ac0578ff8db", "0"], ["EVAL", "return 1", "0"], ["EVALSHA", "e0e1f9fabfc9d4800c877a703b823ac0578ff8db", "0"], ["SCRIPT", "FLUSH", "ASYNC"],
 ]
+
+
+# --- random ones, for differential.py ---
+
+GENERIC = (b"return redis.call(unpack(ARGV))", b"return redis.pcall(unpack(ARGV))",
+           b"return {1, redis.pcall(unpack(ARGV)), redis.pcall('get', KEYS[1] or 'x')}",
+           b"redis.setresp(3) return redis.call(unpack(ARGV))",
+           b"local a = redis.pcall(unpack(ARGV)) redis.pcall('append', KEYS[1] or 'y', 'z') return a",
+           b"redis.call(unpack(ARGV)) redis.call(unpack(ARGV)) return redis.call('exists', ARGV[2] or 'x')")
+FIXED = b"return {KEYS[1] or false, #ARGV}"
+FIXED_SHA = hashlib.sha1(FIXED).hexdigest().encode()
+
+
+def call(g):
+    k = g.key()
+    return g.pick((
+        (b"GET", k), (b"SET", k, g.value()), (b"SET", k, g.value(), b"NX", b"GET"), (b"INCR", k), (b"INCRBY", k, g.integer()),
+        (b"APPEND", k, g.value()), (b"STRLEN", k), (b"EXISTS", k, g.key()), (b"TYPE", k), (b"DEL", k, g.key()),
+        (b"GETRANGE", k, g.integer(), g.integer()), (b"SETNX", k, g.value()), (b"GETDEL", k), (b"MGET", k, g.key()),
+        (b"MSET", k, g.value(), g.key(), g.value()), (b"RENAME", k, g.key()), (b"LPUSH", k, g.value()), (b"LLEN", k),
+        (b"LRANGE", k, b"0", b"-1"), (b"HSET", k, b"f", g.value()), (b"HGET", k, b"f"), (b"ZADD", k, b"1.5", b"m"),
+        (b"ZSCORE", k, b"m"), (b"PING",), (b"ECHO", g.value()), (b"SELECT", b"0"), (b"NOSUCH", k), (b"GET",), (b"MULTI",)))
+
+
+def script(g):
+    some = [g.key() for _ in range(g.pick((0, 0, 1, 2)))]
+    name = g.case(b"EVAL_RO" if g.chance(0.2) else b"EVAL")
+    return [[name, g.pick(GENERIC), b"%d" % len(some), *some, *call(g)]]
+
+
+def known(g):
+    """Behind DISCARD: SCRIPT FLUSH is not for blocks."""
+    return [[b"DISCARD"], [*g.pick((
+        (g.case(b"EVAL"), FIXED, b"0"), (b"EVALSHA", FIXED_SHA, b"1", g.key(), b"a"), (b"EVALSHA_RO", FIXED_SHA, b"0", b"a", b"b"),
+        (b"EVALSHA", b"0" * 40, b"0"), (b"EVALSHA", b"x", b"0"), (b"EVAL", FIXED, b"x"), (b"EVAL", FIXED, b"2", b"a"), (b"EVAL_RO", FIXED, b"-1"),
+        (b"SCRIPT", b"LOAD", FIXED), (b"SCRIPT", b"LOAD", b"a b"), (b"SCRIPT", b"EXISTS", FIXED_SHA, b"x"), (b"SCRIPT", b"FLUSH"),
+        (b"SCRIPT", b"FLUSH", b"x"), (b"SCRIPT", b"HELP"), (b"SCRIPT", b"KILL"), (b"SCRIPT", b"DEBUG", b"no"), (b"SCRIPT", b"DEBUG", b"x"),
+        (b"SCRIPT", b"nosuch"), (b"SCRIPT",)))]]
+
+
+FAMILIES = [(6, "data", script), (1, "script", known)]
