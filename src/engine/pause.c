@@ -5,7 +5,7 @@
  * limit counts for it. What was taken before the pause goes on; the OK of CLIENT PAUSE waits for
  * that, so that nothing is written after it. */
 #include "base/mem.h"
-#include "engine/internal.h"
+#include "engine/script.h"
 
 enum pause_reason { PAUSE_BY_CLIENT, PAUSE_BY_SLEEP, PAUSE_REASONS };
 
@@ -127,7 +127,7 @@ void pause_end(struct engine *e)
 static bool block_writes(const struct client *c)
 {
     for (int i = 0; i < c->nqueued; i++) {
-        if (c->queued[i].cmd->flags & CF_WRITE)
+        if (script_may_write(c->engine, c->queued[i].cmd, c->queued[i].request))
             return true;
     }
     return false;
@@ -148,7 +148,7 @@ static bool is_allowed(const struct pause *p, const struct client *c, const stru
     }
     if (cmd->id == CMD_EXEC)
         return !block_writes(c);
-    return !(cmd->flags & CF_WRITE);
+    return !script_may_write(c->engine, cmd, r);
 }
 
 bool pause_holds(struct client *c, const struct request *r)

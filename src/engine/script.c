@@ -20,20 +20,20 @@ static const char error_noscript[] = "NOSCRIPT No matching script. Please use EV
 
 struct txn_script {
     struct txn *txn;
-    struct list node;      /* in scripts.paused */
-    struct script_vm *vm;  /* while it runs */
-    struct reply reply;    /* of the txn, while it runs */
+    struct list node;     /* in scripts.paused */
+    struct script_vm *vm; /* while it runs */
+    struct reply reply;   /* of the txn, while it runs */
     struct script_calls calls;
     int64_t began_us;
     int64_t slice_until_us;
     bool paused;
-    bool held;        /* has its keys for itself */
-    bool drop;        /* the run does not count */
+    bool held; /* has its keys for itself */
+    bool drop; /* the run does not count */
     bool killed;
-    bool stopped;     /* a limit or a kill has ended a script that had written */
+    bool stopped; /* a limit or a kill has ended a script that had written */
     bool is_long;
     int32_t seed;
-    bool too_long;    /* the last run was dropped for that */
+    bool too_long;     /* the last run was dropped for that */
     int64_t *versions; /* of its keys as it saw them, while it is held */
 };
 
@@ -394,7 +394,8 @@ void scripts_kill_all(struct engine *e)
     }
 }
 
-/* The one that has run for the longest and may be killed. In Redis what it had written would stay. */
+/* The one that has run for the longest and may be killed. In Redis what it had written would stay.
+ */
 static void kill_one(struct engine *e, struct reply *r)
 {
     if (list_empty(&e->scripts->paused)) {
@@ -410,9 +411,10 @@ static void kill_one(struct engine *e, struct reply *r)
         reply_ok(r);
         return;
     }
-    reply_error(r, "UNKILLABLE Sorry the script already executed write commands against the dataset. You "
-                   "can either wait the script termination or kill the server in a hard way using the "
-                   "SHUTDOWN NOSAVE command.");
+    reply_error(
+        r, "UNKILLABLE Sorry the script already executed write commands against the dataset. You "
+           "can either wait the script termination or kill the server in a hard way using the "
+           "SHUTDOWN NOSAVE command.");
 }
 
 /* ---- EVAL ---- */
@@ -489,8 +491,9 @@ static bool flags_allow_or_reply(struct txn_script *s, const struct known_script
         return false;
     }
     if ((k->flags & (SCRIPT_ALLOW_OOM | SCRIPT_NO_WRITES)) == 0 && engine_is_out_of_memory(e)) {
-        reply_error(r, "OOM allow-oom flag is not set on the script, can not run it when used memory > "
-                       "'maxmemory'");
+        reply_error(
+            r, "OOM allow-oom flag is not set on the script, can not run it when used memory > "
+               "'maxmemory'");
         return false;
     }
     return true;
@@ -522,10 +525,30 @@ void script_command(struct txn *t, struct txn_command *tc, struct reply *r)
     s->calls.flags = k->flags;
     s->calls.readonly = ro || (k->flags & SCRIPT_NO_WRITES) != 0;
     struct script_host host = {on_call, on_acl_check, on_log, on_tick, s};
-    struct script_call call = {.sha = sha, .body = bytes_of(k->body, k->len), .nkeys = (int)n,
-                               .keys = q->argv + 3, .nargs = q->argc - 3 - (int)n,
-                               .args = q->argv + 3 + n, .seed = s->seed};
+    struct script_call call = {.sha = sha,
+                               .body = bytes_of(k->body, k->len),
+                               .nkeys = (int)n,
+                               .keys = q->argv + 3,
+                               .nargs = q->argc - 3 - (int)n,
+                               .args = q->argv + 3 + n,
+                               .seed = s->seed};
     s->stopped |= !script_eval(s->vm, &call, &host, r) && s->calls.wrote;
+}
+
+bool script_may_write(struct engine *e, const struct command *cmd, const struct request *q)
+{
+    unsigned flags = SCRIPT_COMPAT;
+    size_t skip;
+    struct buf error;
+    if ((cmd->flags & CF_MAY_WRITE) == 0)
+        return (cmd->flags & CF_WRITE) != 0;
+    const struct known_script *k = script_find(e, q->argv[1]);
+    if (cmd->id == CMD_EVALSHA)
+        return k == NULL || (k->flags & SCRIPT_NO_WRITES) == 0;
+    buf_init(&error);
+    bool good = script_shebang(q->argv[1], &flags, &skip, &error);
+    buf_release(&error);
+    return !good || (flags & SCRIPT_NO_WRITES) == 0;
 }
 
 /* ---- SCRIPT, where it is no query ---- */

@@ -1,14 +1,15 @@
 /* script: EVAL and its kin in the engine.
  *
- * A script is a command of its txn: it runs from beginning to end over the txn's own view of the keys, its
- * calls run handlers on them, and nothing of it is seen before the txn has committed. A key that it has not
- * declared is asked for (more.h), and it runs anew.
+ * A script is a command of its txn: it runs from beginning to end over the txn's own view of the
+ * keys, its calls run handlers on them, and nothing of it is seen before the txn has committed. A
+ * key that it has not declared is asked for (more.h), and it runs anew.
  *
- * A txn with scripts runs all its commands on the stack of a Lua state, so that it can be interrupted
- * (script/script.h). The first slice of time is enough for nearly all. One that needs more begins anew in
- * a way in which it can wait: its keys read, and held by it alone (TXN_RUNNING), or inside a PostgreSQL
- * transaction of its own. From then on it gets a slice at the end of each turn, and everybody else goes
- * on; after busy-reply-threshold they are told BUSY, as in Redis. */
+ * A txn with scripts runs all its commands on the stack of a Lua state, so that it can be
+ * interrupted (script/script.h). The first slice of time is enough for nearly all. One that needs
+ * more begins anew in a way in which it can wait: its keys read, and held by it alone
+ * (TXN_RUNNING), or inside a PostgreSQL transaction of its own. From then on it gets a slice at the
+ * end of each turn, and everybody else goes on; after busy-reply-threshold they are told BUSY, as
+ * in Redis. */
 #ifndef RESPGRES_ENGINE_SCRIPT_H
 #define RESPGRES_ENGINE_SCRIPT_H
 
@@ -30,7 +31,8 @@ void script_run(struct txn *t, struct reply *r);
 bool script_is_paused(const struct txn *t);
 /* What has been run so far does not count: the rest need not be run. */
 bool script_is_void(const struct txn *t);
-/* It was too long for how it was begun; it is to begin anew, as one that can wait. Tells it once. */
+/* It was too long for how it was begun; it is to begin anew, as one that can wait. Tells it once.
+ */
 bool script_was_too_long(struct txn *t);
 /* A limit has ended a script that had written: nothing of the txn is to be applied. */
 bool script_was_stopped(const struct txn *t);
@@ -49,6 +51,8 @@ void script_note(struct txn *t);
 bool scripts_go_on(struct engine *e);
 /* The error for this client's commands while a script is busy, or NULL. */
 const char *scripts_busy(const struct client *c);
+/* May this call of any command write? Of a script, its first line may say no. */
+bool script_may_write(struct engine *e, const struct command *cmd, const struct request *q);
 /* SHUTDOWN NOSAVE. */
 void scripts_kill_all(struct engine *e);
 
@@ -62,12 +66,13 @@ struct script_calls {
     bool readonly;
     unsigned flags; /* of the script */
     bool wrote;
-    int guesses;      /* keys that are not here, and were taken for absent to find out what else is needed */
+    int guesses; /* keys that are not here, and were taken for absent to find out what else is
+                    needed */
     int64_t guess_until_us;
     struct key **keys; /* of one call */
     struct key *guessed;
     int keys_cap;
-    struct buf noted;  /* calls made: struct noted_call */
+    struct buf noted;   /* calls made: struct noted_call */
     struct buf monitor; /* lines for MONITOR */
     struct buf log;     /* what it wrote with redis.log: level, length, bytes */
 };
@@ -84,8 +89,8 @@ struct known_script {
     struct list order_node;
     char sha[41];
     unsigned flags;
-    bool stored;  /* PostgreSQL has it */
-    bool loaded;  /* by SCRIPT LOAD: it stays */
+    bool stored; /* PostgreSQL has it */
+    bool loaded; /* by SCRIPT LOAD: it stays */
     char *body;
     size_t len;
 };
@@ -95,8 +100,8 @@ struct script_memory *script_memory_new(struct engine *e);
 void script_memory_free(struct script_memory *m);
 /* NULL: it is not known here. `sha` in any case. */
 const struct known_script *script_find(struct engine *e, struct bytes sha);
-const struct known_script *script_add(struct engine *e, const char *sha, struct bytes body, unsigned flags,
-                                      bool loaded);
+const struct known_script *script_add(struct engine *e, const char *sha, struct bytes body,
+                                      unsigned flags, bool loaded);
 /* Before it starts: has it to wait because PostgreSQL is asked for a script? */
 void script_look_up(struct txn *t);
 bool script_waits(const struct txn *t);

@@ -107,7 +107,8 @@ static const char *denied(const struct script_calls *s, const struct command *cm
     case ACL_DENIED_COMMAND:
         return "ERR The user executing the script can't run this command or subcommand";
     case ACL_DENIED_KEY:
-        return "ERR The user executing the script can't access at least one of the keys mentioned in "
+        return "ERR The user executing the script can't access at least one of the keys mentioned "
+               "in "
                "the command arguments";
     case ACL_DENIED_CHANNEL:
         return "ERR The user executing the script can't publish to the channel mentioned in the "
@@ -154,8 +155,8 @@ static void make_room(struct script_calls *s, int n)
 enum keys { KEYS_FOUND, KEYS_MISSING, KEYS_WRONG };
 
 /* The call's keys; those that are not loaded are asked for, and absent until the run is dropped. */
-static enum keys find_keys(struct script_calls *s, const struct command *cmd, const struct request *q,
-                           int *n)
+static enum keys find_keys(struct script_calls *s, const struct command *cmd,
+                           const struct request *q, int *n)
 {
     struct key_finder *f = more_finder(s->txn);
     int databases = s->txn->engine->config->databases;
@@ -177,8 +178,8 @@ static enum keys find_keys(struct script_calls *s, const struct command *cmd, co
     return missing ? KEYS_MISSING : KEYS_FOUND;
 }
 
-/* The run will be dropped. It goes on for a while, to find out what else it needs: a loop over many keys
- * should not begin anew for each. */
+/* The run will be dropped. It goes on for a while, to find out what else it needs: a loop over many
+ * keys should not begin anew for each. */
 static bool may_guess(struct script_calls *s)
 {
     int64_t now = clock_mono_us();
@@ -189,17 +190,25 @@ static bool may_guess(struct script_calls *s)
 
 /* ---- the call ---- */
 
-static void run_handler(struct script_calls *s, const struct command *cmd, const struct request *q, int n,
-                        struct reply *r)
+static void run_handler(struct script_calls *s, const struct command *cmd, const struct request *q,
+                        int n, struct reply *r)
 {
     const struct config *c = s->txn->engine->config;
     struct txn_command judged = {.cmd = cmd, .request = (struct request *)q};
     if (s->txn->client != NULL)
         access_judge_patterns(s->txn->client, &judged);
-    struct command_ctx ctx = {.cmd = cmd, .argc = q->argc, .argv = q->argv, .now_ms = s->txn->now_ms,
-                              .keys = s->keys, .nkeys = n, .db = s->db, .databases = c->databases,
-                              .more = more_finder(s->txn), .reads_all_keys = judged.reads_all_keys,
-                              .max_value = (size_t)c->proto_max_bulk_len, .reply = r};
+    struct command_ctx ctx = {.cmd = cmd,
+                              .argc = q->argc,
+                              .argv = q->argv,
+                              .now_ms = s->txn->now_ms,
+                              .keys = s->keys,
+                              .nkeys = n,
+                              .db = s->db,
+                              .databases = c->databases,
+                              .more = more_finder(s->txn),
+                              .reads_all_keys = judged.reads_all_keys,
+                              .max_value = (size_t)c->proto_max_bulk_len,
+                              .reply = r};
     cmd->handler(&ctx);
 }
 

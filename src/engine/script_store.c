@@ -1,11 +1,11 @@
 /* script_store: the scripts that are known, by their SHA1: here in memory, and for all instances in
  * PostgreSQL.
  *
- * SCRIPT LOAD is answered when PostgreSQL has it. What EVAL has brought is sent there at the end of the
- * turn, and nobody waits for it. Of a SHA1 that is not known here PostgreSQL is asked before it is called
- * unknown. SCRIPT FLUSH counts up a number there; who knows scripts looks at it every second, and forgets
- * them when it has changed. While PostgreSQL is away scripts are known where they were sent, and are
- * stored later. */
+ * SCRIPT LOAD is answered when PostgreSQL has it. What EVAL has brought is sent there at the end of
+ * the turn, and nobody waits for it. Of a SHA1 that is not known here PostgreSQL is asked before it
+ * is called unknown. SCRIPT FLUSH counts up a number there; who knows scripts looks at it every
+ * second, and forgets them when it has changed. While PostgreSQL is away scripts are known where
+ * they were sent, and are stored later. */
 #include <ctype.h>
 
 #include "base/hash.h"
@@ -14,8 +14,8 @@
 #include "script/script.h"
 
 enum {
-    MAX_EVALUATED = 1000,     /* kept in memory, besides those that were loaded */
-    SAVE_BYTES = 1 << 20,     /* of one statement */
+    MAX_EVALUATED = 1000, /* kept in memory, besides those that were loaded */
+    SAVE_BYTES = 1 << 20, /* of one statement */
     LOOK_US = 1000 * 1000,
 };
 
@@ -31,18 +31,18 @@ struct lookup {
 struct script_memory {
     struct engine *engine;
     struct map known;
-    struct list loaded;    /* known_script.order_node, oldest first */
+    struct list loaded; /* known_script.order_node, oldest first */
     struct list evaluated;
     size_t nevaluated;
     size_t bytes;
-    bool unsaved;          /* some are not stored */
+    bool unsaved; /* some are not stored */
     bool saving;
     struct store_query save;
-    struct buf saved;      /* frames of what is being saved */
+    struct buf saved; /* frames of what is being saved */
     bool looking;
     int64_t looked_us;
     struct store_query look;
-    int64_t flushes;       /* as PostgreSQL had it last; -1 = not asked yet */
+    int64_t flushes; /* as PostgreSQL had it last; -1 = not asked yet */
     struct list lookups;
 };
 
@@ -143,8 +143,8 @@ static struct known_script *add(struct script_memory *m, const char *sha, struct
     return k;
 }
 
-const struct known_script *script_add(struct engine *e, const char *sha, struct bytes body, unsigned flags,
-                                      bool loaded)
+const struct known_script *script_add(struct engine *e, const char *sha, struct bytes body,
+                                      unsigned flags, bool loaded)
 {
     struct script_memory *m = e->script_memory;
     struct known_script *k = find(m, sha);
@@ -242,8 +242,8 @@ static void save(struct script_memory *m)
     if (m->saved.len == 0)
         return;
     m->saving = true;
-    m->save = (struct store_query){.kind = QUERY_SCRIPT_SAVE, .prefix = buf_bytes(&m->saved),
-                                   .row = no_row, .done = on_saved};
+    m->save = (struct store_query){
+        .kind = QUERY_SCRIPT_SAVE, .prefix = buf_bytes(&m->saved), .row = no_row, .done = on_saved};
     e->store->ops->query(e->store, &m->save);
 }
 
@@ -334,8 +334,8 @@ void script_look_up(struct txn *t)
     struct script_memory *m = e->script_memory;
     char sha[SCRIPT_SHA_LEN + 1];
     for (int i = 0; i < t->ncommands; i++) {
-        if (t->exec_abort || !names_sha(&t->commands[i], sha) || find(m, sha) != NULL || !can_ask(e) ||
-            is_looked_up(m, sha))
+        if (t->exec_abort || !names_sha(&t->commands[i], sha) || find(m, sha) != NULL ||
+            !can_ask(e) || is_looked_up(m, sha))
             continue;
         struct lookup *l = mem_zalloc(sizeof(*l));
         l->engine = e;
@@ -344,7 +344,8 @@ void script_look_up(struct txn *t)
         list_push_back(&m->lookups, &l->node);
         l->query = (struct store_query){.kind = QUERY_SCRIPT_FIND,
                                         .prefix = bytes_of(l->sha, SCRIPT_SHA_LEN),
-                                        .row = take_body, .done = on_looked_up};
+                                        .row = take_body,
+                                        .done = on_looked_up};
         e->store->ops->query(e->store, &l->query);
     }
 }
@@ -479,7 +480,8 @@ bool script_query_prepare(struct txn *t, const struct txn_command *tc, struct re
     }
 }
 
-/* In a MULTI block: here at once, and elsewhere when PostgreSQL has been told, for which nobody waits. */
+/* In a MULTI block: here at once, and elsewhere when PostgreSQL has been told, for which nobody
+ * waits. */
 void script_flush_or_reply(struct engine *e, const struct request *q, struct reply *r)
 {
     (void)e;

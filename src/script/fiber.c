@@ -45,8 +45,8 @@ struct fiber *fiber_new(size_t stack_bytes)
     f->guard = page;
     f->size = (stack_bytes + page - 1) / page * page;
     f->ended = true;
-    f->memory = mmap(NULL, f->guard + f->size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                     -1, 0);
+    f->memory = mmap(NULL, f->guard + f->size, PROT_NONE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (f->memory == MAP_FAILED ||
         mprotect(f->memory + f->guard, f->size, PROT_READ | PROT_WRITE) != 0) {
         if (f->memory != MAP_FAILED)

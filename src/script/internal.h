@@ -12,8 +12,8 @@ struct script_vm;
 
 /* ---- vm.c ---- */
 struct script_vm *vm_of(lua_State *L);
-/* Work that executes no instructions: counts as so many of them. May pause; raises an error if the run is
- * to stop. */
+/* Work that executes no instructions: counts as so many of them. May pause; raises an error if the
+ * run is to stop. */
 void vm_charge(lua_State *L, size_t steps);
 /* The run is to stop: an error that no pcall keeps. */
 int vm_stop(lua_State *L, enum script_stop why);
@@ -24,6 +24,8 @@ void vm_taint(lua_State *L);
 /* What the script that runs may ask of its host; NULL while a state is made. */
 const struct script_host *vm_host(lua_State *L);
 size_t vm_memory_limit(lua_State *L);
+/* So much above the limit is allowed for now; with 0 the run is stopped if it is above. */
+void vm_allow(lua_State *L, size_t bytes);
 /* Protocol of the replies to redis.call: 2 or 3. */
 int vm_proto(lua_State *L);
 void vm_set_proto(lua_State *L, int proto);

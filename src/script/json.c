@@ -1,13 +1,11 @@
-/* json: the library cjson, Debian's. It writes into memory of its own, and ends the process where that
- * cannot grow: so what a value will take is looked at before. Its settings are the state's: whoever
- * changes one has the last run on that state. */
+/* json: the library cjson, Debian's. It writes into memory of its own, and ends the process where
+ * that cannot grow: so what a value will take is looked at before. Its settings are the state's:
+ * whoever changes one has the last run on that state. */
 #include "script/internal.h" /* Lua first: the next one needs its names */
 
 #include <lua-cjson.h>
 
-
-
-enum { MAX_DEPTH = 1500 };
+enum { MAX_DEPTH = 1500, DECODED = 48 /* bytes that a byte of JSON may become */ };
 
 struct measure {
     size_t bytes;
@@ -67,6 +65,20 @@ static int encode(lua_State *L)
     return lua_tocfunction(L, lua_upvalueindex(2))(L);
 }
 
+/* It must not be interrupted by a lack of memory, which would leave its buffer behind. So the limit
+ * waits until it has ended, and the text is no longer than leaves that sound. */
+static int decode(lua_State *L)
+{
+    size_t len = lua_gettop(L) == 1 && lua_isstring(L, 1) ? lua_objlen(L, 1) : 0;
+    if (len > vm_memory_limit(L) / 16)
+        return vm_stop(L, SCRIPT_STOP_MEMORY);
+    vm_charge(L, len / 4 + 1);
+    vm_allow(L, len * DECODED + 4096);
+    int n = lua_tocfunction(L, lua_upvalueindex(2))(L);
+    vm_allow(L, 0);
+    return n;
+}
+
 static int setting(lua_State *L)
 {
     if (lua_gettop(L) > 0)
@@ -95,12 +107,14 @@ static int json_new(lua_State *L)
 
 void json_open(lua_State *L)
 {
-    static const char *const settings[] = {
-        "encode_sparse_array", "encode_max_depth", "decode_max_depth", "encode_number_precision",
-        "encode_keep_buffer", "encode_invalid_numbers", "decode_invalid_numbers"};
+    static const char *const settings[] = {"encode_sparse_array",   "encode_max_depth",
+                                           "decode_max_depth",      "encode_number_precision",
+                                           "encode_keep_buffer",    "encode_invalid_numbers",
+                                           "decode_invalid_numbers"};
     lua_pushcfunction(L, luaopen_cjson);
     lua_call(L, 0, 1);
     wrap(L, "encode", encode);
+    wrap(L, "decode", decode);
     for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
         wrap(L, settings[i], setting);
     lua_pushcfunction(L, json_new);

@@ -1,8 +1,7 @@
-/* pattern: string.find, match, gmatch and gsub as Lua 5.1 has them, in steps that are counted. Lua's own
- * may take longer than a lifetime in one call ("a?" a hundred times), and as deep a stack as the pattern
- * is long. Here every step is charged (vm_charge), so that the run can be interrupted, and the depth has
- * a limit.
- * Source: the Lua 5.1 reference manual, 5.4.1. */
+/* pattern: string.find, match, gmatch and gsub as Lua 5.1 has them, in steps that are counted.
+ * Lua's own may take longer than a lifetime in one call ("a?" a hundred times), and as deep a stack
+ * as the pattern is long. Here every step is charged (vm_charge), so that the run can be
+ * interrupted, and the depth has a limit. Source: the Lua 5.1 reference manual, 5.4.1. */
 #include <ctype.h>
 #include <string.h>
 
@@ -64,17 +63,38 @@ static bool in_class(int c, int class)
 {
     bool is;
     switch (tolower(class)) {
-    case 'a': is = isalpha(c); break;
-    case 'c': is = iscntrl(c); break;
-    case 'd': is = isdigit(c); break;
-    case 'l': is = islower(c); break;
-    case 'p': is = ispunct(c); break;
-    case 's': is = isspace(c); break;
-    case 'u': is = isupper(c); break;
-    case 'w': is = isalnum(c); break;
-    case 'x': is = isxdigit(c); break;
-    case 'z': is = c == 0; break;
-    default: return class == c;
+    case 'a':
+        is = isalpha(c);
+        break;
+    case 'c':
+        is = iscntrl(c);
+        break;
+    case 'd':
+        is = isdigit(c);
+        break;
+    case 'l':
+        is = islower(c);
+        break;
+    case 'p':
+        is = ispunct(c);
+        break;
+    case 's':
+        is = isspace(c);
+        break;
+    case 'u':
+        is = isupper(c);
+        break;
+    case 'w':
+        is = isalnum(c);
+        break;
+    case 'x':
+        is = isxdigit(c);
+        break;
+    case 'z':
+        is = c == 0;
+        break;
+    default:
+        return class == c;
     }
     return is != (isupper(class) != 0);
 }
@@ -482,8 +502,9 @@ int pattern_gsub(lua_State *L)
     int n = 0;
     struct matcher m;
     luaL_Buffer b;
-    luaL_argcheck(L, type == LUA_TNUMBER || type == LUA_TSTRING || type == LUA_TFUNCTION ||
-                         type == LUA_TTABLE,
+    luaL_argcheck(L,
+                  type == LUA_TNUMBER || type == LUA_TSTRING || type == LUA_TFUNCTION ||
+                      type == LUA_TTABLE,
                   3, "string/function/table expected");
     matcher_init(&m, L, s, len, p);
     luaL_buffinit(L, &b);

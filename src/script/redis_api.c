@@ -47,7 +47,8 @@ static int raise(lua_State *L, const char *text)
 
 /* ---- calls ---- */
 
-/* Arguments as bytes that live as long as the stack; 0 = an argument is neither string nor number. */
+/* Arguments as bytes that live as long as the stack; 0 = an argument is neither string nor number.
+ */
 static bool take_args(lua_State *L, int argc, struct bytes *argv)
 {
     for (int i = 0; i < argc; i++) {
@@ -222,7 +223,8 @@ static int api_set_repl(lua_State *L)
         return raise(L, "redis.set_repl() requires two arguments.");
     int flags = (int)lua_tointeger(L, 1);
     if ((flags & ~REPL_ALL) != 0)
-        return raise(L, "Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.");
+        return raise(
+            L, "Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.");
     return 0;
 }
 

@@ -1,6 +1,7 @@
 /* sandbox: what a script finds among its globals, and what it cannot do with them.
  *
- * The tables that scripts share (the globals, the libraries) are behind empty ones: reads go through
+ * The tables that scripts share (the globals, the libraries) are behind empty ones: reads go
+ * through
  * `__index` to what is there, writes are errors. Functions of Lua's libraries that write to a table
  * without asking its metatable look first. */
 #include <math.h>
@@ -142,7 +143,8 @@ static int base_pcall(lua_State *L)
     int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
     if (status != 0 && vm_is_stopping(L))
         return lua_error(L);
-    if (status != 0 && lua_istable(L, -1)) { /* as in Redis: of an error's table only the text is told */
+    if (status != 0 &&
+        lua_istable(L, -1)) { /* as in Redis: of an error's table only the text is told */
         lua_getfield(L, -1, "err");
         if (lua_isstring(L, -1))
             lua_replace(L, -2);
@@ -308,7 +310,8 @@ static int base_load(lua_State *L)
 
 /* ---- others ---- */
 
-/* Whether and when memory is collected is the state's: a script that changes it is the last there. */
+/* Whether and when memory is collected is the state's: a script that changes it is the last there.
+ */
 static int base_collectgarbage(lua_State *L)
 {
     const char *what = luaL_optstring(L, 1, "collect");
@@ -416,8 +419,8 @@ static void open_string(lua_State *L)
 
 static void open_table(lua_State *L)
 {
-    static const char *const names[] = {"concat", "foreach", "foreachi", "getn", "insert",
-                                        "maxn",   "remove",  "setn"};
+    static const char *const names[] = {"concat", "foreach", "foreachi", "getn",
+                                        "insert", "maxn",    "remove",   "setn"};
     lua_getfield(L, LUA_GLOBALSINDEX, "table");
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         guard(L, names[i], guarded);
@@ -451,9 +454,9 @@ static void open_bit(lua_State *L)
 /* Into the table on the top, from Lua's own globals. */
 static void take_base(lua_State *L)
 {
-    static const char *const as_they_are[] = {
-        "assert", "error", "gcinfo", "getmetatable", "ipairs", "rawequal",
-        "select", "tonumber", "tostring", "type", "unpack", "_VERSION"};
+    static const char *const as_they_are[] = {"assert",   "error",    "gcinfo", "getmetatable",
+                                              "ipairs",   "rawequal", "select", "tonumber",
+                                              "tostring", "type",     "unpack", "_VERSION"};
     static const char *const guarded_names[] = {"rawset", "setmetatable"};
     for (size_t i = 0; i < sizeof(as_they_are) / sizeof(as_they_are[0]); i++) {
         lua_getfield(L, LUA_GLOBALSINDEX, as_they_are[i]);

@@ -1,15 +1,17 @@
-/* script: Lua 5.1 for EVAL: the sandbox, the `redis` table, and replies to Lua values and back, as in
- * Redis 7.0. Pure: it knows no keys, no clients and no clock; its host carries out the calls.
+/* script: Lua 5.1 for EVAL: the sandbox, the `redis` table, and replies to Lua values and back, as
+ * in Redis 7.0. Pure: it knows no keys, no clients and no clock; its host carries out the calls.
  *
- * A state (script_vm) runs one script at a time, on a stack of its own (fiber.h), so that a long one
- * can be interrupted: every so many instructions it asks the host (`tick`), which may let it pause.
+ * A state (script_vm) runs one script at a time, on a stack of its own (fiber.h), so that a long
+ * one can be interrupted: every so many instructions it asks the host (`tick`), which may let it
+ * pause.
  *
  * Hostile scripts: memory is counted by the state's allocator and ends the run above the limit. C
- * functions of Lua's libraries that take long without executing instructions are replaced (patterns) or
- * charged for what they touch. Bytecode is not loaded. A run that is to be stopped cannot be kept alive by
- * pcall: see script_stop. What one script does to a state no other script can see: library tables are
- * read-only, and a state with other settings than at its beginning is not used again (script_vm_good).
- * Sources: https://redis.io/docs/latest/develop/programmability/lua-api/, the Lua 5.1 manual. */
+ * functions of Lua's libraries that take long without executing instructions are replaced
+ * (patterns) or charged for what they touch. Bytecode is not loaded. A run that is to be stopped
+ * cannot be kept alive by pcall: see script_stop. What one script does to a state no other script
+ * can see: library tables are read-only, and a state with other settings than at its beginning is
+ * not used again (script_vm_good). Sources:
+ * https://redis.io/docs/latest/develop/programmability/lua-api/, the Lua 5.1 manual. */
 #ifndef RESPGRES_SCRIPT_SCRIPT_H
 #define RESPGRES_SCRIPT_SCRIPT_H
 
@@ -36,7 +38,8 @@ enum script_flag {
     SCRIPT_COMPAT = 1 << 8, /* there is no such line: the rules of earlier versions */
 };
 
-/* Flags of a body, and how much of it its first line ("#!lua ...") is. False: *error says why, in full. */
+/* Flags of a body, and how much of it its first line ("#!lua ...") is. False: *error says why, in
+ * full. */
 MUST_CHECK bool script_shebang(struct bytes body, unsigned *flags, size_t *len, struct buf *error);
 
 /* ---- the host ---- */
@@ -50,8 +53,8 @@ enum script_stop {
 };
 
 struct script_host {
-    /* One redis.call or redis.pcall: its reply goes to r, in the protocol that r says. False: stop, and
-     * drop the run. */
+    /* One redis.call or redis.pcall: its reply goes to r, in the protocol that r says. False: stop,
+     * and drop the run. */
     bool (*call)(void *arg, int argc, const struct bytes *argv, struct reply *r);
     /* May the user call it? 1 yes, 0 no, -1 there is no such command. */
     int (*acl_check)(void *arg, int argc, const struct bytes *argv);
@@ -72,8 +75,8 @@ size_t script_vm_memory(const struct script_vm *vm);
 /* Is it as a new one? If not, it is to be freed, not used again. */
 bool script_vm_good(const struct script_vm *vm);
 
-/* Runs body(arg) on the state's stack; true: it has ended. False: it has paused within script_eval, and
- * goes on by script_vm_resume. */
+/* Runs body(arg) on the state's stack; true: it has ended. False: it has paused within script_eval,
+ * and goes on by script_vm_resume. */
 bool script_vm_run(struct script_vm *vm, void (*body)(void *arg), void *arg);
 bool script_vm_resume(struct script_vm *vm);
 /* Within tick. */
@@ -89,10 +92,10 @@ struct script_call {
     int32_t seed; /* of math.random: equal for every run of one call */
 };
 
-/* Within script_vm_run: runs the script, whose reply goes to r. False: it was stopped by a limit or the
- * host, and what it did should not count. */
-bool script_eval(struct script_vm *vm, const struct script_call *call, const struct script_host *host,
-                 struct reply *r);
+/* Within script_vm_run: runs the script, whose reply goes to r. False: it was stopped by a limit or
+ * the host, and what it did should not count. */
+bool script_eval(struct script_vm *vm, const struct script_call *call,
+                 const struct script_host *host, struct reply *r);
 
 /* Does it compile? False: the error is written. */
 MUST_CHECK bool script_compile_or_reply(struct script_vm *vm, const char *sha, struct bytes body,

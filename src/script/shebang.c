@@ -1,5 +1,5 @@
-/* shebang: "#!lua flags=no-writes,allow-oom". A script with such a line states what it does; one without
- * is treated as before there were any. */
+/* shebang: "#!lua flags=no-writes,allow-oom". A script with such a line states what it does; one
+ * without is treated as before there were any. */
 #include "script/script.h"
 
 struct flag_word {

@@ -10,7 +10,7 @@
 enum {
     TICK_INSTRUCTIONS = 1000,
     TICK_CHARGE = 20000,
-    TICK_BYTES = 4 << 20, /* allocated */
+    TICK_BYTES = 4 << 20,   /* allocated */
     STACK_BYTES = 16 << 20, /* of addresses; it has memory where it is used */
     MAX_FUNCTIONS = 2000,
 };
@@ -25,6 +25,7 @@ struct script_vm {
     size_t charged;     /* since the last tick */
     size_t collected;   /* `used` after the last full collection */
     int functions;      /* compiled and kept */
+    size_t extra;       /* allowed above the limit */
     bool unlimited;     /* while it is made */
     bool out_of_memory; /* the run cannot go on */
     bool tainted;
@@ -99,6 +100,7 @@ static void tick(lua_State *L)
     struct script_vm *vm = vm_of(L);
     vm->allocated = 0;
     vm->charged = 0;
+    vm->extra = 0; /* an error may have ended what it was for */
     if (vm->stop == SCRIPT_GO && !vm->out_of_memory && vm->host != NULL) {
         enum script_stop stop = vm->host->tick(vm->host->arg);
         if (stop != SCRIPT_GO)
@@ -147,8 +149,9 @@ static void *allocate(void *arg, void *ptr, size_t old, size_t size)
         return NULL;
     }
     bool grows = size > old;
+    size_t limit = vm->limit + vm->extra;
     void *p = NULL;
-    if (!grows || vm->unlimited || (size - old <= vm->limit && vm->used <= vm->limit - (size - old)))
+    if (!grows || vm->unlimited || (size - old <= limit && vm->used <= limit - (size - old)))
         p = realloc(ptr, size);
     if (p == NULL) {
         vm->out_of_memory = true;
@@ -178,6 +181,14 @@ const struct script_host *vm_host(lua_State *L)
 size_t vm_memory_limit(lua_State *L)
 {
     return vm_of(L)->limit;
+}
+
+void vm_allow(lua_State *L, size_t bytes)
+{
+    struct script_vm *vm = vm_of(L);
+    vm->extra = bytes;
+    if (bytes == 0 && vm->used > vm->limit)
+        vm_stop(L, SCRIPT_STOP_MEMORY);
 }
 
 int vm_proto(lua_State *L)
@@ -435,7 +446,7 @@ static void protected(struct script_vm *vm, lua_CFunction f, void *arg, struct r
     vm->out_of_memory = false;
     vm->in_call = false;
     vm->proto = 2;
-    vm->charged = vm->allocated = 0;
+    vm->charged = vm->allocated = vm->extra = 0;
     vm->collected = vm->used;
     vm_switch(vm->L, vm->L);
     int status = lua_cpcall(vm->L, f, arg);
@@ -454,8 +465,8 @@ static void protected(struct script_vm *vm, lua_CFunction f, void *arg, struct r
     lua_settop(vm->L, 0);
 }
 
-bool script_eval(struct script_vm *vm, const struct script_call *call, const struct script_host *host,
-                 struct reply *r)
+bool script_eval(struct script_vm *vm, const struct script_call *call,
+                 const struct script_host *host, struct reply *r)
 {
     struct run arg = {call, r};
     vm->host = host;

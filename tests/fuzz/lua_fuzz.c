@@ -1,9 +1,9 @@
-/* Whatever a script is: it has one well-formed reply, it ends, and the next script on the state, if that is
- * still good, sees nothing of it.
+/* Whatever a script is: it has one well-formed reply, it ends, and the next script on the state, if
+ * that is still good, sees nothing of it.
  *
- * An input is its first byte (bit 0: RESP3, bit 1: it is interrupted at every tick, bit 2: the rest is the
- * script as it stands) and then a byte per piece of the script, from the table below. Calls run the real
- * handlers over a few keys in memory. */
+ * An input is its first byte (bit 0: RESP3, bit 1: it is interrupted at every tick, bit 2: the rest
+ * is the script as it stands) and then a byte per piece of the script, from the table below. Calls
+ * run the real handlers over a few keys in memory. */
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -16,20 +16,140 @@
 
 enum { KEYS = 16, KEYS_PER_CALL = 8, MAX_TICKS = 60, LIMIT = 2 << 20, DEPTH = 9000 };
 
-static const char *const pieces[] = {
-    "return ", "local t={} ", "t[1]=t ", "t[#t+1]=", "{", "}", "(", ")", ",", "=", " ", ";", "\n", "'x'", "'%a+'", "'('", "1", "0",
-    "-1", "1e9", "2^53", "nil", "true", "false", "t", "x", "f", "KEYS[1]", "ARGV[1]", "#", "..", "+", "<", "==", "not ", "[1]",
-    "redis.call(", "redis.pcall(", "redis.setresp(3) ", "redis.error_reply(", "redis.status_reply(", "redis.sha1hex(", "redis.log(1,",
-    "redis.acl_check_cmd(", "'set'", "'get'", "'hgetall'", "'hset'", "'lrange'", "'rpush'", "'zadd'", "'zrange'", "'nosuch'",
-    "string.rep(", "string.find(", "string.gsub(", "string.format(", "string.dump(", "('a'):rep(40)", "('a?'):rep(40)", "'[%w-]*'",
-    "'%b()'", "'(.-)%1'", "'%f[%a]'", "table.insert(", "table.sort(", "table.concat(", "table.remove(", "unpack(", "select('#',",
-    "pcall(", "xpcall(", "error(", "assert(", "loadstring(", "load(", "coroutine.wrap(", "coroutine.create(", "coroutine.resume(",
-    "coroutine.yield(", "cjson.encode(", "cjson.decode(", "'[1,{\"a\":null}]'", "cjson.encode_max_depth(", "bit.band(", "bit.tohex(",
-    "setmetatable(", "getmetatable(", "rawset(", "rawget(", "next(", "pairs(", "tostring(", "tonumber(", "collectgarbage(", "_G",
-    "string", "redis", "while true do ", "for i=1,99 do ", "repeat ", "until ", "if ", " then ", " else ", " end ", "function(...) ",
-    "local function f(a) ", "return f(", "...", "__index=", "__newindex=", "__call=", "__concat=", "__gc=", "__metatable=",
-    "math.random(", "math.floor(", "{map={a=1}}", "{double=1.5}", "{err='e'}", "{ok='k'}", "{set={a=1}}", "{big_number='1'}",
-    "{verbatim_string={string='a',format='txt'}}", "\"\\0\\255\"", "[[", "]]", "--", "'\\27Lua'", "do ", "local a,b=", "a", "b"};
+static const char *const pieces[] = {"return ",
+                                     "local t={} ",
+                                     "t[1]=t ",
+                                     "t[#t+1]=",
+                                     "{",
+                                     "}",
+                                     "(",
+                                     ")",
+                                     ",",
+                                     "=",
+                                     " ",
+                                     ";",
+                                     "\n",
+                                     "'x'",
+                                     "'%a+'",
+                                     "'('",
+                                     "1",
+                                     "0",
+                                     "-1",
+                                     "1e9",
+                                     "2^53",
+                                     "nil",
+                                     "true",
+                                     "false",
+                                     "t",
+                                     "x",
+                                     "f",
+                                     "KEYS[1]",
+                                     "ARGV[1]",
+                                     "#",
+                                     "..",
+                                     "+",
+                                     "<",
+                                     "==",
+                                     "not ",
+                                     "[1]",
+                                     "redis.call(",
+                                     "redis.pcall(",
+                                     "redis.setresp(3) ",
+                                     "redis.error_reply(",
+                                     "redis.status_reply(",
+                                     "redis.sha1hex(",
+                                     "redis.log(1,",
+                                     "redis.acl_check_cmd(",
+                                     "'set'",
+                                     "'get'",
+                                     "'hgetall'",
+                                     "'hset'",
+                                     "'lrange'",
+                                     "'rpush'",
+                                     "'zadd'",
+                                     "'zrange'",
+                                     "'nosuch'",
+                                     "string.rep(",
+                                     "string.find(",
+                                     "string.gsub(",
+                                     "string.format(",
+                                     "string.dump(",
+                                     "('a'):rep(40)",
+                                     "('a?'):rep(40)",
+                                     "'[%w-]*'",
+                                     "'%b()'",
+                                     "'(.-)%1'",
+                                     "'%f[%a]'",
+                                     "table.insert(",
+                                     "table.sort(",
+                                     "table.concat(",
+                                     "table.remove(",
+                                     "unpack(",
+                                     "select('#',",
+                                     "pcall(",
+                                     "xpcall(",
+                                     "error(",
+                                     "assert(",
+                                     "loadstring(",
+                                     "load(",
+                                     "coroutine.wrap(",
+                                     "coroutine.create(",
+                                     "coroutine.resume(",
+                                     "coroutine.yield(",
+                                     "cjson.encode(",
+                                     "cjson.decode(",
+                                     "'[1,{\"a\":null}]'",
+                                     "cjson.encode_max_depth(",
+                                     "bit.band(",
+                                     "bit.tohex(",
+                                     "setmetatable(",
+                                     "getmetatable(",
+                                     "rawset(",
+                                     "rawget(",
+                                     "next(",
+                                     "pairs(",
+                                     "tostring(",
+                                     "tonumber(",
+                                     "collectgarbage(",
+                                     "_G",
+                                     "string",
+                                     "redis",
+                                     "while true do ",
+                                     "for i=1,99 do ",
+                                     "repeat ",
+                                     "until ",
+                                     "if ",
+                                     " then ",
+                                     " else ",
+                                     " end ",
+                                     "function(...) ",
+                                     "local function f(a) ",
+                                     "return f(",
+                                     "...",
+                                     "__index=",
+                                     "__newindex=",
+                                     "__call=",
+                                     "__concat=",
+                                     "__gc=",
+                                     "__metatable=",
+                                     "math.random(",
+                                     "math.floor(",
+                                     "{map={a=1}}",
+                                     "{double=1.5}",
+                                     "{err='e'}",
+                                     "{ok='k'}",
+                                     "{set={a=1}}",
+                                     "{big_number='1'}",
+                                     "{verbatim_string={string='a',format='txt'}}",
+                                     "\"\\0\\255\"",
+                                     "[[",
+                                     "]]",
+                                     "--",
+                                     "'\\27Lua'",
+                                     "do ",
+                                     "local a,b=",
+                                     "a",
+                                     "b"};
 
 struct world {
     struct script_vm *vm;
@@ -81,8 +201,15 @@ static bool on_call(void *arg, int argc, const struct bytes *argv, struct reply 
         if (i >= KEYS_PER_CALL || keys[i] == NULL)
             return false;
     }
-    struct command_ctx ctx = {.cmd = cmd, .argc = argc, .argv = argv, .now_ms = 1000000, .keys = keys,
-                              .nkeys = n, .databases = 4, .max_value = 1 << 20, .reply = r};
+    struct command_ctx ctx = {.cmd = cmd,
+                              .argc = argc,
+                              .argv = argv,
+                              .now_ms = 1000000,
+                              .keys = keys,
+                              .nkeys = n,
+                              .databases = 4,
+                              .max_value = 1 << 20,
+                              .reply = r};
     cmd->handler(&ctx);
     for (int i = 0; i < n; i++) {
         if (keys[i]->expiry.kind == EXPIRY_RELATIVE)
@@ -176,8 +303,10 @@ static void eval(struct world *w, struct bytes text)
 static void look(struct world *w)
 {
     static const char canary[] =
-        "local n = 0 for _, t in pairs({_G, string, table, math, redis, bit, coroutine}) do for k in pairs(t) do "
-        "n = n + 1 end end return tostring(n) .. cjson.encode({1}) .. ('x'):rep(2) .. #KEYS .. #ARGV .. "
+        "local n = 0 for _, t in pairs({_G, string, table, math, redis, bit, coroutine}) do for k "
+        "in pairs(t) do "
+        "n = n + 1 end end return tostring(n) .. cjson.encode({1}) .. ('x'):rep(2) .. #KEYS .. "
+        "#ARGV .. "
         "type(redis.call('get', 'nokey')) .. tostring(pcall(rawset, _G, 'a', 1))";
     static struct buf first;
     w->pauses = false;
