@@ -372,7 +372,7 @@ static bool compile(lua_State *L, struct bytes body)
     buf_init(&error);
     bool ok = script_shebang(body, &flags, &skip, &error);
     buf_release(&error);
-    struct bytes text = bytes_of(body.data + skip, body.len - skip);
+    struct bytes text = skip > 0 ? bytes_of(body.data + skip, body.len - skip) : body;
     if (ok && text.len > 0 && text.data[0] == LUA_SIGNATURE[0]) {
         lua_pushliteral(L, "user_script:1: unexpected symbol near 'char(27)'");
         return false;
