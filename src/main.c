@@ -87,6 +87,7 @@ static void begin_drain(struct server *s)
         clock_mono_us() + config_values(s->config)->shutdown_timeout_s * 1000000;
     net_stop_accepting(s->net);
     net_stop_reading(s->net);
+    engine_begin_drain(s->engine);
     http_begin_drain(s->http);
 }
 

@@ -305,6 +305,16 @@ struct bytes acl_call_name(const struct acl_user *u, const struct command *c, in
     return acl_names_at(n, acl_names_of_call(n, c, argc, argv))->name;
 }
 
+bool acl_may_hear(const struct acl_user *u, struct bytes channel, bool is_pattern)
+{
+    const struct acl_user_rules *r = u->rules;
+    for (size_t i = 0; i < r->nselectors; i++) {
+        if (acl_selector_may_hear(&r->selectors[i], channel, is_pattern))
+            return true;
+    }
+    return u->unrestricted;
+}
+
 enum acl_verdict acl_check(const struct acl_user *u, const struct command *c, int argc,
                            const struct bytes *argv, int *arg)
 {

@@ -79,6 +79,8 @@ struct acl_user *acl_authenticate(const struct acl *a, struct bytes name, struct
 /* The name under which a call is judged: "config|get". */
 struct bytes acl_call_name(const struct acl_user *u, const struct command *c, int argc,
                            const struct bytes *argv);
+/* May the user hear what is published there? A pattern must stand in its rules as it is. */
+bool acl_may_hear(const struct acl_user *u, struct bytes channel, bool is_pattern);
 /* *arg is the argument that was refused: a key or a channel. */
 enum acl_verdict acl_check(const struct acl_user *u, const struct command *c, int argc,
                            const struct bytes *argv, int *arg);

@@ -432,6 +432,11 @@ static bool may_use_channels(const struct acl_selector *s, const struct acl_call
     return true;
 }
 
+bool acl_selector_may_hear(const struct acl_selector *s, struct bytes channel, bool is_pattern)
+{
+    return s->all_channels || may_use_channel(s, channel, is_pattern);
+}
+
 enum acl_verdict acl_selector_check(const struct acl_selector *s, const struct acl_call *call,
                                     int *arg)
 {

@@ -82,6 +82,8 @@ struct acl_call {
 enum acl_verdict acl_selector_check(const struct acl_selector *s, const struct acl_call *call,
                                     int *arg);
 
+bool acl_selector_may_hear(const struct acl_selector *s, struct bytes channel, bool is_pattern);
+
 /* ---- describe.c ---- */
 void acl_describe_commands(const struct acl_selector *s, struct buf *out);
 void acl_describe_keys(const struct acl_selector *s, struct buf *out);

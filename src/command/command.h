@@ -42,6 +42,7 @@ enum command_flag {
     CF_CAT_CONNECTION = 1 << 27,
     CF_CAT_DANGEROUS = 1 << 28,
     CF_CAT_ADMIN = 1 << 29,
+    CF_CHANNELS = 1 << 30, /* what its key positions tell of are channels: it has no keys */
 };
 
 enum command_group {
@@ -56,7 +57,8 @@ enum command_group {
     GROUP_SERVER,
     GROUP_CLUSTER,
     GROUP_TRANSACTIONS,
-    GROUP_SCRIPTING
+    GROUP_SCRIPTING,
+    GROUP_PUBSUB
 };
 
 /* One id per row of commands.def, in its order. */
@@ -80,6 +82,16 @@ enum subcommand_id {
     SUB_END
 };
 
+/* Between a command that waits for keys and the engine. The handler does not wait: it says so. */
+struct command_wait {
+    bool waited;        /* in: it has waited before. A key of another type is passed over then, as in Redis */
+    int first;          /* in: the key that has become ready, to be looked at first; -1 = none */
+    bool wanted;        /* out: it has found nothing, and its reply is for when the time is up */
+    int64_t timeout_ms; /* out: 0 = there is no limit */
+    int nkeys;          /* out: it waits for so many of its keys, from the first on */
+    uint8_t type;       /* out: until one of them holds such a value */
+};
+
 /* Finds keys that only a run can name. NULL = it is not loaded: the handler gives up at once (it may
  * first ask for others that it will want); its reply and its changes are dropped, the key is loaded, and
  * everything runs again. The key stays where it is until the handler returns. */
@@ -101,6 +113,7 @@ struct command_ctx {
     bool reads_all_keys;     /* the user may read any key by this call: what SORT's BY and GET need */
     struct key_finder *more; /* for keys that are no arguments; NULL = this caller has none */
     struct reply *reply;
+    struct command_wait *wait; /* NULL: it may not wait, and answers at once that there is nothing */
 };
 
 typedef void (*command_handler)(struct command_ctx *ctx);
@@ -146,6 +159,12 @@ const struct command *command_subs(size_t *count);
  * unknown or wrong, and the error is written. */
 MUST_CHECK const struct command *command_lookup_or_reply(int argc, const struct bytes *argv,
                                                          struct reply *r);
+
+/* One that waits where it finds nothing: BLPOP and its like. */
+static inline bool command_waits(const struct command *c)
+{
+    return (c->flags & CF_BLOCKING) != 0 && c->handler != NULL;
+}
 
 /* Is argc allowed? */
 bool command_arity_ok(const struct command *c, int argc);

@@ -33,6 +33,8 @@ const char *command_group_name(enum command_group group)
         return "transactions";
     case GROUP_SCRIPTING:
         return "scripting";
+    case GROUP_PUBSUB:
+        return "pubsub";
     }
     check_failed("command group", __FILE__, __LINE__);
 }

@@ -366,7 +366,8 @@ static void command_getkeys(int argc, const struct bytes *argv, bool with_flags,
     if (c != NULL && (c->flags & CF_CONTAINER) != 0 && argc > 1)
         c = command_find_sub(c, argv[1]);
     const char *error = c == NULL           ? "ERR Invalid command specified"
-                        : command_key_specs(c) == 0 ? "ERR The command has no key arguments"
+                        : command_key_specs(c) == 0 || (c->flags & CF_CHANNELS) != 0
+                            ? "ERR The command has no key arguments"
                         : !command_arity_ok(c, argc)
                             ? "ERR Invalid number of arguments specified for command"
                             : NULL;

@@ -195,14 +195,14 @@ int numkeys_end(int argc, const struct bytes *argv, int at)
     return at + 1 + (int)n;
 }
 
-bool mpop_arguments_or_reply(struct command_ctx *ctx, const char *one, const char *other,
-                             bool *is_other, int64_t *count)
+bool mpop_arguments_or_reply(struct command_ctx *ctx, int numkeys_at, const char *one,
+                             const char *other, bool *is_other, int64_t *count)
 {
     int64_t numkeys;
-    if (!arg_between_or_reply(ctx, ctx->argv[1], 1, INT64_MAX, "numkeys should be greater than 0",
-                              &numkeys))
+    if (!arg_between_or_reply(ctx, ctx->argv[numkeys_at], 1, INT64_MAX,
+                              "numkeys should be greater than 0", &numkeys))
         return false;
-    int end = numkeys_end(ctx->argc, ctx->argv, 1);
+    int end = numkeys_end(ctx->argc, ctx->argv, numkeys_at);
     int at = end == 0 ? ctx->argc : end;
     int left = ctx->argc - at;
     *is_other = left > 0 && bytes_ieq(ctx->argv[at], other);

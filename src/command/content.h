@@ -58,10 +58,10 @@ MUST_CHECK bool draws_fit_or_reply(struct command_ctx *ctx, int i, uint64_t n);
  * on. Where they end, if the arguments are many enough; else 0. */
 int numkeys_end(int argc, const struct bytes *argv, int at);
 
-/* The arguments of LMPOP and ZMPOP: "numkeys key [key ...] <ONE | OTHER> [COUNT count]". False = they are
- * wrong, and the error is written. */
-MUST_CHECK bool mpop_arguments_or_reply(struct command_ctx *ctx, const char *one, const char *other,
-                                        bool *is_other, int64_t *count);
+/* The arguments of LMPOP and ZMPOP from argument `at` on: "numkeys key [key ...] <ONE | OTHER> [COUNT
+ * count]". False = they are wrong, and the error is written. */
+MUST_CHECK bool mpop_arguments_or_reply(struct command_ctx *ctx, int at, const char *one,
+                                        const char *other, bool *is_other, int64_t *count);
 
 /* The argument that names SORT's destination; 0 = there is none. */
 int sort_store_arg(int argc, const struct bytes *argv);

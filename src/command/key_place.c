@@ -10,6 +10,8 @@ int command_numkeys_arg(const struct command *c)
     if (command_is_eval(c))
         return 2; /* behind the script */
     bool counted = (c->flags & CF_MOVABLE_KEYS) != 0 && c->id != CMD_SORT && c->id != CMD_SORT_RO;
+    if (c->id == CMD_BLMPOP || c->id == CMD_BZMPOP)
+        return 2; /* behind the timeout */
     return counted ? c->first_key + 1 : 0; /* behind the destination, if there is one */
 }
 
@@ -20,7 +22,7 @@ int command_key_count(const struct command *c, int argc, const struct bytes *arg
         int end = numkeys_end(argc, argv, numkeys);
         return end == 0 ? 0 : end - numkeys - 1 + (c->first_key != 0);
     }
-    if (c->first_key == 0)
+    if (c->first_key == 0 || (c->flags & CF_CHANNELS) != 0)
         return 0;
     if (c->id == CMD_SORT)
         return sort_store_arg(argc, argv) != 0 ? 2 : 1;

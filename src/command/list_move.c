@@ -3,7 +3,7 @@
 #include "base/num.h"
 #include "command/list.h"
 
-static bool end_or_reply(struct command_ctx *ctx, struct bytes arg, bool *front)
+bool list_end_or_reply(struct command_ctx *ctx, struct bytes arg, bool *front)
 {
     *front = bytes_ieq(arg, "left");
     if (*front || bytes_ieq(arg, "right"))
@@ -12,7 +12,7 @@ static bool end_or_reply(struct command_ctx *ctx, struct bytes arg, bool *front)
     return false;
 }
 
-static void move(struct command_ctx *ctx, bool from_front, bool to_front)
+void list_move(struct command_ctx *ctx, bool from_front, bool to_front)
 {
     const struct deque *from, *to;
     if (!list_or_reply(ctx, 0, &from))
@@ -40,20 +40,20 @@ static void move(struct command_ctx *ctx, bool from_front, bool to_front)
 void list_lmove(struct command_ctx *ctx)
 {
     bool from_front, to_front;
-    if (end_or_reply(ctx, ctx->argv[3], &from_front) && end_or_reply(ctx, ctx->argv[4], &to_front))
-        move(ctx, from_front, to_front);
+    if (list_end_or_reply(ctx, ctx->argv[3], &from_front) && list_end_or_reply(ctx, ctx->argv[4], &to_front))
+        list_move(ctx, from_front, to_front);
 }
 
 void list_rpoplpush(struct command_ctx *ctx)
 {
-    move(ctx, false, true);
+    list_move(ctx, false, true);
 }
 
 void list_lmpop(struct command_ctx *ctx)
 {
     int64_t count;
     bool back;
-    if (!mpop_arguments_or_reply(ctx, "left", "right", &back, &count))
+    if (!mpop_arguments_or_reply(ctx, 1, "left", "right", &back, &count))
         return;
     for (int i = 0; i < ctx->nkeys; i++) {
         const struct deque *d;

@@ -33,4 +33,10 @@ void lex_range(const struct zset *z, const struct lex_border borders[2], size_t 
 void reply_pairs_begin(struct command_ctx *ctx, size_t n, bool with_scores);
 void reply_pair(struct command_ctx *ctx, const struct item *it, bool with_score);
 
+/* Takes up to n members off an end of a set that is there, and replies with an array of them. `pairs`:
+ * each is an array with its score, also under RESP2. */
+void zset_pop_reply(struct command_ctx *ctx, int key, bool max, size_t n, bool pairs);
+/* The same for n that are there, without the head of the array. */
+void zset_pop_members(struct command_ctx *ctx, int key, bool max, size_t n, bool pairs);
+
 #endif

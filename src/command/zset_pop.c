@@ -3,13 +3,19 @@
 #include "command/collection.h"
 #include "command/zset.h"
 
-/* Takes up to n off an end of a set that is there; `pairs`: each is an array, also under RESP2. */
-static void pop_reply(struct command_ctx *ctx, int key, bool max, size_t n, bool pairs)
+void zset_pop_reply(struct command_ctx *ctx, int key, bool max, size_t n, bool pairs)
+{
+    size_t count = zset_count(value_content(key_find(ctx, key)));
+    n = n < count ? n : count;
+    reply_array(ctx->reply, pairs ? n : 2 * n);
+    zset_pop_members(ctx, key, max, n, pairs);
+}
+
+void zset_pop_members(struct command_ctx *ctx, int key, bool max, size_t n, bool pairs)
 {
     struct zset *z = zset_change(ctx, key);
     size_t count = zset_count(z);
-    n = n < count ? n : count;
-    reply_array(ctx->reply, pairs ? n : 2 * n);
+    CHECK(n <= count);
     struct tree_reader r = zset_reader(z);
     for (size_t i = 0; i < n; i++) {
         const struct item *it = tree_read(&r, max ? count - 1 - i : i).item;
@@ -36,7 +42,7 @@ static void pop(struct command_ctx *ctx, bool max)
     if (z == NULL || n == 0)
         reply_empty_array(ctx);
     else
-        pop_reply(ctx, 0, max, (size_t)n, counted && ctx->reply->proto >= 3);
+        zset_pop_reply(ctx, 0, max, (size_t)n, counted && ctx->reply->proto >= 3);
 }
 
 void zset_zpopmin(struct command_ctx *ctx)
@@ -53,7 +59,7 @@ void zset_zmpop(struct command_ctx *ctx)
 {
     int64_t n;
     bool max;
-    if (!mpop_arguments_or_reply(ctx, "min", "max", &max, &n))
+    if (!mpop_arguments_or_reply(ctx, 1, "min", "max", &max, &n))
         return;
     for (int i = 0; i < ctx->nkeys; i++) {
         const struct zset *z;
@@ -63,7 +69,7 @@ void zset_zmpop(struct command_ctx *ctx)
             continue;
         reply_array(ctx->reply, 2);
         reply_bulk(ctx->reply, ctx->keys[i]->name);
-        pop_reply(ctx, i, max, (size_t)n, true);
+        zset_pop_reply(ctx, i, max, (size_t)n, true);
         return;
     }
     reply_null_array(ctx->reply);

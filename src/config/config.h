@@ -19,6 +19,20 @@ enum tls_auth { TLS_AUTH_NO, TLS_AUTH_YES, TLS_AUTH_OPTIONAL };
 enum protected_action { PROTECTED_NO, PROTECTED_YES, PROTECTED_LOCAL };
 enum dir_is { DIR_PERSISTENT, DIR_EPHEMERAL };
 
+/* Classes of clients, for what they may leave unread. There are no replicas: what is set is kept. */
+enum output_class { OUTPUT_NORMAL, OUTPUT_REPLICA, OUTPUT_PUBSUB };
+enum { OUTPUT_CLASSES = OUTPUT_PUBSUB + 1 };
+
+struct output_limit {
+    int64_t hard;   /* bytes, 0 = none */
+    int64_t soft;   /* bytes that are too many if it lasts, 0 = none */
+    int64_t soft_s; /* ... for longer than this */
+};
+
+struct output_limits {
+    struct output_limit of[OUTPUT_CLASSES];
+};
+
 /* The options' values. One field per row of options.def; strings are never NULL ("" = unset). */
 struct config {
     /* network */
@@ -33,7 +47,7 @@ struct config {
     int64_t tcp_keepalive_s;
     int64_t proto_max_bulk_len;
     int64_t client_query_buffer_limit;
-    int64_t client_output_buffer_limit; /* bytes for a normal client, 0 = none */
+    struct output_limits client_output_buffer_limit;
     bool protected_mode;
     int64_t tls_port; /* 0 = no TLS */
     char *tls_cert_file;
@@ -81,6 +95,7 @@ struct config {
     bool auto_migrate;
     int pg_pooler; /* enum pooler */
     int64_t pg_timeout_ms;
+    int64_t block_poll_interval_ms;
     int64_t pg_read_lanes;
     int64_t pg_commit_lanes;
     int consistency; /* enum consistency */

@@ -41,7 +41,7 @@ const size_t option_fixed_count = sizeof(option_fixed) / sizeof(option_fixed[0])
 #define FIELD_OCTAL int64_t
 #define FIELD_SECONDS int64_t
 #define FIELD_MILLIS int64_t
-#define FIELD_OUTPUT_LIMIT int64_t
+#define FIELD_OUTPUT_LIMIT struct output_limits
 #define FIELD_BOOL bool
 #define FIELD_ENUM int
 #define FIELD_STRING char *
@@ -278,7 +278,7 @@ void option_format(const struct option *o, const struct config *c, struct buf *o
         buf_printf(out, "%" PRIo64, *(const uint64_t *)field);
         return;
     case OPTION_OUTPUT_LIMIT:
-        output_limit_format(*(const int64_t *)field, out);
+        output_limit_format(field, out);
         return;
     case OPTION_INT:
     case OPTION_MEMORY:
@@ -300,6 +300,8 @@ bool option_equal(const struct option *o, const struct config *a, const struct c
         return *(const bool *)fa == *(const bool *)fb;
     case OPTION_ENUM:
         return *(const int *)fa == *(const int *)fb;
+    case OPTION_OUTPUT_LIMIT:
+        return memcmp(fa, fb, sizeof(struct output_limits)) == 0;
     default:
         return *(const int64_t *)fa == *(const int64_t *)fb;
     }
@@ -321,6 +323,9 @@ void option_copy(const struct option *o, struct config *to, const struct config 
         break;
     case OPTION_ENUM:
         *(int *)ft = *(const int *)ff;
+        break;
+    case OPTION_OUTPUT_LIMIT:
+        *(struct output_limits *)ft = *(const struct output_limits *)ff;
         break;
     default:
         *(int64_t *)ft = *(const int64_t *)ff;

@@ -99,10 +99,17 @@ const char *quantity_complaint(enum option_kind kind)
     }
 }
 
-static bool is_class(struct bytes word)
+static bool class_of(struct bytes word, enum output_class *out)
 {
-    return bytes_ieq(word, "normal") || bytes_ieq(word, "replica") || bytes_ieq(word, "slave") ||
-           bytes_ieq(word, "pubsub");
+    if (bytes_ieq(word, "normal"))
+        *out = OUTPUT_NORMAL;
+    else if (bytes_ieq(word, "replica") || bytes_ieq(word, "slave"))
+        *out = OUTPUT_REPLICA;
+    else if (bytes_ieq(word, "pubsub"))
+        *out = OUTPUT_PUBSUB;
+    else
+        return false;
+    return true;
 }
 
 enum { CLASS_FIELDS = 4, MAX_FIELDS = 8 * CLASS_FIELDS };
@@ -124,43 +131,43 @@ static size_t split_blanks(struct bytes text, struct bytes words[MAX_FIELDS + 1]
     return n;
 }
 
-bool output_limit_parse(struct bytes text, int64_t *out, struct buf *reason)
+bool output_limit_parse(struct bytes text, struct output_limits *out, struct buf *reason)
 {
     struct bytes words[MAX_FIELDS + 1];
     size_t n = split_blanks(text, words);
-    int64_t hard = *out;
-    if (n == 1 && quantity_parse(OPTION_MEMORY, words[0], out))
+    struct output_limits fresh = *out;
+    if (n == 1 && quantity_parse(OPTION_MEMORY, words[0], &out->of[OUTPUT_NORMAL].hard))
         return true;
     if (n % CLASS_FIELDS != 0 || n > MAX_FIELDS) {
         buf_append_cstr(reason, "Wrong number of arguments in buffer limit configuration.");
         return false;
     }
     for (size_t i = 0; i < n; i += CLASS_FIELDS) {
-        int64_t value;
-        int64_t soft;
-        int64_t seconds;
-        if (!is_class(words[i])) {
+        struct output_limit limit;
+        enum output_class class;
+        if (!class_of(words[i], &class)) {
             buf_append_cstr(reason,
                             "Invalid client class specified in buffer limit configuration.");
             return false;
         }
-        if (!quantity_parse(OPTION_MEMORY, words[i + 1], &value) ||
-            !quantity_parse(OPTION_MEMORY, words[i + 2], &soft) ||
-            !num_int64(words[i + 3], &seconds) || seconds < 0) {
+        if (!quantity_parse(OPTION_MEMORY, words[i + 1], &limit.hard) ||
+            !quantity_parse(OPTION_MEMORY, words[i + 2], &limit.soft) ||
+            !num_int64(words[i + 3], &limit.soft_s) || limit.soft_s < 0) {
             buf_append_cstr(
                 reason,
                 "Error in hard, soft or soft_seconds setting in buffer limit configuration.");
             return false;
         }
-        if (bytes_ieq(words[i], "normal"))
-            hard = value;
+        fresh.of[class] = limit;
     }
-    *out = hard;
+    *out = fresh;
     return true;
 }
 
-void output_limit_format(int64_t hard, struct buf *out)
+void output_limit_format(const struct output_limits *l, struct buf *out)
 {
-    buf_printf(out, "normal %" PRId64 " 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
-               hard);
+    static const char *const names[] = {"normal", "slave", "pubsub"};
+    for (int i = 0; i < OUTPUT_CLASSES; i++)
+        buf_printf(out, "%s%s %" PRId64 " %" PRId64 " %" PRId64, i == 0 ? "" : " ", names[i],
+                   l->of[i].hard, l->of[i].soft, l->of[i].soft_s);
 }

@@ -237,6 +237,7 @@ static void move(struct client *c, void *arg)
 void access_replace(struct engine *e, struct acl *fresh, struct client *by)
 {
     struct acl *old = e->acl;
+    pubsub_before_rules(e);
     for (size_t i = 0; i < acl_user_count(old); i++) {
         struct acl_user *u = acl_user_at(old, i);
         struct acl_user *next = acl_find_user(fresh, acl_user_name(u));
@@ -246,6 +247,7 @@ void access_replace(struct engine *e, struct acl *fresh, struct client *by)
     acl_nobody(old)->successor = acl_nobody(fresh);
     e->acl = fresh;
     each_client(e, move, by);
+    pubsub_after_rules(e, by);
     acl_free(old);
     if (acl_is_configured(e->config))
         log_event(LOG_NOTICE, "users-loaded", "count=%zu", acl_user_count(fresh));

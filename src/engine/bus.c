@@ -68,11 +68,16 @@ static void on_all_stale(void *arg)
 
 static void on_hears(void *arg, unsigned wants)
 {
-    (void)arg;
     (void)wants;
+    pubsub_hears(arg);
 }
 
-static const struct store_notices notices = {on_stale, on_all_stale, on_hears};
+static void on_message(void *arg, bool shard, struct bytes channel, struct bytes message)
+{
+    pubsub_receive(arg, shard, channel, message);
+}
+
+static const struct store_notices notices = {on_stale, on_all_stale, on_hears, on_message};
 
 void bus_init(struct engine *e)
 {

@@ -2,10 +2,14 @@
  * in the order of the requests. */
 #include "engine/client.h"
 
+#include <stdio.h>
+
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/num.h"
 #include "command/key_place.h"
+#include "engine/block.h"
+#include "engine/internal.h"
 #include "engine/script.h"
 
 enum {
@@ -41,6 +45,7 @@ struct client *client_new(struct engine *e, const struct client_io *io, void *io
     list_init(&c->queue);
     list_init(&c->monitor_node);
     list_init(&c->pump_node);
+    subscriber_init(&c->hears);
     list_push_back(&e->clients, &c->node);
     e->nclients++;
     e->total_connections++;
@@ -103,6 +108,7 @@ static void drop_held(struct client *c)
 void client_free(struct client *c)
 {
     CHECK(list_empty(&c->txns));
+    pubsub_leave(c);
     client_unwatch(c);
     client_discard_multi(c);
     drop_held(c);
@@ -126,9 +132,11 @@ void client_closed(struct client *c)
     list_remove(&c->monitor_node);
     list_remove(&c->node);
     list_push_back(&e->closing, &c->node);
-    if (c->paused) /* a pause is no reason to do it later */
+    if (c->paused || c->blocked != NULL) /* a pause is no reason to do it later */
         drop_held(c);
+    block_client_gone(c);
     client_discard_multi(c);
+    pubsub_leave(c);
     /* Nobody reads any more: nothing waits for room. */
     buf_release(&c->out);
     c->output_full = false;
@@ -303,6 +311,8 @@ static void pump(struct client *c)
         if (!has_room(c) || has_its_share(c) || (c->active > 0 && (t->exec || t->is_query)) ||
             script_waits(t))
             return;
+        if (c->active == 0 && pubsub_waits(t))
+            return;
         if (t->is_query) {
             list_remove(&t->work_node);
             if (!query_start(t))
@@ -381,6 +391,14 @@ static void queue_txn(struct txn *t)
     }
 }
 
+void client_run_later(struct client *c, const struct command *cmd, struct request *request)
+{
+    struct txn *t = txn_new(c, request);
+    t->single.cmd = cmd;
+    list_push_back(&c->queue, &t->work_node);
+    client_pump_later(c);
+}
+
 static bool keys_fit(const struct command *cmd, const struct request *r)
 {
     int n = command_key_count(cmd, r->argc, r->argv);
@@ -421,6 +439,7 @@ static void note_block(struct txn *t)
         t->stalls |= cmd->id == CMD_SELECT || cmd->id == CMD_HELLO || cmd->id == CMD_AUTH ||
                      cmd->id == CMD_ACL || cmd->id == CMD_CLIENT || cmd->id == CMD_MONITOR;
     }
+    pubsub_admit_block(t);
     t->client->stalled |= t->stalls;
 }
 
@@ -498,6 +517,15 @@ static void refuse(struct txn *t, const struct command *cmd, const char *error)
     if (t->client->multi)
         t->client->multi_failed = true;
     end_with_error(t, error);
+}
+
+static void refuse_to_subscriber(struct txn *t, const struct command *cmd)
+{
+    char text[200];
+    /* EXEC's own error has no code in it, as in Redis. */
+    snprintf(text, sizeof(text), "%sCan't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / "
+             "QUIT / RESET are allowed in this context", cmd->id == CMD_EXEC ? "" : "ERR ", cmd->name);
+    refuse(t, cmd, text);
 }
 
 static void run_session_now(struct txn *t)
@@ -583,6 +611,11 @@ static void dispatch(struct txn *t, const struct command *cmd)
         }
         t->is_watch = cmd->id == CMD_WATCH;
         script_look_up(t);
+        t->stalls = command_waits(cmd); /* what follows it is not looked at until it has ended */
+        c->stalled |= t->stalls;
+        queue_txn(t);
+    } else if (pubsub_takes_turn(&t->single)) {
+        pubsub_admit(t);
         queue_txn(t);
     } else if (command_is_query(&t->single)) {
         t->is_query = true;
@@ -707,6 +740,8 @@ static void take(struct client *c, struct request *request)
         refuse(t, cmd, engine_error_starting());
     else if (!(cmd->flags & CF_ALLOW_BUSY) && (refusal = scripts_busy(c)) != NULL)
         refuse(t, cmd, refusal);
+    else if (pubsub_refuses(c, cmd->id))
+        refuse_to_subscriber(t, cmd);
     else if (!keys_fit(cmd, request))
         refuse(t, cmd, error_key_too_long);
     else
@@ -725,6 +760,14 @@ void client_protocol_error(struct client *c, const char *text)
     t->ncommands = 0;
     t->close_after = true;
     end_with_error(t, text);
+}
+
+void client_input_over(struct client *c)
+{
+    c->input_over = true;
+    if (c->blocked != NULL)
+        drop_held(c);
+    block_client_gone(c);
 }
 
 /* ---- for net ---- */
@@ -756,7 +799,12 @@ int64_t client_last_active_us(const struct client *c)
 
 bool client_may_idle_out(const struct client *c)
 {
-    return c->pending == 0 && !c->monitor;
+    return c->pending == 0 && !c->monitor && subscriber_count(&c->hears) == 0;
+}
+
+enum output_class client_output_class(const struct client *c)
+{
+    return subscriber_count(&c->hears) > 0 ? OUTPUT_PUBSUB : OUTPUT_NORMAL;
 }
 
 void client_set_query_memory(struct client *c, size_t bytes)

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "config/config.h"
 #include "resp/reader.h"
 
 struct client;
@@ -43,6 +44,10 @@ void client_submit(struct client *c, struct request *r);
 /* A protocol error: the reply `-text` goes out behind all earlier replies, then io.close(false). */
 void client_protocol_error(struct client *c, const char *text);
 
+/* The peer sends nothing more. What it has sent is answered; but who waits for a key is thought to have
+ * gone, as Redis does. */
+void client_input_over(struct client *c);
+
 /* Bytes to be written; net consumes from the front. */
 struct buf *client_out(struct client *c);
 
@@ -61,6 +66,8 @@ bool client_authenticated(const struct client *c);
 /* Microseconds (clock_mono_us) of the last request, for `timeout`; busy clients are not idle. */
 int64_t client_last_active_us(const struct client *c);
 bool client_may_idle_out(const struct client *c);
+/* Which of client-output-buffer-limit counts for it now. */
+enum output_class client_output_class(const struct client *c);
 
 /* For CLIENT LIST's qbuf: net tells before it matters; cheap. */
 void client_set_query_memory(struct client *c, size_t bytes);

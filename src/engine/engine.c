@@ -6,6 +6,8 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "engine/block.h"
+#include "engine/internal.h"
 #include "engine/script.h"
 
 enum { DEADLINE_TICK_US = 20 * 1000, OPS_WINDOW_US = 1000 * 1000 };
@@ -15,6 +17,7 @@ static void on_deadlines(void *arg)
     struct engine *e = arg;
     int64_t now = loop_now_us(e->loop);
     engine_check_deadlines(e);
+    pubsub_tick(e);
     engine_pump_clients(e);
     if (now - e->ops_at_us >= OPS_WINDOW_US) {
         uint64_t done = e->total_commands - e->ops_at_commands;
@@ -67,7 +70,9 @@ struct engine *engine_new(struct loop *loop, struct config_store *config,
     preload_init(e);
     pause_init(e);
     scripts_init(e);
+    block_init(e);
     latency_init(e);
+    pubsub_init(e);
     e->deadlines = timer_new(loop, on_deadlines, e);
     timer_set(e->deadlines, DEADLINE_TICK_US);
     return e;
@@ -101,8 +106,10 @@ void engine_free(struct engine *e)
     free_client(LIST_ITEM(it, struct client, node));
     LIST_EACH(it, &e->querying) /* nobody waits for these any more */
     txn_free(LIST_ITEM(it, struct txn, work_node));
+    block_release(e);
     pause_release(e);
     latency_release(e);
+    pubsub_release(e);
     fresh_release(e);
     access_release(e);
     slowlog_release(e);
@@ -124,6 +131,7 @@ bool engine_turn_end(struct engine *e)
 {
     bool running = scripts_go_on(e);
     pause_release_replies(e);
+    block_turn_end(e);
     engine_pump_clients(e);
     fetch_send(e);
     exclusive_send(e);
@@ -140,12 +148,17 @@ static bool in_flight(const struct engine *e)
     LIST_EACH(it, (struct list *)&e->active)
     {
         const struct txn *t = LIST_ITEM(it, struct txn, age_node);
-        if (t->held)
+        if (t->held || t->state == TXN_BLOCKED)
             continue;
         if (t->state != TXN_QUEUED || t->client->active > 0 || !t->client->output_full)
             return true;
     }
     return false;
+}
+
+void engine_begin_drain(struct engine *e)
+{
+    block_stop(e);
 }
 
 bool engine_idle(const struct engine *e)

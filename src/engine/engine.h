@@ -32,6 +32,9 @@ bool engine_is_open(const struct engine *e);
 /* Has a client sent SHUTDOWN? */
 bool engine_shutdown_requested(const struct engine *e);
 
+/* A clean stop begins: connections that wait for a key are closed. */
+void engine_begin_drain(struct engine *e);
+
 /* Drain: no new requests are taken (net has stopped reading); true once nothing is in flight. */
 bool engine_idle(const struct engine *e);
 

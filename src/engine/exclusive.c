@@ -4,6 +4,7 @@
  *
  * The block runs from one whole-keyspace command to the next: what was changed so far is written,
  * then the query is asked, within the transaction. After a FLUSH or SWAPDB the keys are read again. */
+#include "engine/block.h"
 #include "engine/more.h"
 #include "engine/script.h"
 
@@ -44,6 +45,8 @@ static void leave_entries(struct txn *t)
         entry->work->exclusive = false;
         if (!store_memory_is_truth(t->engine->store) && entry->dirty == NULL)
             entry_set_unknown(t->engine->keyspace, entry);
+        if (block_is_waited_for(entry))
+            block_settled(t->engine, entry);
         entry_wake_later(t->engine, entry);
     }
 }
@@ -270,6 +273,7 @@ static void start_running(struct exclusive *ex)
     struct reply r;
     txn_reply_init(t, &r);
     ex->proto = t->proto;
+    script_forget(t);
     txn_set_now(t, ex->xact.time_us / 1000);
     load_values(ex);
     if (!watches_hold(ex)) {
@@ -307,12 +311,15 @@ static void finish(struct exclusive *ex)
     for (int i = 0; i < t->nkeys; i++)
         value_unref(ex->reads[i].value);
     leave_entries(t);
-    if (ex->xact.alters_spaces)
+    if (ex->xact.alters_spaces) {
         fresh_forget_all(t->engine);
+        block_look_all(t->engine);
+    }
     if (ex->asking && more_add_keys(t)) {
         txn_again(t);
     } else if (result == STORE_OK) {
-        txn_done(t);
+        if (!block_park(t))
+            txn_done(t);
     } else if (result == STORE_REFUSED) {
         char error[200];
         snprintf(error, sizeof(error), "ERR PostgreSQL refused the write: %s", ex->xact.error);

@@ -1,6 +1,7 @@
 /* fetch: read batches. While a read lane is busy, txns gather for its next batch; a batch holds each
  * entry once, with the version that is here, and brings back only what differs. Its answer is for
  * exactly the txns that had joined before it was sent. */
+#include "engine/block.h"
 #include "engine/internal.h"
 
 #include "base/mem.h"
@@ -31,7 +32,7 @@ static void leave(struct txn *t)
 {
     for (int i = 0; i < t->nkeys; i++) {
         struct entry_work *w = t->keys[i].entry->work;
-        if (t->readonly)
+        if (t->shared)
             w->readers--;
         else
             w->exclusive = false;
@@ -75,7 +76,7 @@ static size_t choose_lane(const struct txn *t)
 
 void fetch_join(struct txn *t, bool exclusive)
 {
-    CHECK(exclusive == !t->readonly);
+    CHECK(exclusive == !t->shared);
     t->lane = choose_lane(t);
     if (t->client != NULL)
         t->client->read_lane = t->lane;
@@ -123,6 +124,17 @@ static void add_entry(struct read_lane *lane, struct entry *entry)
     entry->work->fetch_at = ++b->n;
 }
 
+/* Keys that somebody waits for are looked at beside. */
+static void add_looks(struct engine *e, struct read_lane *lane)
+{
+    struct entry *looks[MAX_BATCH_KEYS];
+    if (!block_wants_look(e) || lane->batch.n >= MAX_BATCH_KEYS)
+        return;
+    size_t n = block_begin_look(e, lane->number, looks, MAX_BATCH_KEYS - lane->batch.n);
+    for (size_t i = 0; i < n; i++)
+        add_entry(lane, looks[i]);
+}
+
 static void send_lane(struct engine *e, struct read_lane *lane)
 {
     lane->batch.n = 0;
@@ -135,8 +147,11 @@ static void send_lane(struct engine *e, struct read_lane *lane)
         for (int i = 0; i < t->nkeys; i++)
             add_entry(lane, t->keys[i].entry);
     }
+    add_looks(e, lane);
     for (size_t i = 0; i < lane->batch.n; i++)
         lane->entries[i]->work->fetch_at = 0;
+    if (lane->batch.n == 0)
+        return; /* what was to be looked at is not any more */
     lane->sent_as_of = fresh_now(e);
     e->store->ops->read(e->store, lane->number, &lane->batch);
 }
@@ -145,8 +160,8 @@ void fetch_send(struct engine *e)
 {
     for (size_t i = 0; i < e->nreads; i++) {
         struct read_lane *lane = &e->reads[i];
-        if (!list_empty(&lane->next) && list_empty(&lane->sent) &&
-            e->store->ops->read_lane_idle(e->store, i))
+        bool wanted = !list_empty(&lane->next) || block_wants_look(e);
+        if (wanted && list_empty(&lane->sent) && e->store->ops->read_lane_idle(e->store, i))
             send_lane(e, lane);
     }
 }
@@ -159,9 +174,10 @@ void fetch_send(struct engine *e)
 static void take_item(struct engine *e, struct entry *entry, struct read_item *it, uint64_t as_of)
 {
     bool live = entry->knowledge == ENTRY_LIVE;
-    if (it->undecided || it->known != fetch_known_of(entry) ||
+    if (it->undecided || it->known != fetch_known_of(entry) || entry->work->gather != NULL ||
         (live && it->known_bytes != entry->value_version)) {
         entry->work->crossed = true;
+        block_look(e, entry);
         value_unref(it->value);
         it->value = NULL;
         return;
@@ -187,6 +203,8 @@ static void take_item(struct engine *e, struct entry *entry, struct read_item *i
     }
     it->value = NULL;
     entry_set_live(e->keyspace, entry, v, it->version, it->value_version, it->expires_us);
+    if (block_is_waited_for(entry))
+        block_recheck(e, entry);
 }
 
 static bool has_crossed(const struct txn *t)
@@ -220,7 +238,7 @@ static void end_txn(struct txn *t, enum store_result result, int64_t time_us)
         txn_free(t);
     } else if (result == STORE_OK && !has_crossed(t)) {
         txn_set_now(t, time_us / 1000);
-        if (expires_before(t, time_us))
+        if (expires_before(t, time_us) || block_is_behind(t))
             txn_again(t);
         else
             txn_fetched(t);
@@ -247,6 +265,7 @@ static void on_batch(struct read_batch *b)
         else
             value_unref(b->items[i].value);
     }
+    block_looked(e, lane->number, result == STORE_OK);
     struct list txns;
     list_init(&txns);
     list_append_all(&txns, &lane->sent);

@@ -15,6 +15,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "engine/block.h"
 
 enum {
     MAX_GATHER_ITEMS = 1000,
@@ -67,6 +68,8 @@ static void item_free(struct engine *e, struct item *it)
     list_remove(&it->node);
     entry->work->gather = NULL;
     entry->work->item = NULL;
+    if (block_is_waited_for(entry))
+        block_settled(e, entry);
     entry_wake_later(e, entry);
     entry_unuse(e, entry);
     value_unref(it->value);
@@ -412,8 +415,11 @@ void gather_join(struct txn *t, size_t lane)
         t->client->commit_lane = lane;
         client_pump_later(t->client); /* what it sent next may join */
     }
-    for (int i = 0; i < t->nkeys; i++)
+    for (int i = 0; i < t->nkeys; i++) {
+        if (block_is_waited_for(t->keys[i].entry))
+            block_recheck(e, t->keys[i].entry);
         entry_wake_later(e, t->keys[i].entry);
+    }
     /* On the bulk lane bytes do not count: there is one large value, and what has to go with it. */
     if (g->nitems >= MAX_GATHER_ITEMS || (lane != bulk_lane && g->bytes >= MAX_GATHER_BYTES))
         close_to_others(g);
@@ -659,6 +665,17 @@ static void doubt_entries(struct group *grp)
     LIST_ITEM(it, struct item, node)->entry->as_of = 0;
 }
 
+/* Who waits because of what this group has left of a key does so rightly. */
+static void confirm_waits(struct group *grp)
+{
+    LIST_EACH(it, &grp->items)
+    {
+        struct entry *entry = LIST_ITEM(it, struct item, node)->entry;
+        if (block_is_waited_for(entry))
+            block_confirm(grp->gather->engine, entry);
+    }
+}
+
 static void end_group(struct group *grp)
 {
     struct list txns;
@@ -691,6 +708,7 @@ static void settle_batch(struct gather *g)
             c++;
         }
         if (applied) {
+            confirm_waits(grp);
             end_group(grp);
             continue;
         }

@@ -8,6 +8,8 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "engine/block.h"
+#include "engine/internal.h"
 #include "engine/script.h"
 
 #define REDIS_VERSION "7.0.15"
@@ -104,7 +106,7 @@ static void section_clients(const struct info *i)
     buf_printf(i->out, "client_recent_max_input_buffer:%zu\r\n"
                        "client_recent_max_output_buffer:%zu\r\n", most_in, most_out);
     buf_printf(i->out, "blocked_clients:%zu\r\ntracking_clients:0\r\nclients_in_timeout_table:0\r\n",
-               pause_held_clients(i->e));
+               pause_held_clients(i->e) + block_count(i->e));
 }
 
 static double per_cent(size_t part, size_t whole)
@@ -215,8 +217,8 @@ static void section_stats(const struct info *i)
               "total_eviction_exceeded_time:0", "current_eviction_exceeded_time:0");
     buf_printf(i->out, "keyspace_hits:%llu\r\nkeyspace_misses:%llu\r\n",
                (unsigned long long)e->keyspace_hits, (unsigned long long)e->keyspace_misses);
-    PUT_FIXED(i->out, "pubsub_channels:0", "pubsub_patterns:0", "pubsubshard_channels:0",
-              "latest_fork_usec:0", "total_forks:0", "migrate_cached_sockets:0",
+    pubsub_info(e, i->out);
+    PUT_FIXED(i->out, "latest_fork_usec:0", "total_forks:0", "migrate_cached_sockets:0",
               "slave_expires_tracked_keys:0", "active_defrag_hits:0", "active_defrag_misses:0",
               "active_defrag_key_hits:0", "active_defrag_key_misses:0",
               "total_active_defrag_time:0", "current_active_defrag_time:0",

@@ -19,6 +19,7 @@
 #include "engine/bus.h"
 #include "engine/client.h"
 #include "engine/engine.h"
+#include "engine/pubsub.h"
 #include "keyspace/keyspace.h"
 #include "metrics/histogram.h"
 #include "resp/reply.h"
@@ -32,9 +33,11 @@ enum txn_state {
     TXN_RUNNING,  /* a script that takes long; has its keys for itself */
     TXN_EXCLUSIVE, /* waits for, or has, a PostgreSQL transaction of its own */
     TXN_QUERYING, /* a query of the store is under way */
+    TXN_BLOCKED,  /* it has found nothing, and waits for a key to hold something: block.h */
     TXN_DONE,     /* answered: a reply slot and nothing else */
 };
 
+struct block;
 struct engine;
 struct exclusive;
 struct acl_log;
@@ -48,7 +51,10 @@ struct preload;
 struct scripts;
 struct script_memory;
 struct txn_script;
+struct pubsub;
 struct txn;
+struct wait;
+struct waited;
 
 /* A key watched by WATCH: EXEC goes on only if it is still exactly so. */
 struct watch {
@@ -65,7 +71,8 @@ struct txn_key {
     struct txn *txn;
     struct key key;         /* as the handlers see it */
     struct entry *entry;    /* pinned */
-    struct list queue_node; /* in entry->work->queue while waiting */
+    struct list queue_node; /* in entry->work->queue while waiting; among those who wait for the key
+                               to hold something while blocked */
     bool taken;             /* key.value is the working value of a gather, and nobody else's: to be
                                given back by joining that gather */
     bool observed;          /* the outcome may depend on what the key held */
@@ -129,6 +136,10 @@ struct txn {
     bool built;              /* keys are resolved */
     bool is_query;           /* over the whole keyspace */
     bool readonly;
+    bool shared;             /* others may read its keys while it does: readonly, or it may come to wait */
+    bool wants_wait;         /* its last run has found nothing that it could do: block.c */
+    bool ungathered;         /* it goes on when its keys are in no gather any more */
+    bool publishes;          /* has a PUBLISH */
     bool uses_keys;          /* for OBJECT IDLETIME: a look from outside is no use */
     bool solo;               /* runs alone: its neighbours in a group must not pay for it */
     bool close_after;        /* QUIT: close once the reply is out */
@@ -136,6 +147,7 @@ struct txn {
     int64_t held_until_us;   /* 0 = for what was taken before it */
     bool sent_conditional;   /* closed for joining, and it may yet be rejected or have to wait */
     int attempts;            /* commits that were rejected */
+    struct wait *wait;       /* it has once found nothing; NULL = not so */
     int proto;
     int64_t now_ms;
     struct gather *gather;
@@ -163,6 +175,7 @@ struct entry_work {
     size_t fetch_at;          /* index in the batch being built + 1, 0 = not in it */
     struct gather *gather;    /* the batch this entry is in, as written or as checked */
     struct item *item;
+    struct waited *waited;    /* NULL unless somebody waits for it to hold something: block.c */
 };
 
 /* One key of a gather. The entry keeps what is known to be stored; what the gather's txns have made
@@ -316,8 +329,10 @@ struct engine {
     size_t wanted[3];        /* who needs to hear what: bus.c */
     const struct bus_keys *on_keys;
     struct pause *pause;
+    struct block *block;
     struct latency *latency;
     struct preload *preload; /* NULL unless `preload yes` */
+    struct pubsub *pubsub;
     struct list parked;
     size_t nparked;
     struct timer *parked_timer;
@@ -397,6 +412,8 @@ struct client {
     int held_cap;
     size_t held_memory;
     char *held_error;         /* owned: a protocol error behind what is held, or NULL */
+    struct txn *blocked;      /* its txn that has been blocked and has not ended, or NULL */
+    bool input_over;          /* it sends nothing more, and may be gone */
     bool output_full;         /* nothing is started until its output has been written */
     struct group *open_group; /* its group in the open gather of commit_lane, or NULL */
     struct buf out;
@@ -409,6 +426,8 @@ struct client {
     bool closing;             /* QUIT or killed: takes no more */
     bool killed_itself;       /* closes behind the reply of what did it */
     bool monitor;
+    struct subscriber hears;  /* its subscriptions */
+    bool heard_all;           /* its user's rules allowed all of them: pubsub_before_rules */
     char *name;               /* owned, "" if unset */
     char *lib_name;
     char *lib_version;
@@ -483,6 +502,8 @@ void txn_start(struct txn *t);
 /* Goes on at once if nothing is in its way; false: it stays as it is. For a txn whose client has
  * earlier ones under way: it must not wait in a queue, only join what they are in. */
 bool txn_join_now(struct txn *t);
+/* Into the queues of its entries, to the place that its age gives it. */
+void txn_wait(struct txn *t);
 /* Its entries hold what a statement sent after its arrival found. */
 void txn_fetched(struct txn *t);
 /* After a rejected commit or a lost read: back into its client's queue, in order, so that nothing its
@@ -549,6 +570,8 @@ void pause_end(struct engine *e);
 /* The client is not to go on, from this request on. */
 bool pause_holds(struct client *c, const struct request *r);
 size_t pause_held_clients(const struct engine *e);
+/* Nothing may be written now but by what was taken before. */
+bool pause_is_on(const struct engine *e);
 void pause_hold_reply(struct txn *t);
 void pause_release_replies(struct engine *e);
 
@@ -621,8 +644,10 @@ void client_unstall(struct client *c);
 void client_take_held_later(struct client *c);
 /* Sends the reply that pause.c has held. */
 void client_end_held(struct txn *t);
-/* Ends the wait of a command that blocks, as if its time were up, or with an error; false = the client
- * waits for nothing. */
+/* Takes a command that the engine itself has made; nothing is run within the call. */
+void client_run_later(struct client *c, const struct command *cmd, struct request *request);
+/* block.c: ends the wait of a command that blocks, as if its time were up, or with an error; false = the
+ * client waits for nothing. */
 bool client_unblock(struct client *c, bool with_error);
 /* Moves finished replies to the output. */
 void client_flush(struct client *c);
@@ -649,6 +674,8 @@ void session_hello(struct client *c, const struct txn_command *tc, struct reply 
 void session_acl(struct client *c, const struct txn_command *tc, struct reply *r);
 /* A line of CLIENT LIST, without its end. */
 void client_describe(struct buf *out, const struct client *c);
+/* pubsub.c's, NULL if it is not there. */
+session_function pubsub_function(enum command_id id);
 void session_client(struct client *c, const struct txn_command *tc, struct reply *r);
 void session_script(struct client *c, const struct txn_command *tc, struct reply *r);
 void session_info(struct client *c, const struct txn_command *tc, struct reply *r);
@@ -677,6 +704,10 @@ uint64_t stats_calls(const struct command_stats *st);
 /* The row that a slot counts; NULL if there is none. */
 const struct command *stats_command(int slot);
 void stats_note_error(struct engine *e, struct bytes reply);
+/* The txn ends after so long, with what is in its reply. */
+void stats_note_txn(const struct txn *t, uint64_t us);
+/* Its client gets this error for the whole of it. */
+void stats_note_error_reply(const struct txn *t, const struct buf *reply);
 void stats_state_changed(struct engine *e, enum store_state to);
 /* Sections of INFO. */
 void stats_info_latency(const struct engine *e, struct buf *out);

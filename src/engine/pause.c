@@ -5,6 +5,8 @@
  * limit counts for it. What was taken before the pause goes on; the OK of CLIENT PAUSE waits for
  * that, so that nothing is written after it. */
 #include "base/mem.h"
+#include "engine/block.h"
+#include "engine/internal.h"
 #include "engine/script.h"
 
 enum pause_reason { PAUSE_BY_CLIENT, PAUSE_BY_SLEEP, PAUSE_REASONS };
@@ -24,6 +26,11 @@ static bool is_over(const struct pause *p)
     return p->until_us[PAUSE_BY_CLIENT] == 0 && p->until_us[PAUSE_BY_SLEEP] == 0;
 }
 
+bool pause_is_on(const struct engine *e)
+{
+    return !is_over(e->pause);
+}
+
 /* All are let go: those that are still not allowed are held again. */
 static void let_go(struct engine *e)
 {
@@ -35,6 +42,8 @@ static void let_go(struct engine *e)
         c->paused = false;
         client_take_held_later(c);
     }
+    if (!pause_is_on(e))
+        block_look_all(e);
 }
 
 static void set_timer(struct pause *p)
@@ -124,10 +133,16 @@ void pause_end(struct engine *e)
 
 /* ---- what may run ---- */
 
+/* What is published is replicated in Redis. */
+static bool counts_as_write(struct engine *e, const struct command *cmd, const struct request *q)
+{
+    return script_may_write(e, cmd, q) || cmd->id == CMD_PUBLISH || cmd->id == CMD_SPUBLISH;
+}
+
 static bool block_writes(const struct client *c)
 {
     for (int i = 0; i < c->nqueued; i++) {
-        if (script_may_write(c->engine, c->queued[i].cmd, c->queued[i].request))
+        if (counts_as_write(c->engine, c->queued[i].cmd, c->queued[i].request))
             return true;
     }
     return false;
@@ -148,7 +163,7 @@ static bool is_allowed(const struct pause *p, const struct client *c, const stru
     }
     if (cmd->id == CMD_EXEC)
         return !block_writes(c);
-    return !script_may_write(c->engine, cmd, r);
+    return !counts_as_write(c->engine, cmd, r);
 }
 
 bool pause_holds(struct client *c, const struct request *r)
@@ -185,7 +200,7 @@ static bool earlier_ones_ended(const struct txn *t)
         if (other->seq >= t->seq)
             break;
         bool waits_for_room = other->state == TXN_QUEUED && other->client->output_full;
-        if (!other->held && !waits_for_room)
+        if (!other->held && !waits_for_room && other->state != TXN_BLOCKED)
             return false;
     }
     return true;

@@ -1,5 +1,7 @@
 /* query: commands over the whole keyspace. Each is a query of the store, a barrier for its client:
  * it starts when the client's earlier commands have ended, and the later ones wait for it. */
+#include "engine/block.h"
+#include "engine/internal.h"
 #include "engine/script.h"
 
 #include <ctype.h>
@@ -113,6 +115,8 @@ static void on_done(struct store_query *q)
     txn_reply_init(t, &r);
     if (q->kind == QUERY_FLUSH || q->kind == QUERY_SWAP)
         fresh_forget_all(e);
+    if (q->kind == QUERY_SWAP)
+        block_look_all(e);
     if (q->result == STORE_OK)
         t->on_query(t, q, &r);
     else if (q->result == STORE_LOST)

@@ -155,6 +155,12 @@ bool script_was_too_long(struct txn *t)
     return was;
 }
 
+void script_forget(struct txn *t)
+{
+    if (t->script != NULL)
+        t->script->calls.published.len = 0;
+}
+
 void script_note(struct txn *t)
 {
     if (t->script != NULL)
@@ -228,6 +234,7 @@ static void discard(struct txn_script *s)
     struct txn *t = s->txn;
     for (int i = 0; i < t->nkeys; i++)
         t->keys[i].key.change = KEY_UNCHANGED;
+    script_forget(t);
     if (!t->exec)
         return;
     t->reply.len = 0;
@@ -298,7 +305,7 @@ void script_hold(struct txn *t)
     for (int i = 0; i < t->nkeys; i++) {
         struct entry_work *w = t->keys[i].entry->work;
         CHECK(w->gather == NULL && !w->exclusive);
-        if (t->readonly)
+        if (t->shared)
             w->readers++;
         else
             w->exclusive = true;
@@ -316,7 +323,7 @@ static bool let_go(struct txn_script *s)
     t->engine->scripts->npaused--;
     for (int i = 0; s->held && i < t->nkeys; i++) {
         struct entry *entry = t->keys[i].entry;
-        if (t->readonly)
+        if (t->shared)
             entry->work->readers--;
         else
             entry->work->exclusive = false;

@@ -44,7 +44,9 @@ void script_hold(struct txn *t);
 void script_drop(struct txn *t);
 /* One command of it: EVAL, EVALSHA and so on. */
 void script_command(struct txn *t, struct txn_command *tc, struct reply *r);
-/* It has ended: statistics of its calls, MONITOR, what it logged. */
+/* What it has published does not go out. */
+void script_forget(struct txn *t);
+/* It has ended: statistics of its calls, MONITOR, what it logged and published. */
 void script_note(struct txn *t);
 
 /* At the end of the turn: lets those that have paused go on; true if some have not ended. */
@@ -75,6 +77,7 @@ struct script_calls {
     struct buf noted;   /* calls made: struct noted_call */
     struct buf monitor; /* lines for MONITOR */
     struct buf log;     /* what it wrote with redis.log: level, length, bytes */
+    struct buf published; /* messages: struct published, channel, text */
 };
 bool script_call(struct script_calls *s, int argc, const struct bytes *argv, struct reply *r);
 int script_acl_check(struct script_calls *s, int argc, const struct bytes *argv);

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "command/key_place.h"
 #include "engine/more.h"
+#include "engine/pubsub.h"
 #include "engine/script.h"
 #include "script/script.h"
 
@@ -28,6 +29,7 @@ void script_calls_begin(struct script_calls *s)
     s->noted.len = 0;
     s->monitor.len = 0;
     s->log.len = 0;
+    s->published.len = 0;
 }
 
 void script_calls_release(struct script_calls *s)
@@ -37,9 +39,30 @@ void script_calls_release(struct script_calls *s)
     buf_release(&s->noted);
     buf_release(&s->monitor);
     buf_release(&s->log);
+    buf_release(&s->published);
 }
 
 /* ---- what is seen of it from outside, once it has ended ---- */
+
+struct published {
+    bool shard;
+    size_t channel_len;
+    size_t text_len;
+};
+
+static void publish_all(const struct script_calls *s)
+{
+    size_t at = 0;
+    while (at < s->published.len) {
+        struct published p;
+        memcpy(&p, s->published.data + at, sizeof(p));
+        at += sizeof(p);
+        struct bytes channel = bytes_of(s->published.data + at, p.channel_len);
+        at += p.channel_len;
+        pubsub_publish(s->txn->engine, p.shard, channel, bytes_of(s->published.data + at, p.text_len));
+        at += p.text_len;
+    }
+}
 
 static void write_log(const struct script_calls *s)
 {
@@ -72,6 +95,7 @@ void script_calls_note(struct script_calls *s)
     if (s->monitor.len > 0)
         monitor_send(e, buf_bytes(&s->monitor));
     write_log(s);
+    publish_all(s);
 }
 
 static void note(struct script_calls *s, const struct command *cmd, const struct request *q,
@@ -238,6 +262,21 @@ static void call_time(const struct script_calls *s, struct reply *r)
     reply_bulk_int(r, s->txn->now_ms % 1000 * 1000);
 }
 
+/* It goes out when the txn is done. */
+static void call_publish(struct script_calls *s, const struct txn_command *tc, struct reply *r)
+{
+    const struct request *q = tc->request;
+    struct published p = {tc->cmd->id == CMD_SPUBLISH, q->argv[1].len, q->argv[2].len};
+    if (s->txn->client == NULL)
+        return;
+    session_run(s->txn->client, tc, r);
+    if (r->is_error)
+        return;
+    buf_append(&s->published, &p, sizeof(p));
+    buf_append_bytes(&s->published, q->argv[1]);
+    buf_append_bytes(&s->published, q->argv[2]);
+}
+
 static void call_session(struct script_calls *s, const struct command *cmd, struct request *q,
                          struct reply *r)
 {
@@ -253,6 +292,10 @@ static void call_session(struct script_calls *s, const struct command *cmd, stru
         break;
     case CMD_TIME:
         call_time(s, r);
+        break;
+    case CMD_PUBLISH:
+    case CMD_SPUBLISH:
+        call_publish(s, &tc, r);
         break;
     default:
         if (s->txn->client != NULL)

@@ -22,11 +22,20 @@ static bool name_ok(struct bytes name)
 
 /* ---- connection ---- */
 
+/* To a subscriber, in the form of a message. */
+static void reply_pong_message(const struct txn_command *tc, struct reply *r)
+{
+    reply_array(r, 2);
+    reply_bulk_cstr(r, "pong");
+    reply_bulk(r, tc->request->argc == 2 ? tc->request->argv[1] : bytes_of("", 0));
+}
+
 static void run_ping(struct client *c, const struct txn_command *tc, struct reply *r)
 {
-    (void)c;
     if (tc->request->argc > 2)
         command_reply_arity(r, tc->cmd);
+    else if (c->proto == 2 && subscriber_count(&c->hears) > 0)
+        reply_pong_message(tc, r);
     else if (tc->request->argc == 2)
         reply_bulk(r, tc->request->argv[1]);
     else
@@ -174,6 +183,7 @@ void session_reset(struct client *c)
     c->reply_off = false;
     c->reply_skip_next = false;
     c->no_evict = false;
+    pubsub_leave(c);
     access_begin(c);
     client_set_text(&c->name, BYTES_LIT(""));
 }
@@ -223,6 +233,8 @@ static const session_function functions[COMMAND_COUNT] = {
 void session_run(struct client *c, const struct txn_command *tc, struct reply *r)
 {
     session_function function = functions[tc->cmd->id];
+    if (function == NULL)
+        function = pubsub_function(tc->cmd->id);
     if (function == NULL)
         function = session_server_function(tc->cmd->id);
     CHECK(function != NULL);

@@ -78,10 +78,12 @@ static void run_setuser(struct client *c, const struct request *q, struct reply 
     }
     struct buf error;
     buf_init(&error);
+    pubsub_before_rules(c->engine);
     if (acl_set_user(c->engine->acl, q->argv[2], q->argc - 3, q->argv + 3, &error))
         reply_ok(r);
     else
         reply_error(r, buf_cstr(&error));
+    pubsub_after_rules(c->engine, c);
     buf_release(&error);
 }
 

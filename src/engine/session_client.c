@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/num.h"
+#include "engine/block.h"
 #include "engine/internal.h"
 
 /* Redis' letters, in its order. */
@@ -11,9 +12,11 @@ static void client_flags(const struct client *c, char out[16])
     size_t n = 0;
     if (c->monitor)
         out[n++] = 'O';
+    if (subscriber_count(&c->hears) > 0)
+        out[n++] = 'P';
     if (c->multi)
         out[n++] = 'x';
-    if (c->paused)
+    if (c->paused || block_has(c))
         out[n++] = 'b';
     if (c->closing)
         out[n++] = 'c';
@@ -35,11 +38,13 @@ static void append_client(struct buf *out, const struct client *c)
                (unsigned long long)c->id, c->info.peer, c->info.local, c->info.fd, c->name,
                (long long)(now - c->created_us) / 1000000, (long long)(now - c->active_us) / 1000000,
                flags, c->db);
-    buf_printf(out, "sub=0 psub=0 ssub=0 multi=%d watch=%d qbuf=%zu qbuf-free=0 argv-mem=%zu ",
+    buf_printf(out, "sub=%zu psub=%zu ssub=%zu ", c->hears.n[CHANNEL_PLAIN],
+               c->hears.n[CHANNEL_PATTERN], c->hears.n[CHANNEL_SHARD]);
+    buf_printf(out, "multi=%d watch=%d qbuf=%zu qbuf-free=0 argv-mem=%zu ",
                c->multi ? c->nqueued : -1, c->nwatches, c->query_memory, c->pending_memory);
     buf_printf(out, "multi-mem=%zu rbs=%zu rbp=0 obl=%zu oll=0 omem=%zu tot-mem=%zu events=%s ",
                c->queued_memory, c->out.cap, c->out.len, c->out.len,
-               sizeof(*c) + c->out.cap + c->query_memory + c->pending_memory + c->queued_memory,
+               sizeof(*c) + c->hears.memory + c->out.cap + c->query_memory + c->pending_memory + c->queued_memory,
                c->out.len > 0 ? "rw" : "r");
     struct bytes user = acl_user_name(c->user);
     buf_printf(out, "cmd=%s user=%.*s redir=-1 resp=%d lib-name=%s lib-ver=%s\n", c->last_command,
@@ -63,13 +68,23 @@ static struct client *find_client(const struct engine *e, int64_t id)
     return NULL;
 }
 
-/* All our clients are of type normal. */
-static bool client_type_or_reply(struct bytes name, struct reply *r, bool *is_normal)
+/* Of other types there are none. */
+struct client_types {
+    bool normal;
+    bool pubsub;
+};
+
+static bool is_of_type(const struct client *c, struct client_types types)
+{
+    return subscriber_count(&c->hears) > 0 ? types.pubsub : types.normal;
+}
+
+static bool client_type_or_reply(struct bytes name, struct reply *r, struct client_types *out)
 {
     static const char *const types[] = {"normal", "master", "slave", "replica", "pubsub"};
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
         if (bytes_ieq(name, types[i])) {
-            *is_normal = i == 0;
+            *out = (struct client_types){bytes_ieq(name, "normal"), bytes_ieq(name, "pubsub")};
             return true;
         }
     }
@@ -82,13 +97,13 @@ static void run_list(struct client *c, const struct txn_command *tc, struct repl
     const struct bytes *argv = tc->request->argv;
     int argc = tc->request->argc;
     struct buf out;
-    bool all = true;
+    struct client_types types = {true, true};
     buf_init(&out);
     if (argc == 4 && bytes_ieq(argv[2], "type")) {
-        if (!client_type_or_reply(argv[3], r, &all))
+        if (!client_type_or_reply(argv[3], r, &types))
             return;
     } else if (argc > 3 && bytes_ieq(argv[2], "id")) {
-        all = false;
+        types = (struct client_types){false, false};
         for (int i = 3; i < argc; i++) {
             int64_t id;
             if (!num_int64(argv[i], &id)) {
@@ -104,9 +119,10 @@ static void run_list(struct client *c, const struct txn_command *tc, struct repl
         reply_error(r, "ERR syntax error");
         return;
     }
-    if (all) {
-        LIST_EACH(it, &c->engine->clients)
-        append_client(&out, LIST_ITEM(it, struct client, node));
+    LIST_EACH(it, &c->engine->clients)
+    {
+        if (is_of_type(LIST_ITEM(it, struct client, node), types))
+            append_client(&out, LIST_ITEM(it, struct client, node));
     }
     reply_verbatim(r, "txt", buf_bytes(&out));
     buf_release(&out);
@@ -116,14 +132,14 @@ struct kill_filter {
     const struct bytes *addr;
     const struct bytes *laddr;
     int64_t id; /* 0 = any */
-    bool normal;
+    struct client_types types;
     const struct acl_user *user; /* NULL = any */
     bool skipme;
 };
 
 static bool kill_matches(const struct kill_filter *f, const struct client *c)
 {
-    return f->normal && (f->user == NULL || f->user == c->user) && (f->id == 0 || (int64_t)c->id == f->id) &&
+    return is_of_type(c, f->types) && (f->user == NULL || f->user == c->user) && (f->id == 0 || (int64_t)c->id == f->id) &&
            (f->addr == NULL || bytes_eq(*f->addr, bytes_cstr(c->info.peer))) &&
            (f->laddr == NULL || bytes_eq(*f->laddr, bytes_cstr(c->info.local)));
 }
@@ -138,7 +154,7 @@ static bool parse_kill_option(const struct client *c, struct bytes name, const s
         return false;
     }
     if (bytes_ieq(name, "type"))
-        return client_type_or_reply(*value, r, &f->normal);
+        return client_type_or_reply(*value, r, &f->types);
     if (bytes_ieq(name, "addr")) {
         f->addr = value;
         return true;
@@ -182,7 +198,7 @@ static void run_kill(struct client *c, const struct txn_command *tc, struct repl
 {
     const struct bytes *argv = tc->request->argv;
     int argc = tc->request->argc;
-    struct kill_filter f = {NULL, NULL, 0, true, NULL, true};
+    struct kill_filter f = {NULL, NULL, 0, {true, true}, NULL, true};
     if (argc == 3) {
         f.addr = &argv[2];
         f.skipme = false;
@@ -301,14 +317,6 @@ static void run_pause(struct client *c, const struct txn_command *tc, struct rep
         pause_clients(c, ms > INT64_MAX / 1000 ? INT64_MAX : ms * 1000, all);
         reply_ok(r);
     }
-}
-
-/* No command blocks yet. One that does ends its wait here. */
-bool client_unblock(struct client *c, bool with_error)
-{
-    (void)c;
-    (void)with_error;
-    return false;
 }
 
 static void run_unblock(struct client *c, const struct txn_command *tc, struct reply *r)

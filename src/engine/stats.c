@@ -16,7 +16,8 @@ static const char *const state_names[STORE_STATES] = {
 
 static const char *const stage_names[] = {
     [TXN_QUEUED] = "queued",     [TXN_WAITING] = "waiting",     [TXN_FETCHING] = "fetching",
-    [TXN_GATHERED] = "gathered", [TXN_RUNNING] = "running", [TXN_EXCLUSIVE] = "exclusive", [TXN_QUERYING] = "querying",
+    [TXN_GATHERED] = "gathered", [TXN_RUNNING] = "running",   [TXN_EXCLUSIVE] = "exclusive",
+    [TXN_QUERYING] = "querying", [TXN_BLOCKED] = "blocked",
 };
 enum { STAGES = TXN_DONE }; /* those before it */
 
@@ -147,6 +148,47 @@ static void count_stages(const struct engine *e, size_t counts[STAGES])
         if (t->state != TXN_DONE)
             counts[t->state]++;
     }
+}
+
+/* ---- what a txn leaves ---- */
+
+/* `reply`, which its client gets, is an error of the whole. */
+void stats_note_error_reply(const struct txn *t, const struct buf *reply)
+{
+    stats_note_error(t->engine, buf_bytes(reply));
+    if (t->ncommands == 1 && !t->exec)
+        t->engine->commands[command_slot(t->commands[0].cmd)].failed++;
+}
+
+/* Errors inside the array that a block answers. */
+static void note_block_errors(const struct txn *t)
+{
+    for (int i = 0; i < t->ncommands; i++) {
+        const struct txn_command *tc = &t->commands[i];
+        if (tc->error_at == 0 || tc->error_at > t->reply.len)
+            continue;
+        t->engine->commands[command_slot(tc->cmd)].failed++;
+        stats_note_error(t->engine, bytes_of(t->reply.data + tc->error_at - 1,
+                                             t->reply.len - tc->error_at + 1));
+    }
+}
+
+/* A command may run several times, and counts as one: so this looks at the reply that has come of it.
+ * Without a client, what that was told has been counted. */
+void stats_note_txn(const struct txn *t, uint64_t us)
+{
+    if (t->ncommands == 1) {
+        stats_note_call(t->engine, t->commands[0].cmd, us);
+    } else {
+        for (int i = 0; i < t->ncommands; i++)
+            stats_note_call(t->engine, t->commands[i].cmd, us / (uint64_t)t->ncommands);
+    }
+    if (t->client == NULL)
+        return;
+    if (reply_is_error(&t->reply))
+        stats_note_error_reply(t, &t->reply);
+    else if (t->exec)
+        note_block_errors(t);
 }
 
 /* ---- INFO ---- */

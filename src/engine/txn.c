@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "command/key_place.h"
+#include "engine/block.h"
 #include "engine/internal.h"
 #include "engine/more.h"
 #include "engine/script.h"
@@ -35,7 +36,8 @@ void entry_unuse(struct engine *e, struct entry *entry)
 {
     struct entry_work *w = entry->work;
     if (entry->pins == 1) {
-        CHECK(list_empty(&w->queue) && w->gather == NULL && w->readers == 0 && !w->exclusive);
+        CHECK(list_empty(&w->queue) && w->gather == NULL && w->readers == 0 && !w->exclusive &&
+              w->waited == NULL);
         list_remove(&w->wake_node);
         mem_free(w);
         entry->work = NULL;
@@ -105,6 +107,7 @@ static void release_commands(struct txn *t)
 
 void txn_free(struct txn *t)
 {
+    block_forget(t);
     if (t->client != NULL) {
         list_remove(&t->client_node);
         t->client->pending--;
@@ -125,27 +128,30 @@ void txn_free(struct txn *t)
 
 static bool is_active(enum txn_state s)
 {
-    return s != TXN_QUEUED && s != TXN_DONE;
+    return s != TXN_QUEUED && s != TXN_BLOCKED && s != TXN_DONE;
 }
 
 void txn_set_state(struct txn *t, enum txn_state to)
 {
-    static const bool legal[8][8] = {
+    static const bool legal[9][9] = {
         [TXN_QUEUED] = {[TXN_WAITING] = true, [TXN_FETCHING] = true, [TXN_GATHERED] = true,
-                        [TXN_RUNNING] = true, [TXN_EXCLUSIVE] = true, [TXN_QUERYING] = true, [TXN_DONE] = true},
+                        [TXN_RUNNING] = true, [TXN_EXCLUSIVE] = true, [TXN_QUERYING] = true,
+                        [TXN_BLOCKED] = true, [TXN_DONE] = true},
         [TXN_WAITING] = {[TXN_FETCHING] = true, [TXN_GATHERED] = true, [TXN_EXCLUSIVE] = true,
-                         [TXN_RUNNING] = true, [TXN_DONE] = true},
-        [TXN_RUNNING] = {[TXN_GATHERED] = true, [TXN_QUEUED] = true, [TXN_DONE] = true},
-        [TXN_EXCLUSIVE] = {[TXN_QUEUED] = true, [TXN_DONE] = true},
+                         [TXN_RUNNING] = true, [TXN_BLOCKED] = true, [TXN_DONE] = true},
+        [TXN_RUNNING] = {[TXN_GATHERED] = true, [TXN_QUEUED] = true, [TXN_BLOCKED] = true,
+                         [TXN_DONE] = true},
+        [TXN_EXCLUSIVE] = {[TXN_QUEUED] = true, [TXN_BLOCKED] = true, [TXN_DONE] = true},
         [TXN_FETCHING] = {[TXN_GATHERED] = true, [TXN_QUEUED] = true, [TXN_RUNNING] = true,
-                          [TXN_DONE] = true},
+                          [TXN_BLOCKED] = true, [TXN_DONE] = true},
+        [TXN_BLOCKED] = {[TXN_WAITING] = true, [TXN_DONE] = true},
         [TXN_GATHERED] = {[TXN_QUEUED] = true, [TXN_DONE] = true},
         [TXN_QUERYING] = {[TXN_DONE] = true},
     };
     CHECK(legal[t->state][to]);
     struct client *c = t->client;
     if (c != NULL) {
-        bool was_active = t->state != TXN_QUEUED;
+        bool was_active = is_active(t->state);
         c->active += is_active(to);
         c->active -= was_active;
         if (t->readonly)
@@ -173,45 +179,6 @@ void txn_reply_init(struct txn *t, struct reply *r)
     *r = (struct reply){&t->reply, t->proto, false};
 }
 
-/* `reply`, which its client gets, is an error of the whole. */
-static void note_error_reply(const struct txn *t, const struct buf *reply)
-{
-    stats_note_error(t->engine, buf_bytes(reply));
-    if (t->ncommands == 1 && !t->exec)
-        t->engine->commands[command_slot(t->commands[0].cmd)].failed++;
-}
-
-/* Errors inside the array that a block answers. */
-static void note_block_errors(const struct txn *t)
-{
-    for (int i = 0; i < t->ncommands; i++) {
-        const struct txn_command *tc = &t->commands[i];
-        if (tc->error_at == 0 || tc->error_at > t->reply.len)
-            continue;
-        t->engine->commands[command_slot(tc->cmd)].failed++;
-        stats_note_error(t->engine, bytes_of(t->reply.data + tc->error_at - 1,
-                                             t->reply.len - tc->error_at + 1));
-    }
-}
-
-/* A command may run several times, and counts as one: so this looks at the reply that has come of it.
- * Without a client, what that was told has been counted. */
-static void note_command_stats(const struct txn *t, const struct client *c, uint64_t us)
-{
-    if (t->ncommands == 1) {
-        stats_note_call(t->engine, t->commands[0].cmd, us);
-    } else {
-        for (int i = 0; i < t->ncommands; i++)
-            stats_note_call(t->engine, t->commands[i].cmd, us / (uint64_t)t->ncommands);
-    }
-    if (c == NULL)
-        return;
-    if (reply_is_error(&t->reply))
-        note_error_reply(t, &t->reply);
-    else if (t->exec)
-        note_block_errors(t);
-}
-
 void txn_done(struct txn *t)
 {
     struct engine *e = t->engine;
@@ -219,9 +186,11 @@ void txn_done(struct txn *t)
     int64_t us = loop_now_us(e->loop) - t->arrived_us;
     if (us < 0)
         us = 0;
-    note_command_stats(t, c, (uint64_t)us);
+    stats_note_txn(t, (uint64_t)us);
     slowlog_note(t, us);
     script_note(t);
+    block_ended(t);
+    pubsub_done(t);
     txn_set_state(t, TXN_DONE);
     list_remove(&t->age_node);
     list_remove(&t->work_node);
@@ -251,6 +220,7 @@ static void reply_error_only(struct txn *t, const char *error)
 
 void txn_fail(struct txn *t, const char *error)
 {
+    script_forget(t);
     reply_error_only(t, error);
     txn_done(t);
 }
@@ -272,7 +242,7 @@ void txn_abandon(struct txn *t, const char *error)
     list_init(&slot->work_node);
     list_insert_after(&t->client_node, &slot->client_node);
     reply_error_only(slot, error);
-    note_error_reply(t, &slot->reply);
+    stats_note_error_reply(t, &slot->reply);
     c->pending_memory += slot->memory;
     /* The txn leaves its client's counters and list; its holder frees it. */
     c->active--;
@@ -285,6 +255,8 @@ void txn_abandon(struct txn *t, const char *error)
     list_remove(&t->client_node);
     list_remove(&t->age_node);
     list_remove(&t->started_node);
+    if (c->blocked == t)
+        c->blocked = NULL;
     t->client = NULL;
     if (t->state == TXN_GATHERED) {
         if (c->open_group == t->group)
@@ -362,6 +334,7 @@ void txn_build_keys(struct txn *t, const struct watch *watches, int nwatches)
         add_command_keys(t, &t->commands[i]);
     for (int i = 0; i < t->nkeys; i++)
         t->keys[i].entry->work->marking = NULL;
+    t->shared = t->readonly || block_may_wait(t);
     more_init(t);
     script_init(t);
 }
@@ -467,7 +440,11 @@ void txn_run_command(struct txn *t, struct txn_command *tc, struct reply *r)
         .databases = t->engine->config->databases, .more = more_finder(t),
         .reads_all_keys = tc->reads_all_keys,
         .max_value = (size_t)t->engine->config->proto_max_bulk_len, .reply = r};
+    struct command_wait wait;
+    ctx.wait = block_offer(t, tc, &wait);
     tc->cmd->handler(&ctx);
+    if (ctx.wait != NULL)
+        block_take(t, &wait);
     tc->error_at = r->is_error ? (uint32_t)at + 1 : 0;
 }
 
@@ -506,6 +483,7 @@ static bool run(struct txn *t)
 {
     struct reply r;
     txn_reply_init(t, &r);
+    script_forget(t);
     if (t->exec_abort) {
         if (t->client != NULL)
             client_unwatch(t->client);
@@ -599,11 +577,13 @@ void txn_ran(struct txn *t)
         txn_again(t);
     } else if (has_changed(t)) {
         size_t lane;
-        if (gather_lane_for(t, &lane))
+        bool beside_others = t->shared;
+        t->shared = t->readonly; /* to write, it has to have its keys alone */
+        if (!beside_others && gather_lane_for(t, &lane))
             gather_join(t, lane);
         else
             txn_again(t);
-    } else {
+    } else if (!block_park(t)) {
         if (t->readonly)
             note_reads(t);
         txn_done(t);
@@ -638,7 +618,7 @@ static bool may_use(const struct txn *t, const struct txn_key *k)
     const struct entry_work *w = k->entry->work;
     if (!list_empty(&w->queue) && w->queue.next != &k->queue_node)
         return false;
-    if (w->exclusive || ((!t->readonly || t->exclusive) && w->readers > 0))
+    if (w->exclusive || ((!t->shared || t->exclusive) && w->readers > 0))
         return false;
     if (w->gather == NULL)
         return true;
@@ -673,6 +653,16 @@ static bool may_answer_from_memory(const struct txn *t)
            entry->expires_us / 1000 > estimated_now_ms(t->engine);
 }
 
+/* Others read its keys: it may look with them, and not write. */
+static bool is_read_by_others(const struct txn *t)
+{
+    for (int i = 0; i < t->nkeys; i++) {
+        if (t->keys[i].entry->work->readers > 0)
+            return true;
+    }
+    return false;
+}
+
 /* How could this txn go on right now? */
 static enum way find_way(const struct txn *t)
 {
@@ -684,7 +674,7 @@ static enum way find_way(const struct txn *t)
     size_t lane;
     if (t->exclusive)
         return gathered ? WAY_BLOCKED : WAY_EXCLUSIVE;
-    if (gathered && !gather_lane_for((struct txn *)t, &lane))
+    if (gathered && (t->ungathered || !gather_lane_for((struct txn *)t, &lane)))
         return WAY_BLOCKED;
     if (t->nkeys == 0)
         return WAY_RUN;
@@ -695,7 +685,7 @@ static enum way find_way(const struct txn *t)
             return WAY_RUN;
         return may_answer_from_memory(t) ? WAY_MEMORY : WAY_FETCH;
     }
-    if (!needs_fetch(t))
+    if (!needs_fetch(t) && !is_read_by_others(t))
         return WAY_RUN;
     return gathered ? WAY_BLOCKED : WAY_FETCH;
 }
@@ -715,7 +705,7 @@ static void enqueue(struct txn *t)
 }
 
 /* It may stand before younger ones with nothing in its way: somebody has to look. */
-static void wait_in_queues(struct txn *t)
+void txn_wait(struct txn *t)
 {
     enqueue(t);
     for (int i = 0; i < t->nkeys; i++)
@@ -729,9 +719,11 @@ static void run_unvalidated(struct txn *t)
     size_t lane;
     if (script_is_paused(t)) {
         script_hold(t);
+    } else if (t->wants_wait) {
+        block_unproven(t);
     } else if (runs_anew(t)) {
         if (t->nkeys > 0)
-            wait_in_queues(t);
+            txn_wait(t);
         else
             run_unvalidated(t); /* this time it can wait */
     } else if (!changed && t->nkeys == 0) {
@@ -740,11 +732,11 @@ static void run_unvalidated(struct txn *t)
         note_reads(t);
         txn_done(t);
     } else if (!changed && !in_gather(t)) {
-        fetch_join(t, !t->readonly);
+        fetch_join(t, !t->shared);
     } else if (gather_lane_for(t, &lane)) {
         gather_join(t, lane);
     } else {
-        wait_in_queues(t); /* only now known: it writes a large value, and the key is on another lane */
+        txn_wait(t); /* only now known: it writes a large value, and the key is on another lane */
     }
 }
 
@@ -757,7 +749,7 @@ static void answer_from_memory(struct txn *t)
     }
     bool changed = run(t);
     if (runs_anew(t)) {
-        wait_in_queues(t);
+        txn_wait(t);
         return;
     }
     CHECK(!changed);
@@ -774,7 +766,7 @@ static void go(struct txn *t, enum way way)
     else if (way == WAY_EXCLUSIVE)
         exclusive_join(t);
     else if (way == WAY_FETCH)
-        fetch_join(t, !t->readonly);
+        fetch_join(t, !t->shared);
     else if (way == WAY_MEMORY)
         answer_from_memory(t);
     else
@@ -796,7 +788,7 @@ void txn_start(struct txn *t)
     if (unavailable != NULL)
         txn_fail(t, unavailable);
     else if (way == WAY_BLOCKED)
-        wait_in_queues(t);
+        txn_wait(t);
     else
         go(t, way);
 }
@@ -819,7 +811,10 @@ bool txn_join_now(struct txn *t)
     /* What changes nothing is a read, and a read waits for the writes before it. */
     t->now_ms = estimated_now_ms(t->engine);
     bool changed = run(t);
-    if (runs_anew(t) || (!changed && !in_gather(t)) || !gather_lane_for(t, &lane))
+    if (t->wants_wait)
+        block_give_back(t);
+    if (t->wants_wait || runs_anew(t) || (!changed && !in_gather(t)) ||
+        !gather_lane_for(t, &lane))
         return false;
     gather_join(t, lane);
     return true;
@@ -833,6 +828,8 @@ void txn_again(struct txn *t)
         txn_free(t);
         return;
     }
+    if (t->wait != NULL)
+        block_again(t);
     list_remove(&t->work_node);
     t->gather = NULL;
     t->group = NULL;
@@ -908,6 +905,7 @@ void txn_time_out(struct txn *t)
     case TXN_QUERYING:
         txn_abandon(t, error_read_late);
         break;
+    case TXN_BLOCKED:
     case TXN_DONE:
         check_failed("done txn in the list of active ones", __FILE__, __LINE__);
     }

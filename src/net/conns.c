@@ -57,6 +57,7 @@ struct conn {
     struct client *client;
     size_t written; /* of client_out(): consumed in large steps, not per write */
     int64_t flushing_since_us;
+    int64_t soft_since_us; /* it leaves more unread than the soft limit since then; 0 = it does not */
     char peer[sizeof(((struct client_info *)0)->peer)];
 };
 
@@ -242,6 +243,7 @@ static bool conn_submit_requests(struct conn *c)
 static void conn_input_end(struct conn *c)
 {
     c->input_over = true;
+    client_input_over(c->client);
     if (client_pending(c->client) == 0 && conn_unwritten(c) == 0) {
         conn_set_state(c, CONN_CLOSED, "peer");
         return;
@@ -365,18 +367,34 @@ static bool conn_send(struct conn *c, struct buf *out)
     return true;
 }
 
+/* Beyond the hard limit of its class, or beyond the soft one for too long: closed. */
+static bool conn_leaves_too_much(struct conn *c)
+{
+    enum output_class class = client_output_class(c->client);
+    const struct output_limit *l = &c->set->config->client_output_buffer_limit.of[class];
+    size_t unwritten = conn_unwritten(c);
+    int64_t now_us = loop_now_us(c->set->loop);
+    if (l->soft == 0 || unwritten <= (uint64_t)l->soft)
+        c->soft_since_us = 0;
+    else if (c->soft_since_us == 0)
+        c->soft_since_us = now_us;
+    bool hard = l->hard > 0 && unwritten > (uint64_t)l->hard;
+    bool soft = c->soft_since_us != 0 && (now_us - c->soft_since_us) / 1000000 > l->soft_s;
+    if (!hard && !soft)
+        return false;
+    log_event(LOG_WARNING, "client-output-limit", "peer=%s bytes=%zu class=%s limit=%s", c->peer,
+              unwritten, class == OUTPUT_PUBSUB ? "pubsub" : "normal", hard ? "hard" : "soft");
+    conn_set_state(c, CONN_CLOSED, "output-limit");
+    return true;
+}
+
 static void conn_flush(struct conn *c)
 {
     if (c->state == CONN_CLOSED)
         return;
     struct buf *out = client_out(c->client);
-    int64_t limit = c->set->config->client_output_buffer_limit;
-    if (limit > 0 && conn_unwritten(c) > (uint64_t)limit) {
-        log_event(LOG_WARNING, "client-output-limit", "peer=%s bytes=%zu", c->peer,
-                  conn_unwritten(c));
-        conn_set_state(c, CONN_CLOSED, "output-limit");
+    if (conn_leaves_too_much(c))
         return;
-    }
     if (!c->write_blocked && !conn_send(c, out)) {
         conn_set_state(c, CONN_CLOSED, "write-error");
         return;
@@ -549,5 +567,7 @@ void conns_scan(struct conns *s, int64_t now_us)
         else if (c->state == CONN_OPEN && timeout_us > 0 && client_may_idle_out(c->client) &&
                  now_us - client_last_active_us(c->client) > timeout_us)
             conn_set_state(c, CONN_CLOSED, "idle");
+        else if (c->soft_since_us != 0 && c->state != CONN_CLOSED)
+            (void)conn_leaves_too_much(c);
     }
 }

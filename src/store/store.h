@@ -235,6 +235,8 @@ struct store_notices {
     void (*all_stale)(void *arg);
     /* What is heard (enum store_want, together) has changed. */
     void (*hears)(void *arg, unsigned wants);
+    /* What another instance has published; the bytes are valid within the call. */
+    void (*message)(void *arg, bool shard, struct bytes channel, struct bytes message);
 };
 
 /* ---- the store ---- */
@@ -286,6 +288,11 @@ struct store_ops {
     void (*want)(struct store *s, unsigned wants);
     /* Which of these are heard now, so that nothing is missed. */
     unsigned (*hears)(const struct store *s);
+    /* To those of other instances who subscribe, at most once, in order; copied. Dropped while PostgreSQL
+     * is away, and where too much is on the way already. NULL = there are no others. */
+    void (*publish)(struct store *s, bool shard, struct bytes channel, struct bytes message);
+    /* So much is on the way that whoever can wait should. */
+    bool (*publish_is_full)(const struct store *s);
 };
 
 struct store {

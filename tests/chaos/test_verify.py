@@ -243,6 +243,17 @@ def test_a_key_deleted_elsewhere_is_back(story):
     story.row("session:1", b"x").fails("resurrected")
 
 
+@pytest.mark.parametrize("at, reply, passes", [(20.5, 0, True), (20.5, 1, False), (13, 0, False)])
+def test_a_delete_that_found_nothing_because_another_has_not_merged(story, at, reply, passes):
+    """Only where PostgreSQL was there to be asked."""
+    story.op(SET, "session:1", 12, b"x", instance=1).op(DEL, "session:1", at, reply=reply)
+    story.row("session:1", b"x")
+    if passes:
+        story.passes()
+    else:
+        story.fails("resurrected")
+
+
 def test_a_write_after_a_delete_is_missing(story):
     story.op(SET, "own:1", 1, b"x").op(DEL, "own:1", 2).op(SET, "own:1", 3, b"y").fails("missing")
 

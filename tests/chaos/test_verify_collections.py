@@ -118,11 +118,22 @@ def test_what_was_forgotten_is_kept(story):
     story.lost_one("queue:1", "c").passes()
 
 
-def test_a_read_of_what_was_forgotten(story):
-    """By an instance that only answers reads while it is away."""
+@pytest.mark.parametrize("cut_off", [True, False])
+def test_a_read_of_what_was_forgotten(story, cut_off):
+    """By an instance that only answers reads while it is away. Its last write came before the outage, or
+    as that began."""
     restarted_in_the_outage(story)
+    if not cut_off:
+        story.facts.cut_off = {}
+        story.call("queue:1", 9.5, "RPUSH c", number(3)).pushed("queue:1", "a", "b")
+        story.call("queue:1", 15, "LPOP", NIL, kind=READ).held("queue:1", "a", "b", "c").passes()
+        return
     story.pushed("queue:1", "a", "b").call("queue:1", 15, "LPOP", NIL, kind=READ).held("queue:1", "a", "b")
     story.passes()
+
+
+def test_nothing_but_refused_commands(story):
+    story.call("queue:1", 12, "RPUSH a", None, outcome=REFUSED).passes()
 
 
 # --- what is wrong: one client's own ---------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from runner import client as clients, drive, install, recorder, report
 TOP = clients.TOP
 
 # Of all clients those that take the least time, with packages that the tests need anyway.
-FASTEST = ("flask-session", "django-redis-sessions", "phpredis", "redis-py-8", "flask-session-0.8")
+FASTEST = ("flask-session", "django-redis-sessions", "phpredis", "spring-session", "flask-session-0.8")
 
 ALL = clients.all_clients()
 NAMED = {client.folder: client for client in ALL}
@@ -31,6 +31,8 @@ def run_on_both(lab, client):
         pytest.skip(real.skipped)
     assert not real.complaints(), f"the test itself fails: {real.complaints()}\n{real.said}"
     ours = drive.drive(client, lab.respgres(lab.database(), **drive.RESPGRES_OPTIONS))
+    if ours.skipped:
+        pytest.skip(ours.skipped)
     assert not ours.complaints(), f"{ours.complaints()}\n{ours.said}"
     assert drive.compare_commands(client, real, ours) == []
 
@@ -140,6 +142,15 @@ def test_a_reason_to_skip_is_kept(lab, made_up):
     assert result.skipped == "no sockets"
     assert not result.passed
     assert result.complaints() == []
+
+
+def test_what_can_not_be_installed_is_told(made_up, monkeypatch):
+    monkeypatch.setattr(install.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(install.shutil, "which", lambda name: name if name == "dpkg-query" else None)
+    with pytest.raises(install.Missing, match="^needs the Debian packages made-up: not root, and no sudo$"):
+        install.install(made_up(packages=["made-up", "python3"]))
+    with pytest.raises(install.Missing, match="^there is no npm$"):
+        install.install(made_up(npm={"made-up": "1.0.0"}))
 
 
 def test_the_server_is_restarted_with_its_keys(lab, made_up):

@@ -61,6 +61,12 @@ def use_everything(server, database):
     database.execute(f"ALTER SEQUENCE respgres.entries_id_seq RESTART {lowest}")
     assert client.mset({f"new{i}": 1 for i in range(5)})
     wait_until(lambda: 'event=sequence-advanced error=""' in server.log, what="the sequence moved")
+    # Another instance that hears what is published, by NOTIFY and by the table.
+    database.execute("INSERT INTO respgres.instances (slot, name, host, pid, binary_version, wants)"
+                     " VALUES (1000, 'other', 'host', 1, '0', 12)"
+                     " ON CONFLICT (slot) DO UPDATE SET wants = 12, seen_at = now()")
+    client.publish("channel", "x" * 9000)
+    wait_until(lambda: stat(server, "postgres_messages_sent") > 0, what="a message was sent")
     # Something for the sweeper.
     database.execute("UPDATE respgres.entries SET expires_at = now() - interval '1 h'"
                      " WHERE key = 'large'")

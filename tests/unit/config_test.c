@@ -121,7 +121,7 @@ static void defaults(void)
     EXPECT_INT(c->tcp_keepalive_s, 300);
     EXPECT_INT(c->proto_max_bulk_len, 512 << 20);
     EXPECT_INT(c->client_query_buffer_limit, 1 << 30);
-    EXPECT_INT(c->client_output_buffer_limit, 0);
+    EXPECT_INT(c->client_output_buffer_limit.of[OUTPUT_NORMAL].hard, 0);
     EXPECT(c->protected_mode && !c->so_reuseport);
     EXPECT_INT(c->loglevel, LOG_NOTICE);
     EXPECT_INT(c->databases, 16);
@@ -361,7 +361,7 @@ static void environment(void)
     const struct config *c = config_values(s);
     EXPECT_INT(c->port, 7000);
     EXPECT_CSTR(c->http_bind, "* -::*");
-    EXPECT_INT(c->client_output_buffer_limit, 1 << 20);
+    EXPECT_INT(c->client_output_buffer_limit.of[OUTPUT_NORMAL].hard, 1 << 20);
     EXPECT_CSTR(c->requirepass, "a b");
     EXPECT_CSTR(c->database_url, "postgresql://env");
     config_free(s);
@@ -569,18 +569,21 @@ static void output_limit(void)
     struct config_store *s = load_ok("", no_env);
     const struct config *c = config_values(s);
     expect_set(s, name, "normal 1mb 2mb 10", NULL, NULL, "");
-    EXPECT_INT(c->client_output_buffer_limit, 1 << 20);
+    EXPECT_INT(c->client_output_buffer_limit.of[OUTPUT_NORMAL].hard, 1 << 20);
     expect_set(s, name, "replica 5 0 0 PubSub 6 0 0", NULL, NULL, "");
-    EXPECT_INT(c->client_output_buffer_limit, 1 << 20);
+    EXPECT_INT(c->client_output_buffer_limit.of[OUTPUT_NORMAL].hard, 1 << 20);
     expect_set(s, name, "", NULL, NULL, "");
-    EXPECT_INT(c->client_output_buffer_limit, 1 << 20);
+    EXPECT_INT(c->client_output_buffer_limit.of[OUTPUT_NORMAL].hard, 1 << 20);
     expect_set(s, name, "normal 5 0 1 normal 6 0 0", NULL, NULL, "");
-    EXPECT_INT(c->client_output_buffer_limit, 6);
+    EXPECT_INT(c->client_output_buffer_limit.of[OUTPUT_NORMAL].hard, 6);
     expect_set(s, name, "2kb", NULL, NULL, "");
-    EXPECT_INT(c->client_output_buffer_limit, 2048);
-    expect_get(s, name,
-               "client-output-buffer-limit=normal 2048 0 0 slave 268435456 67108864 60 pubsub "
-               "33554432 8388608 60;");
+    EXPECT_INT(c->client_output_buffer_limit.of[OUTPUT_NORMAL].hard, 2048);
+    expect_get(s, name, "client-output-buffer-limit=normal 2048 0 0 slave 5 0 0 pubsub 6 0 0;");
+    EXPECT_INT(c->client_output_buffer_limit.of[OUTPUT_PUBSUB].hard, 6);
+    expect_set(s, name, "pubsub 3k 2k 9", NULL, NULL, "");
+    EXPECT_INT(c->client_output_buffer_limit.of[OUTPUT_PUBSUB].hard, 3000);
+    EXPECT_INT(c->client_output_buffer_limit.of[OUTPUT_PUBSUB].soft, 2000);
+    EXPECT_INT(c->client_output_buffer_limit.of[OUTPUT_PUBSUB].soft_s, 9);
     expect_set(s, name, "normal 0 0 0 pubsub 0 0", NULL, NULL,
                FAILED("client-output-buffer-limit") "Wrong number of arguments in buffer limit "
                                                     "configuration.");
@@ -590,11 +593,11 @@ static void output_limit(void)
     expect_set(s, name, "normal 5 0 -1", NULL, NULL,
                FAILED("client-output-buffer-limit") "Error in hard, soft or soft_seconds setting "
                                                     "in buffer limit configuration.");
-    EXPECT_INT(c->client_output_buffer_limit, 2048);
+    EXPECT_INT(c->client_output_buffer_limit.of[OUTPUT_NORMAL].hard, 2048);
     /* What CONFIG GET shows can be set again. */
     expect_set(s, name, "normal 7 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60", NULL,
                NULL, "");
-    EXPECT_INT(c->client_output_buffer_limit, 7);
+    EXPECT_INT(c->client_output_buffer_limit.of[OUTPUT_NORMAL].hard, 7);
     config_free(s);
 }
 

@@ -558,7 +558,7 @@ static void ask_with_least(struct world *w, const struct command *c)
         argv[n++] = BYTES_LIT("1");
     peer_send_argv(&w->a, n, argv);
     rig_turn(&w->rig);
-    rig_advance_ms(&w->rig, 10); /* CLIENT PAUSE 1 */
+    rig_advance_ms(&w->rig, command_waits(c) ? 1100 : 10); /* BLPOP 1 1, CLIENT PAUSE 1 */
     if (peer_take(&w->a)[0] != '\0')
         return;
     EXPECT(!"it is answered");

@@ -187,8 +187,9 @@ static void boot_lane_link(struct link *k)
     static const enum statement_id bulk[] = {
         STMT_OPEN_JOURNAL, STMT_TERMINATE_MERGE,  STMT_MERGE_NUMBER, STMT_MERGE_LOCK_KEYS,
         STMT_MERGE,        STMT_MERGE_LOCK_TABLE, STMT_MERGE_FLUSH};
-    static const enum statement_id listen[] = {STMT_ENLIST, STMT_OLDER_WRITERS,
-                                               STMT_OLDER_WRITERS_LEFT, STMT_PING};
+    static const enum statement_id listen[] = {
+        STMT_ENLIST,  STMT_OLDER_WRITERS, STMT_OLDER_WRITERS_LEFT, STMT_PING, STMT_HEARERS,
+        STMT_PUBLISH, STMT_FETCH_MESSAGES};
     session_begin(k);
     if (k->kind == LINK_READ)
         link_prepare(k, read, sizeof(read) / sizeof(read[0]));
@@ -223,7 +224,7 @@ static void prepare_queries(struct link *k)
         STMT_FORGET_CACHING, STMT_FLEET,
         STMT_OLDEST_XMIN, STMT_TABLE_SIZE, STMT_SHORT_WAIT, STMT_TRY_LOCK, STMT_ADVANCE_SEQUENCE,
         STMT_RANDOM, STMT_SCAN_DOWN, STMT_SETTLE_LANE, STMT_TERMINATE_LANE,
-        STMT_SWEEP_CONFLICTS, STMT_SCRIPT_SAVE, STMT_SCRIPT_FIND, STMT_SCRIPT_EXISTS,
+        STMT_SWEEP_CONFLICTS, STMT_SWEEP_MESSAGES, STMT_SCRIPT_SAVE, STMT_SCRIPT_FIND, STMT_SCRIPT_EXISTS,
         STMT_SCRIPT_FLUSH, STMT_SCRIPT_FLUSHES};
     link_begin(k);
     link_prepare(k, ids, sizeof(ids) / sizeof(ids[0]));

@@ -7,6 +7,7 @@
 #ifndef RESPGRES_STORE_POSTGRES_INTERNAL_H
 #define RESPGRES_STORE_POSTGRES_INTERNAL_H
 
+#include "base/list.h"
 #include "metrics/histogram.h"
 #include "store/postgres/docs.h"
 #include "store/postgres/lane.h"
@@ -91,6 +92,33 @@ struct listening {
     int64_t lag_us;          /* a ping's way, the last and the longest */
     int64_t lag_us_max;
     uint64_t starts;
+};
+
+/* See messages.c. */
+struct messaging {
+    uint64_t sender;         /* random: under which our packets are known */
+    uint64_t number;         /* of the last packet or body */
+    struct list queue;       /* to be sent */
+    size_t queued;
+    size_t queue_bytes;
+    size_t asked;            /* of these, how many there were when it was asked who subscribes */
+    bool others;             /* subscribe, as of the last answer */
+    struct list sent;        /* in flight */
+    struct list waiting;     /* heard, behind a body that is not here yet */
+    size_t waiting_bytes;
+    bool fetching;
+    int64_t polled_id;
+    int64_t poll_at_us;
+    struct buf raw;
+    struct buf raw_in;
+    struct buf text;
+    int64_t complained_us;
+    uint64_t published;
+    uint64_t batches;
+    uint64_t unheard;        /* published while nobody else subscribed */
+    uint64_t lost;           /* on the way to others */
+    uint64_t missed;         /* on the way from others */
+    uint64_t received;
 };
 
 /* See breaker.c. */
@@ -178,6 +206,7 @@ struct pg_store {
     const struct store_notices *notices;
     void *notices_arg;
     struct listening listening;
+    struct messaging messaging;
     struct buf notice;       /* of the batch being encoded */
     struct docs docs;
     /* queries: the head is in flight */
@@ -278,6 +307,26 @@ unsigned listen_hears(const struct pg_store *s);
 bool listen_is_wanted(const struct pg_store *s);
 int64_t listen_fresh_until_us(const struct pg_store *s);
 void listen_info(const struct pg_store *s, struct buf *out);
+/* Something is to be sent on its link: from the loop, soon; from the link's own callbacks. */
+void listen_wake(struct pg_store *s);
+void listen_go_on(struct link *k);
+
+/* ---- messages.c ---- */
+void messages_init(struct pg_store *s);
+void messages_free(struct pg_store *s);
+void messages_lost(struct pg_store *s);
+void messages_publish(struct pg_store *s, bool shard, struct bytes channel, struct bytes text);
+/* Something waits to be sent, or is in flight; so much that whoever can should wait. */
+bool messages_are_on_the_way(const struct pg_store *s);
+bool messages_are_too_many(const struct pg_store *s);
+/* What NOTIFY has brought. */
+void messages_take(struct link *k, const char *text);
+/* Behind a pooler: rows with higher ids are new. */
+void messages_poll_from(struct pg_store *s, int64_t id);
+/* As send_next of listen.c: true if something was sent, else *at_us is when to look again. */
+bool messages_pump(struct link *k, int64_t now, int64_t *at_us);
+void messages_info(const struct pg_store *s, struct buf *out);
+
 /* ---- session.c: statements on the way, prepared in a session or through a pooler ---- */
 /* Begins an operation; lane_begin, if it belongs to a transaction that is open. */
 void link_begin(struct link *k);

@@ -18,6 +18,7 @@
 #include "store/postgres/internal.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -34,7 +35,8 @@ enum {
 
 #define WANT_KEYS (STORE_WANT_CACHING | STORE_WANT_KEYS)
 
-static void go_on(struct link *k);
+/* In the registry, in place of STORE_WANT_MESSAGES: in the table, to be polled. */
+enum { WANT_POLLED = 8 };
 
 static int64_t max_lag_us(const struct pg_store *s)
 {
@@ -53,7 +55,7 @@ static bool pooled(const struct pg_store *s)
 
 static void on_timer(void *arg)
 {
-    go_on(arg);
+    listen_go_on(arg);
 }
 
 void listen_init(struct link *k)
@@ -92,6 +94,7 @@ void listen_lost(struct pg_store *s)
     l->asking = false;
     l->registered = 0;
     l->proven_us = 0;
+    messages_lost(s);
     tell_hears(s);
 }
 
@@ -112,26 +115,31 @@ unsigned listen_hears(const struct pg_store *s)
 
 bool listen_is_wanted(const struct pg_store *s)
 {
-    return s->listening.wants != 0;
+    return s->listening.wants != 0 || messages_are_on_the_way(s);
+}
+
+void listen_wake(struct pg_store *s)
+{
+    struct link *k = s->listening.link;
+    if (s->migration != NULL)
+        return;
+    /* While it is being sought, its attempts have their own pace. */
+    if (lane_state(k->lane) == LANE_DOWN && k->failures == 0 && !s->stopping)
+        timer_set(k->retry, 0);
+    else if (k->usable)
+        timer_set(s->listening.timer, 0);
 }
 
 void listen_want(struct pg_store *s, unsigned wants)
 {
     struct listening *l = &s->listening;
-    struct link *k = l->link;
     if (pooled(s))
         wants &= ~WANT_KEYS;
     if (wants == l->wants)
         return;
     l->wants = wants;
     l->excess_since_us = 0;
-    if (s->stopping || s->migration != NULL)
-        return;
-    /* While it is being sought, its attempts have their own pace. */
-    if (lane_state(k->lane) == LANE_DOWN && k->failures == 0)
-        timer_set(k->retry, 0);
-    else if (k->usable)
-        timer_set(l->timer, 0); /* not from within the caller */
+    listen_wake(s);
 }
 
 /* ---- pings ---- */
@@ -171,7 +179,7 @@ static void on_pinged(void *arg, struct lane *lane, PGresult **results, int n)
     of(k)->ping_checked = true;
     prove(of(k));
     of(k)->ping_at_us = clock_mono_us() + ping_pause_us(k);
-    go_on(k);
+    listen_go_on(k);
 }
 
 static void ping(struct link *k)
@@ -196,6 +204,10 @@ void listen_notified(struct link *k, const char *payload)
 {
     struct pg_store *s = k->store;
     struct listening *l = &s->listening;
+    if (payload[0] == 'm') {
+        messages_take(k, payload);
+        return;
+    }
     if (payload[0] != 'p') {
         notice_take(payload, s->slot, s->notices, s->notices_arg);
         return;
@@ -235,7 +247,7 @@ static void on_older_asked(void *arg, struct lane *lane, PGresult **results, int
     l->older_at_us = clock_mono_us() + POLL_US;
     if (!l->asking)
         trust(k);
-    go_on(k);
+    listen_go_on(k);
 }
 
 static void ask_for_older(struct link *k)
@@ -263,10 +275,11 @@ static void on_registered(void *arg, struct lane *lane, PGresult **results, int 
 {
     struct link *k = arg;
     struct listening *l = of(k);
-    PGresult *r = results[n - 1];
+    bool polls = pooled(k->store);
     (void)lane;
     if (!boot_good(k, results, n, "LISTEN"))
         return;
+    PGresult *r = results[polls ? 0 : 1];
     if (strcmp(PQcmdTuples(r), "0") == 0) {
         link_lost(k, "the slot has another owner");
         return;
@@ -275,6 +288,8 @@ static void on_registered(void *arg, struct lane *lane, PGresult **results, int 
         l->trusted = l->asking = false;
     if ((l->registering & ~l->registered) != 0)
         l->ping_at_us = 0;
+    if (polls && l->registered == 0)
+        messages_poll_from(k->store, strtoll(first_text(results[1], 0), NULL, 10));
     l->registered = l->registering;
     l->excess_since_us = 0;
     snprintf(l->table, sizeof(l->table), "%s", first_text(r, 0));
@@ -282,7 +297,7 @@ static void on_registered(void *arg, struct lane *lane, PGresult **results, int 
     if (l->registered == 0 && l->wants == 0)
         leave(k);
     else
-        go_on(k);
+        listen_go_on(k);
 }
 
 static void enlist(struct link *k, unsigned wants)
@@ -302,9 +317,12 @@ static void enlist(struct link *k, unsigned wants)
     params_int4(p, s->slot);
     params_int8(p, s->incarnation);
     params_int8(p, s->claimed_us);
-    params_int4(p, (int32_t)wants);
+    params_int4(p, pooled(s) && wants != 0 ? WANT_POLLED : (int32_t)wants);
     params_int4(p, (wants & WANT_KEYS) != 0);
-    link_add(k, STMT_ENLIST, p, true);
+    link_add(k, STMT_ENLIST, p, false);
+    params_reset(p);
+    if (pooled(s)) /* what is published from now on has higher ids */
+        link_add(k, STMT_LAST_MESSAGE, p, false);
     lane_submit(k->lane, store_timeout_us(s), on_registered);
 }
 
@@ -337,15 +355,18 @@ static bool send_next(struct link *k, int64_t now, int64_t *at_us)
         }
         *at_us = sooner(*at_us, l->ping_at_us);
     }
-    return false;
+    return messages_pump(k, now, at_us);
 }
 
 /* What is no longer wanted is given up after a while. */
 static bool send_less(struct link *k, int64_t now, int64_t *at_us)
 {
     struct listening *l = of(k);
-    if (l->registered == l->wants && l->registered != 0)
+    bool in_use = l->registered != 0 || messages_are_on_the_way(k->store);
+    if (l->registered == l->wants && in_use) {
+        l->excess_since_us = 0;
         return false;
+    }
     if (l->excess_since_us == 0)
         l->excess_since_us = now;
     if (now - l->excess_since_us < GRACE_US) {
@@ -359,12 +380,17 @@ static bool send_less(struct link *k, int64_t now, int64_t *at_us)
     return true;
 }
 
-static void go_on(struct link *k)
+void listen_go_on(struct link *k)
 {
     int64_t now = clock_mono_us();
     int64_t at_us = INT64_MAX;
-    if (!k->usable || k->store->stopping || lane_state(k->lane) != LANE_READY)
+    if (!k->usable || lane_state(k->lane) != LANE_READY)
         return;
+    if (k->store->stopping) {
+        if (messages_are_on_the_way(k->store))
+            (void)messages_pump(k, now, &at_us);
+        return;
+    }
     if (send_next(k, now, &at_us) || send_less(k, now, &at_us))
         return;
     if (at_us != INT64_MAX)
@@ -375,7 +401,7 @@ void listen_begin(struct link *k)
 {
     of(k)->excess_since_us = 0;
     link_became_usable(k);
-    go_on(k);
+    listen_go_on(k);
 }
 
 void listen_info(const struct pg_store *s, struct buf *out)

@@ -403,6 +403,7 @@ static void pg_free(struct store *base)
     }
     mem_free(s->links);
     listen_free(s);
+    messages_free(s);
     buf_release(&s->notice);
     docs_release(&s->docs);
     buf_release(&s->fleet);
@@ -522,6 +523,7 @@ static void pg_info(struct store *base, struct buf *out)
                    (unsigned long long)lane_connects(k->lane));
     }
     listen_info(s, out);
+    messages_info(s, out);
     buf_append_bytes(out, buf_bytes(&s->fleet));
     info_ops(out, "postgres_read", &s->reads);
     info_ops(out, "postgres_commit", &s->commits);
@@ -561,6 +563,16 @@ static unsigned pg_hears(const struct store *base)
     return listen_hears(self(base));
 }
 
+static void pg_publish(struct store *base, bool shard, struct bytes channel, struct bytes message)
+{
+    messages_publish(self(base), shard, channel, message);
+}
+
+static bool pg_publish_is_full(const struct store *base)
+{
+    return messages_are_too_many(self(base));
+}
+
 static int64_t pg_fresh_until_us(const struct store *base)
 {
     return listen_fresh_until_us(self(base));
@@ -591,20 +603,22 @@ static void pg_stop(struct store *base)
     listen_stop(s);
     for (size_t i = 0; i < s->nlinks; i++)
         timer_clear(s->links[i].retry);
+    if (!s->listening.link->usable)
+        messages_lost(s);
     query_pump(s);
 }
 
 static bool pg_stopped(const struct store *base)
 {
     const struct pg_store *s = self(base);
-    return s->stopping && (s->slot_released || !s->links[0].usable);
+    return s->stopping && (s->slot_released || !s->links[0].usable) && !messages_are_on_the_way(s);
 }
 
 static const struct store_ops pg_ops = {
     pg_free, pg_state, pg_read_lanes, pg_commit_lanes, pg_read_lane_idle, pg_commit_lane_idle,
     pg_read, pg_commit, pg_xact_begin, pg_xact_step, pg_xact_end, pg_query, store_now_us,
     pg_set_notices, pg_fresh_until_us, pg_info, pg_reset_stats, pg_collect, pg_why, pg_stop, pg_stopped,
-    NULL, NULL, pg_want, pg_hears,
+    NULL, NULL, pg_want, pg_hears, pg_publish, pg_publish_is_full,
 };
 
 struct store *postgres_store_new(struct loop *loop, const struct config *config,
@@ -642,6 +656,7 @@ struct store *postgres_store_new(struct loop *loop, const struct config *config,
     store_bulk_link(s)->bulk = true;
     link_init(&s->links[s->nlinks - 1], s, LINK_LISTEN, 0);
     listen_init(&s->links[s->nlinks - 1]);
+    messages_init(s);
     handover_init(s);
     breaker_init(s);
     merge_init(s);

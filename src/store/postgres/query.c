@@ -359,8 +359,10 @@ static void on_swept(void *arg, struct lane *l, PGresult **results, int n)
         s->oldest_xmin_age = pg_int8(PQgetvalue(results[2], 0, 0));
         s->table_bytes = pg_int8(PQgetvalue(results[3], 0, 0));
         /* More is waiting: go on soon, but leave room for the others in between. */
-        if ((rows == SWEEP_ROWS || pg_int8(PQgetvalue(abandoned, 0, 1)) == SWEEP_ROWS) &&
-            !s->stopping) {
+        int64_t messages = pg_int8(PQgetvalue(results[5], 0, 0));
+        bool more = rows == SWEEP_ROWS || pg_int8(PQgetvalue(abandoned, 0, 1)) == SWEEP_ROWS ||
+                    messages == SWEEP_ROWS;
+        if (more && !s->stopping) {
             s->sweep_again = true;
             timer_set(s->housekeeping, SWEEP_PAUSE_US);
         }
@@ -404,6 +406,10 @@ static void add_sweep_conflicts(struct pg_store *s, struct link *k, const char *
     params_text(p, seconds);
     params_text(p, rows);
     link_add(k, STMT_SWEEP_CONFLICTS, p, true);
+    params_reset(p);
+    params_text(p, s->config->pg_schema);
+    params_int8(p, SWEEP_ROWS);
+    link_add(k, STMT_SWEEP_MESSAGES, p, true);
 }
 
 static void send_sweep(struct pg_store *s, struct link *k)

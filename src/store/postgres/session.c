@@ -40,12 +40,14 @@ static void fill_settings(struct link *k)
      * was applied. */
     snprintf(lock_ms, sizeof(lock_ms), "%" PRId64, lane ? lock_timeout_ms(c) : c->pg_timeout_ms);
     snprintf(statement_ms, sizeof(statement_ms), "%" PRId64,
-             !lane || k->bulk ? STORE_BULK_TIMEOUT_MS : c->pg_timeout_ms * 4 / 5);
+             !lane || k->bulk || k->kind == LINK_LISTEN ? STORE_BULK_TIMEOUT_MS : c->pg_timeout_ms * 4 / 5);
     params_reset(p);
     params_text(p, lane ? "1" : "0");
     params_text(p, lock_ms);
     params_text(p, statement_ms);
-    params_text(p, c->durability == DURABILITY_RELAXED ? "off" : "on");
+    /* What is told is no record of anything. */
+    bool relaxed = c->durability == DURABILITY_RELAXED || k->kind == LINK_LISTEN;
+    params_text(p, relaxed ? "off" : "on");
 }
 
 /* What a commit lane's batch is found by while it runs: see STMT_SETTINGS_COMMIT. */

@@ -590,6 +590,54 @@ static const struct statement table[STATEMENT_COUNT] = {
         "WHERE slot = $1::int4 AND incarnation = $2::int8 "
         "AND " CLAIMED("instances") " = $3::int8 RETURNING to_regclass('@.entries')::oid::text", 5},
 
+    /* For who polls: is it still known? */
+    [STMT_ENLISTED] = {"respgres_enlisted",
+        "SELECT count(*) FROM @.instances i WHERE i.slot = $1::int4 AND i.incarnation = $2::int8 "
+        "AND " CLAIMED("i") " = $3::int8 AND i.wants & 8 <> 0", 3},
+
+    /* Do other instances than $1 want to be told what is published: by NOTIFY; in the table? */
+    [STMT_HEARERS] = {"respgres_hearers",
+        "SELECT bool_or(i.wants & 4 <> 0), bool_or(i.wants & 8 <> 0) FROM @.instances i "
+        "WHERE i.slot <> $1::int4 AND i.wants & 12 <> 0", 1},
+
+    /* $3 = packets, $4 and $5 = numbers and bodies of large messages, $2 = the sender of all, $6 = the
+     * schema. For who polls, ids must become visible in their order: these publishers take turns, as all
+     * do that NOTIFY. */
+    [STMT_PUBLISH] = {"respgres_publish",
+        "WITH hearers AS MATERIALIZED (SELECT bool_or(i.wants & 4 <> 0) AS listen, "
+        "bool_or(i.wants & 8 <> 0) AS poll FROM @.instances i WHERE i.slot <> $1::int4 AND i.wants & 12 <> 0), "
+        "kept AS (INSERT INTO @.messages (sender, number, body) SELECT $2::int8, b.number, b.body "
+        "FROM hearers h, unnest($4::int8[], $5::bytea[]) AS b(number, body) WHERE h.listen OR h.poll), "
+        "turn AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtext('respgres.messages'), hashtext($6)) AS x "
+        "FROM hearers h WHERE h.poll), "
+        "queued AS (INSERT INTO @.messages (sender, number, packet) SELECT $2, p.n, p.packet "
+        "FROM turn t CROSS JOIN unnest($3::text[]) WITH ORDINALITY AS p(packet, n) "
+        "WHERE t.x IS NOT NULL ORDER BY p.n) "
+        "SELECT h.listen, h.poll, (SELECT count(pg_notify('@#', p.packet)) FROM (SELECT u.packet "
+        "FROM unnest($3) WITH ORDINALITY AS u(packet, n) ORDER BY u.n OFFSET 0) p WHERE h.listen) "
+        "FROM hearers h", 6},
+
+    [STMT_FETCH_MESSAGES] = {"respgres_fetch_messages",
+        "SELECT m.sender, m.number, m.body FROM unnest($1::int8[], $2::int8[]) AS r(sender, number) "
+        "CROSS JOIN LATERAL (SELECT x.sender, x.number, x.body FROM @.messages x WHERE x.sender = r.sender "
+        "AND x.number = r.number AND x.body IS NOT NULL OFFSET 0) m", 2},
+
+    [STMT_LAST_MESSAGE] = {"respgres_last_message",
+        "SELECT coalesce(max(m.id), 0)::text FROM @.messages m", 0},
+
+    [STMT_POLL_MESSAGES] = {"respgres_poll_messages",
+        "SELECT m.id, m.packet FROM @.messages m WHERE m.id > $1::int8 AND m.packet IS NOT NULL "
+        "ORDER BY m.id LIMIT $2::int8", 2},
+
+    /* A small batch of what is older than a minute: whoever has not read it by then has lost it. */
+    [STMT_SWEEP_MESSAGES] = {"respgres_sweep_messages",
+        "WITH elected AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(hashtext('respgres.sweeper'), "
+        "hashtext($1)) AS ok), "
+        "gone AS (DELETE FROM @.messages m WHERE m.ctid = ANY (ARRAY(SELECT x.ctid FROM (SELECT y.ctid, y.at "
+        "FROM @.messages y WHERE (SELECT ok FROM elected) ORDER BY y.id LIMIT $2::int8) x "
+        "WHERE x.at < clock_timestamp() - interval '1 minute')) RETURNING 1) "
+        "SELECT count(*) FROM gone", 2},
+
     /* Transactions that may be writing without having seen that mark: they hold a lock on one of the
      * tables since before their statement's snapshot. */
     [STMT_OLDER_WRITERS] = {"respgres_older_writers",

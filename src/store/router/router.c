@@ -471,6 +471,18 @@ static unsigned op_hears(const struct store *s)
     return r->pg != NULL ? r->pg->ops->hears(r->pg) : 0;
 }
 
+static void op_publish(struct store *s, bool shard, struct bytes channel, struct bytes message)
+{
+    if (self(s)->pg != NULL)
+        self(s)->pg->ops->publish(self(s)->pg, shard, channel, message);
+}
+
+static bool op_publish_is_full(const struct store *s)
+{
+    const struct router *r = self(s);
+    return r->pg != NULL && r->pg->ops->publish_is_full(r->pg);
+}
+
 static int64_t op_fresh_until_us(const struct store *s)
 {
     const struct router *r = self(s);
@@ -703,6 +715,8 @@ static const struct store_ops router_ops = {
     .save = op_save,
     .want = op_want,
     .hears = op_hears,
+    .publish = op_publish,
+    .publish_is_full = op_publish_is_full,
 };
 
 static void init(struct router *r)

@@ -390,9 +390,10 @@ def ask_all(server, keys):
     with server.raw(timeout=20) as raw:
         for key in keys:
             kind = kind_of(key)
-            value = patiently(raw, *(("GET", key) if kind is None else
-                                     (READS[kind][0], key, *READS[kind][1:])))
-            ttl = patiently(raw, "TTL", key)
+            read = ("GET", key) if kind is None else (READS[kind][0], key, *READS[kind][1:])
+            value, ttl = patiently(raw, *read), patiently(raw, "TTL", key)
+            if ttl == b":-2\r\n":
+                value = patiently(raw, *read)  # it may have expired in between
             if value.startswith(b"-") or ttl.startswith(b"-"):
                 found[key] = (value + ttl, None, now())
             else:

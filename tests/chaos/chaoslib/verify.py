@@ -52,7 +52,7 @@ class Key:
 
     def __init__(self, key, ops, facts, final):
         self.key, self.facts, self.final = key, facts, final
-        self.ops = [_in_doubt(op, ops) for op in ops if op.effective]
+        self.ops = [_in_doubt(op, ops, facts) for op in ops if op.effective]
         self.writes = [op for op in self.ops if op.kind in WRITES]
         self.acknowledged = [op for op in self.writes if op.done]
         self.row = final.rows.get(key)
@@ -78,14 +78,14 @@ class Key:
         return found + self._first_of_a_new_one(op, found[0])
 
     def _first_of_a_new_one(self, op, first):
-        """The first write since the last start, if the journal that `first` is in may have been merged
-        before that."""
+        """The first write since the last start, or `op` if there is none, where the journal that `first` is
+        in may have been merged before that."""
         started = self.facts.last_start(op.instance, op.begun)
-        before = [w for w in self.writes if w.instance == op.instance and w.begun < started]
-        if first.begun >= started or any(start <= before[-1].begun and op.ended <= end
+        before = [w for w in self.acknowledged if w.instance == op.instance and w.begun < started]
+        if first.begun >= started or before and any(start <= before[-1].begun and op.ended <= end
                                          for start, end in self.facts.cut_off.get(op.instance, ())):
             return []
-        return [w for w in self._in_journal(op) if w.begun >= started][:1]
+        return [w for w in self._in_journal(op) if w.begun >= started][:1] or [op]
 
     def knew(self, op):
         """Whether the instance certainly knew what the key held when it carried out `op`, or the
@@ -174,12 +174,19 @@ class Key:
             yield f"a conflict, and only one instance wrote it: lost {short(self.lost)}"
 
 
-def _in_doubt(op, ops):
+def _in_doubt(op, ops, facts):
     """A DEL that found nothing, behind a command whose outcome is unknown, may not have looked for what
-    that one has left in PostgreSQL."""
+    that one has left in PostgreSQL. And where PostgreSQL was there to be asked it leaves no trace: what
+    another instance that is away has written comes with its merge, and stays."""
     doubtful = op.kind == DEL and op.reply == 0 and any(
-        earlier.outcome == UNKNOWN and earlier.begun < op.begun for earlier in ops)
+        earlier.begun < op.begun and (earlier.outcome == UNKNOWN or _may_not_be_merged(earlier, op, facts))
+        for earlier in ops)
     return dataclasses.replace(op, outcome=UNKNOWN) if doubtful else op
+
+
+def _may_not_be_merged(write, op, facts):
+    return (write.kind in WRITES and write.instance != op.instance and not facts.is_cut_off(op)
+            and facts.window_of(facts.trouble, write) is not None)
 
 
 def _tells(op):

@@ -50,7 +50,7 @@ def owned(key):
 def one_course_of_events(key):
     """Without what an instance has said that may have had to forget it (a read; forgot() is about writes)."""
     kind = kind_of(key.key)
-    last = max(key.facts.one_snapshot, *(op.ended for op in key.ops)) + 1
+    last = max([key.facts.one_snapshot, *(op.ended for op in key.ops)]) + 1
     words = words_of(key.value) if key.value is not None else []
     look = Operation(last * MS, last * MS + 1, (READS[kind],), array(list(map(bulk, words))), "the row")
     told = [op for op in key.ops if op.kind != READ or not key.may_have_forgotten(op)]
@@ -159,8 +159,9 @@ def line(key):
 
 
 def _trouble_within(facts, begun, ended):
-    return any(start <= ended and begun <= end
-               for windows in facts.trouble.values() for start, end in windows)
+    """Or an instance said that it is away, as it may on a machine that is busy with others."""
+    return any(start <= ended and begun <= end for some in (facts.trouble, facts.away)
+               for windows in some.values() for start, end in windows)
 
 
 # --- two in one MULTI -----------------------------------------------------------------------------------------

@@ -1,71 +1,10 @@
 # A Rails application whose sessions redis-actionpack keeps in Redis.
-require 'rails'
-require 'action_controller/railtie'
-require 'rack/handler/webrick'
+require_relative '../lib/rails_site'
 require 'redis-actionpack'
 
-class Site < Rails::Application
-  config.root = __dir__
-  config.paths['log'] = '/dev/null'
-  config.eager_load = false
-  config.consider_all_requests_local = false
-  config.secret_key_base = 'a secret of the site' * 4
-  config.logger = ActiveSupport::Logger.new($stderr, level: :warn)
+Site.configure do
+  config.x.session_keys = 'session:*'
   config.session_store :redis_store, servers: ["#{ENV.fetch('REDIS_URL')}/session"], key: '_site_session',
                                      expire_after: Integer(ENV.fetch('SESSION_SECONDS'))
-  routes.append do
-    get 'whoami', to: 'site#answer'
-    get 'count', to: 'site#count'
-    get 'list', to: 'site#list'
-    post 'login', to: 'site#login'
-    post 'renew', to: 'site#renew'
-    post 'logout', to: 'site#logout'
-    post 'clear', to: 'site#clear'
-  end
 end
-
-class SiteController < ActionController::Base
-  def answer
-    render json: { user: session[:user], count: session[:count] }
-  end
-
-  def login
-    session[:user] = params[:user]
-    answer
-  end
-
-  def count
-    session[:count] = (session[:count] || 0) + 1
-    answer
-  end
-
-  def renew
-    request.session_options[:renew] = true
-    answer
-  end
-
-  def logout
-    reset_session
-    answer
-  end
-
-  def list
-    render json: { keys: with_keys { |_redis, keys| keys } }
-  end
-
-  def clear
-    render json: { deleted: with_keys { |redis, keys| keys.empty? ? 0 : redis.del(*keys) } }
-  end
-
-  private
-
-  def with_keys
-    redis = Redis.new(url: ENV.fetch('REDIS_URL'))
-    yield redis, redis.scan_each(match: 'session:*').to_a.uniq
-  ensure
-    redis&.close
-  end
-end
-
-Site.initialize!
-Rack::Handler::WEBrick.run(Site, Host: '127.0.0.1', Port: Integer(ENV.fetch('PORT')), AccessLog: [])
+serve

@@ -33,9 +33,9 @@ class Outcome:
 
     def of_server(self, server):
         """The cell of a table."""
-        if self.skipped:
-            return "skipped"
         result = self.results.get(server)
+        if self.skipped and (result is None or result.skipped):
+            return "skipped"
         if result is None:
             return "not run"
         if result.complaints():

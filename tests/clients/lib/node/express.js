@@ -25,12 +25,8 @@ function storeClass() {
 }
 
 function routes(app, store) {
-  const save = (request, response, body) => (error) => {
-    if (error) {
-      throw error;
-    }
-    request.session.save((failed) => failed ? response.status(500).json(`${failed}`) : response.json(body()));
-  };
+  const save = (request, response, body) => request.session.save(
+    (failed) => failed ? response.status(500).json(`${failed}`) : response.json(body()));
   app.get('/', (request, response) => {
     const {user = null, note = null} = request.session;
     response.json({user, note});
@@ -41,20 +37,20 @@ function routes(app, store) {
     if (seconds) {
       request.session.cookie.maxAge = seconds * 1000;
     }
-    save(request, response, () => ({id: request.sessionID}))();
+    save(request, response, () => ({id: request.sessionID}));
   });
   app.post('/add', (request, response) => {
     request.session.items.push(request.query.item);
-    save(request, response, () => ({items: request.session.items}))();
+    save(request, response, () => ({items: request.session.items}));
   });
   app.post('/regenerate', (request, response, next) => {
-    const {cookie, ...data} = request.session;
+    const {user, note, items} = request.session;
     request.session.regenerate((error) => {
       if (error) {
         return next(error);
       }
-      Object.assign(request.session, data);
-      save(request, response, () => ({id: request.sessionID}))();
+      Object.assign(request.session, {user, note, items});
+      save(request, response, () => ({id: request.sessionID}));
     });
   });
   app.post('/logout', (request, response, next) => {

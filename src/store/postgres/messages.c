@@ -1,0 +1,525 @@
+/* messages: what is published, to other instances and from them. It travels on the link that
+ * listens (listen.c), which comes for this alone, too.
+ *
+ * Out: what is published gathers in a queue while the link is busy, and goes out in one statement
+ * with many NOTIFYs: each commit of a NOTIFY holds a lock of the whole server. A message that
+ * NOTIFY cannot carry goes into the table `messages`, and the NOTIFY says where. While nobody else
+ * subscribes, only that is asked, and what had been published before the question is forgotten.
+ *
+ * At most once: what was in flight when the connection went, or could not be sent within
+ * pg-timeout, is lost and counted. Nothing here is worth a wait for the disk: the link commits
+ * asynchronously.
+ *
+ * In: packets come in the order in which their transactions committed. Our own come back, too, and
+ * are known by their sender. A reference is fetched; what came behind it waits, so that the order
+ * stays.
+ *
+ * Who cannot LISTEN (behind a pooler in transaction mode) polls: publishers put their packets into
+ * the table as well while such an instance subscribes. Their transactions take turns then, so that
+ * the rows' ids become visible in their order. */
+#include "store/postgres/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "store/postgres/packet.h"
+
+enum {
+    BATCH_BYTES = 1024 * 1024,
+    BATCH_MESSAGES = 10000,
+    QUEUE_FULL = 4 * 1024 * 1024,     /* whoever can wait should */
+    QUEUE_BYTES = 64 * 1024 * 1024,   /* beyond it messages are dropped */
+    FETCH_BYTES = 16 * 1024 * 1024,   /* of bodies at a time, the first one aside */
+    WAITING_BYTES = 64 * 1024 * 1024, /* behind a body that is being fetched; beyond it dropped */
+    POLL_US = 100 * 1000,
+    POLL_ROWS = 1000,
+    COMPLAIN_US = 10 * 1000 * 1000,
+};
+
+struct outgoing {
+    struct list node;
+    int64_t at_us;
+    bool shard;
+    size_t channel_len;
+    size_t len;
+    char data[]; /* channel, then message */
+};
+
+/* Behind a reference that is being fetched. */
+struct incoming {
+    struct list node;
+    bool is_reference;
+    uint64_t sender;
+    uint64_t number;
+    uint64_t size;
+    bool known; /* its frame is here, or will never be (then it is empty) */
+    size_t memory;
+    struct buf frame;
+};
+
+static struct messaging *of(struct link *k)
+{
+    return &k->store->messaging;
+}
+
+static struct bytes channel_of(const struct outgoing *o)
+{
+    return bytes_of(o->data, o->channel_len);
+}
+
+static struct bytes text_of(const struct outgoing *o)
+{
+    return bytes_of(o->data + o->channel_len, o->len - o->channel_len);
+}
+
+/* ---- life ---- */
+
+void messages_init(struct pg_store *s)
+{
+    struct messaging *m = &s->messaging;
+    random_bytes(&m->sender, sizeof(m->sender));
+    list_init(&m->queue);
+    list_init(&m->sent);
+    list_init(&m->waiting);
+}
+
+/* The first n of a list; the number that there were. */
+static size_t forget(struct messaging *m, struct list *from, size_t n)
+{
+    size_t forgotten = 0;
+    while (forgotten < n && !list_empty(from)) {
+        struct outgoing *o = LIST_ITEM(from->next, struct outgoing, node);
+        list_remove(&o->node);
+        if (from == &m->queue) {
+            m->queue_bytes -= o->len;
+            m->queued--;
+        }
+        mem_free(o);
+        forgotten++;
+    }
+    return forgotten;
+}
+
+static void free_incoming(struct messaging *m, struct incoming *in)
+{
+    list_remove(&in->node);
+    m->waiting_bytes -= in->memory;
+    buf_release(&in->frame);
+    mem_free(in);
+}
+
+void messages_free(struct pg_store *s)
+{
+    struct messaging *m = &s->messaging;
+    forget(m, &m->queue, SIZE_MAX);
+    forget(m, &m->sent, SIZE_MAX);
+    LIST_EACH(it, &m->waiting)
+    free_incoming(m, LIST_ITEM(it, struct incoming, node));
+    buf_release(&m->raw);
+    buf_release(&m->raw_in);
+    buf_release(&m->text);
+}
+
+bool messages_are_on_the_way(const struct pg_store *s)
+{
+    return !list_empty(&s->messaging.queue) || !list_empty(&s->messaging.sent);
+}
+
+bool messages_are_too_many(const struct pg_store *s)
+{
+    return s->messaging.queue_bytes > QUEUE_FULL;
+}
+
+/* The connection is gone. References can still be fetched by the next one. */
+void messages_lost(struct pg_store *s)
+{
+    struct messaging *m = &s->messaging;
+    m->lost += forget(m, &m->sent, SIZE_MAX);
+    if (s->stopping || s->state != STORE_ONLINE)
+        m->lost += forget(m, &m->queue, SIZE_MAX);
+    m->fetching = false;
+}
+
+/* ---- out ---- */
+
+void messages_publish(struct pg_store *s, bool shard, struct bytes channel, struct bytes text)
+{
+    struct messaging *m = &s->messaging;
+    size_t len = channel.len + text.len;
+    if (s->stopping || s->state != STORE_ONLINE || len > UINT32_MAX / 2 ||
+        (m->queued > 0 && m->queue_bytes + len > QUEUE_BYTES)) {
+        m->lost++;
+        return;
+    }
+    struct outgoing *o = mem_alloc(sizeof(*o) + len);
+    *o = (struct outgoing){
+        .at_us = clock_mono_us(), .shard = shard, .channel_len = channel.len, .len = len};
+    if (channel.len > 0)
+        memcpy(o->data, channel.data, channel.len);
+    if (text.len > 0)
+        memcpy(o->data + channel.len, text.data, text.len);
+    list_push_back(&m->queue, &o->node);
+    m->queued++;
+    m->queue_bytes += len;
+    if (m->queued == 1)
+        listen_wake(s);
+}
+
+static void drop_late_ones(struct pg_store *s, int64_t now)
+{
+    struct messaging *m = &s->messaging;
+    while (!list_empty(&m->queue)) {
+        const struct outgoing *o = LIST_ITEM(m->queue.next, struct outgoing, node);
+        if (now - o->at_us <= store_timeout_us(s))
+            return;
+        m->lost += forget(m, &m->queue, 1);
+    }
+}
+
+/* No reason to give the connection up: the others go on. */
+static void complain(struct pg_store *s, const PGresult *error)
+{
+    struct messaging *m = &s->messaging;
+    char why[160];
+    char quoted[LOG_QUOTE_SIZE];
+    int64_t now = clock_mono_us();
+    if (m->complained_us != 0 && now - m->complained_us < COMPLAIN_US)
+        return;
+    m->complained_us = now;
+    lane_error_text(error, why, sizeof(why));
+    log_event(LOG_WARNING, "messages-failed", "why=%s", log_quote(why, quoted));
+}
+
+static bool is_true(const PGresult *r, int column)
+{
+    return PQntuples(r) > 0 && PQgetvalue(r, 0, column)[0] == 't';
+}
+
+static void on_asked(void *arg, struct lane *lane, PGresult **results, int n)
+{
+    struct link *k = arg;
+    struct messaging *m = of(k);
+    (void)lane;
+    if (!boot_good(k, results, n, "who subscribes"))
+        return;
+    m->others = is_true(results[0], 0) || is_true(results[0], 1);
+    if (!m->others)
+        m->unheard += forget(m, &m->queue, m->asked);
+    listen_go_on(k);
+}
+
+static void ask(struct link *k)
+{
+    of(k)->asked = of(k)->queued;
+    params_reset(&k->params);
+    params_int4(&k->params, k->store->slot);
+    link_begin(k);
+    link_add(k, STMT_HEARERS, &k->params, false);
+    lane_submit(k->lane, store_timeout_us(k->store), on_asked);
+}
+
+static void on_published(void *arg, struct lane *lane, PGresult **results, int n)
+{
+    struct link *k = arg;
+    struct messaging *m = of(k);
+    (void)lane;
+    const PGresult *error = lane_first_error(results, n);
+    size_t count = forget(m, &m->sent, SIZE_MAX);
+    if (error != NULL) {
+        m->lost += count;
+        complain(k->store, error);
+    } else {
+        m->others = is_true(results[0], 0) || is_true(results[0], 1);
+        m->published += count;
+        m->batches++;
+    }
+    listen_go_on(k);
+}
+
+struct packing {
+    struct messaging *m;
+    struct params *p;
+    int packets;
+    int numbers;
+    int bodies;
+};
+
+static void end_packet(struct packing *x)
+{
+    struct messaging *m = x->m;
+    if (m->raw.len <= PACKET_HEADER)
+        return;
+    m->text.len = 0;
+    packet_encode(&m->raw, &m->text);
+    params_add_bytea(x->p, x->packets, buf_bytes(&m->text));
+    packet_begin(&m->raw, m->sender, ++m->number);
+}
+
+static void pack(struct packing *x, const struct outgoing *o)
+{
+    struct messaging *m = x->m;
+    size_t size = packet_frame_size(channel_of(o), text_of(o));
+    bool large = PACKET_HEADER + size > PACKET_RAW_MAX;
+    if (m->raw.len + (large ? PACKET_REFERENCE_SIZE : size) > PACKET_RAW_MAX)
+        end_packet(x);
+    if (!large) {
+        packet_add(&m->raw, o->shard, channel_of(o), text_of(o));
+        return;
+    }
+    struct buf body;
+    buf_init(&body);
+    packet_add(&body, o->shard, channel_of(o), text_of(o));
+    packet_add_reference(&m->raw, ++m->number, size);
+    params_add_int8(x->p, x->numbers, (int64_t)m->number);
+    params_add_bytea(x->p, x->bodies, buf_bytes(&body));
+    buf_release(&body);
+}
+
+static void send_batch(struct link *k)
+{
+    struct messaging *m = of(k);
+    struct params *p = &k->params;
+    size_t bytes = 0;
+    params_reset(p);
+    params_int4(p, k->store->slot);
+    params_int8(p, (int64_t)m->sender);
+    struct packing x = {.m = m, .p = p};
+    x.packets = params_array(p, OID_TEXT);
+    x.numbers = params_array(p, OID_INT8);
+    x.bodies = params_array(p, OID_BYTEA);
+    packet_begin(&m->raw, m->sender, ++m->number);
+    for (int i = 0; i < BATCH_MESSAGES && bytes < BATCH_BYTES && !list_empty(&m->queue); i++) {
+        struct outgoing *o = LIST_ITEM(m->queue.next, struct outgoing, node);
+        list_remove(&o->node);
+        m->queued--;
+        m->queue_bytes -= o->len;
+        list_push_back(&m->sent, &o->node);
+        bytes += o->len;
+        pack(&x, o);
+    }
+    end_packet(&x);
+    params_text(p, k->store->config->pg_schema);
+    link_begin(k);
+    link_add(k, STMT_PUBLISH, p, false);
+    lane_submit(k->lane,
+                bytes > BATCH_BYTES ? STORE_BULK_TIMEOUT_MS * 1000 : store_timeout_us(k->store),
+                on_published);
+}
+
+/* ---- in ---- */
+
+static void tell(struct pg_store *s, const struct frame *f)
+{
+    s->messaging.received++;
+    if (s->notices != NULL)
+        s->notices->message(s->notices_arg, f->shard, f->channel, f->message);
+}
+
+static void wait_behind(struct messaging *m, uint64_t sender, const struct frame *f)
+{
+    size_t size =
+        sizeof(struct incoming) + (f->is_reference ? 0 : packet_frame_size(f->channel, f->message));
+    if (m->waiting_bytes + size > WAITING_BYTES) {
+        m->missed++;
+        return;
+    }
+    struct incoming *in = mem_zalloc(sizeof(*in));
+    in->is_reference = f->is_reference;
+    in->sender = sender;
+    in->number = f->number;
+    in->size = f->size;
+    in->known = !f->is_reference;
+    buf_init(&in->frame);
+    if (!f->is_reference)
+        packet_add(&in->frame, f->shard, f->channel, f->message);
+    in->memory = size;
+    m->waiting_bytes += size;
+    list_push_back(&m->waiting, &in->node);
+}
+
+void messages_take(struct link *k, const char *text)
+{
+    struct messaging *m = of(k);
+    struct bytes frames;
+    struct frame f;
+    uint64_t sender;
+    if ((k->store->listening.registered & STORE_WANT_MESSAGES) == 0 ||
+        !packet_decode(text, &m->raw_in, &sender, &frames) || sender == m->sender)
+        return;
+    while (frame_next(&frames, &f)) {
+        if (f.is_reference || !list_empty(&m->waiting))
+            wait_behind(m, sender, &f);
+        else
+            tell(k->store, &f);
+    }
+    if (!list_empty(&m->waiting))
+        listen_wake(k->store);
+}
+
+static void tell_those_known(struct pg_store *s)
+{
+    struct messaging *m = &s->messaging;
+    while (!list_empty(&m->waiting)) {
+        struct incoming *in = LIST_ITEM(m->waiting.next, struct incoming, node);
+        struct bytes frames = buf_bytes(&in->frame);
+        struct frame f;
+        if (!in->known)
+            return;
+        if (frame_next(&frames, &f) && !f.is_reference)
+            tell(s, &f);
+        else
+            m->missed++;
+        free_incoming(m, in);
+    }
+}
+
+/* Column 0 and 1: sender and number, 2: the body. */
+static void take_bodies(struct messaging *m, const PGresult *r)
+{
+    LIST_EACH(it, &m->waiting)
+    {
+        struct incoming *in = LIST_ITEM(it, struct incoming, node);
+        if (in->known || in->size != 0) /* size 0: it was asked for */
+            continue;
+        in->known = true;
+        for (int i = 0; i < PQntuples(r); i++) {
+            if (pg_int8(PQgetvalue(r, i, 0)) != (int64_t)in->sender ||
+                pg_int8(PQgetvalue(r, i, 1)) != (int64_t)in->number)
+                continue;
+            buf_append(&in->frame, PQgetvalue(r, i, 2), (size_t)PQgetlength(r, i, 2));
+            in->memory += in->frame.len;
+            m->waiting_bytes += in->frame.len;
+        }
+    }
+}
+
+static void on_fetched(void *arg, struct lane *lane, PGresult **results, int n)
+{
+    struct link *k = arg;
+    struct messaging *m = of(k);
+    (void)lane;
+    m->fetching = false;
+    const PGresult *error = lane_first_error(results, n);
+    if (error != NULL)
+        complain(k->store, error);
+    take_bodies(m, results[0]);
+    tell_those_known(k->store);
+    listen_go_on(k);
+}
+
+/* The references at the front; true if there are any. */
+static bool fetch(struct link *k)
+{
+    struct messaging *m = of(k);
+    struct params *p = &k->params;
+    uint64_t bytes = 0;
+    params_reset(p);
+    int senders = params_array(p, OID_INT8);
+    int numbers = params_array(p, OID_INT8);
+    int n = 0;
+    LIST_EACH(it, &m->waiting)
+    {
+        struct incoming *in = LIST_ITEM(it, struct incoming, node);
+        if (in->known)
+            continue;
+        if (n > 0 && bytes + in->size > FETCH_BYTES)
+            break;
+        params_add_int8(p, senders, (int64_t)in->sender);
+        params_add_int8(p, numbers, (int64_t)in->number);
+        bytes += in->size;
+        in->size = 0;
+        n++;
+    }
+    if (n == 0)
+        return false;
+    m->fetching = true;
+    link_begin(k);
+    link_add(k, STMT_FETCH_MESSAGES, p, true);
+    lane_submit(k->lane, STORE_BULK_TIMEOUT_MS * 1000, on_fetched);
+    return true;
+}
+
+/* ---- polling ---- */
+
+static void on_polled(void *arg, struct lane *lane, PGresult **results, int n)
+{
+    struct link *k = arg;
+    struct messaging *m = of(k);
+    (void)lane;
+    if (!boot_good(k, results, n, "poll"))
+        return;
+    if (pg_int8(PQgetvalue(results[0], 0, 0)) == 0) {
+        link_lost(k, "the registry has forgotten what this instance wants to hear");
+        return;
+    }
+    const PGresult *r = results[1];
+    for (int i = 0; i < PQntuples(r); i++) {
+        m->polled_id = pg_int8(PQgetvalue(r, i, 0));
+        messages_take(k, PQgetvalue(r, i, 1));
+    }
+    m->poll_at_us = clock_mono_us() + (PQntuples(r) == POLL_ROWS ? 0 : POLL_US);
+    listen_go_on(k);
+}
+
+static void poll(struct link *k)
+{
+    struct pg_store *s = k->store;
+    struct params *p = &k->params;
+    params_reset(p);
+    params_int4(p, s->slot);
+    params_int8(p, s->incarnation);
+    params_int8(p, s->claimed_us);
+    link_begin(k);
+    link_add(k, STMT_ENLISTED, p, true);
+    params_reset(p);
+    params_int8(p, of(k)->polled_id);
+    params_int8(p, POLL_ROWS);
+    link_add(k, STMT_POLL_MESSAGES, p, true);
+    lane_submit(k->lane, store_timeout_us(s), on_polled);
+}
+
+void messages_poll_from(struct pg_store *s, int64_t id)
+{
+    s->messaging.polled_id = id;
+    s->messaging.poll_at_us = 0;
+}
+
+/* ---- what is to be done next ---- */
+
+bool messages_pump(struct link *k, int64_t now, int64_t *at_us)
+{
+    struct messaging *m = of(k);
+    if (!m->fetching && !list_empty(&m->waiting) && fetch(k))
+        return true;
+    drop_late_ones(k->store, now);
+    if (!list_empty(&m->queue)) {
+        if (m->others)
+            send_batch(k);
+        else
+            ask(k);
+        return true;
+    }
+    if (k->store->config->pg_pooler != POOLER_TRANSACTION ||
+        (k->store->listening.registered & STORE_WANT_MESSAGES) == 0)
+        return false;
+    if (now >= m->poll_at_us) {
+        poll(k);
+        return true;
+    }
+    if (m->poll_at_us < *at_us)
+        *at_us = m->poll_at_us;
+    return false;
+}
+
+void messages_info(const struct pg_store *s, struct buf *out)
+{
+    const struct messaging *m = &s->messaging;
+    buf_printf(out, "postgres_messages_sent:%llu\r\npostgres_messages_batches:%llu\r\n",
+               (unsigned long long)m->published, (unsigned long long)m->batches);
+    buf_printf(out, "postgres_messages_received:%llu\r\npostgres_messages_lost:%llu\r\n",
+               (unsigned long long)m->received, (unsigned long long)(m->lost + m->missed));
+}
