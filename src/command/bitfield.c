@@ -4,6 +4,7 @@
 
 #include "base/num.h"
 #include "command/bits.h"
+#include "command/event.h"
 
 enum field_op { FIELD_GET, FIELD_SET, FIELD_INCRBY, FIELD_OVERFLOW };
 enum overflow { OVERFLOW_WRAP, OVERFLOW_SAT, OVERFLOW_FAIL };
@@ -215,6 +216,8 @@ void bits_bitfield(struct command_ctx *ctx)
     if (!key_is_string_or_reply(ctx, old))
         return;
     if (!plan.writes) {
+        if (old == NULL)
+            key_missed(ctx, 0);
         steps_run(ctx, old, plan.replies);
         return;
     }
@@ -222,10 +225,12 @@ void bits_bitfield(struct command_ctx *ctx)
     if (v == NULL)
         return;
     bool changed = steps_run(ctx, v, plan.replies);
-    if (changed || old == NULL || v->len > old->len)
+    if (changed || old == NULL || v->len > old->len) {
         key_put(ctx, 0, v);
-    else
+        key_event(ctx, EVENT_STRING, "setbit", 0);
+    } else {
         value_unref(v);
+    }
 }
 
 void bits_bitfield_ro(struct command_ctx *ctx)

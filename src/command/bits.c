@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "base/num.h"
+#include "command/event.h"
 
 bool bit_offset_or_reply(struct command_ctx *ctx, struct bytes arg, int width, uint64_t *out)
 {
@@ -78,6 +79,7 @@ void bits_setbit(struct command_ctx *ctx)
         unsigned char byte = (unsigned char)v->data[at];
         v->data[at] = (char)(bit == 1 ? byte | mask : byte & ~mask);
         key_put(ctx, 0, v);
+        key_event(ctx, EVENT_STRING, "setbit", 0);
     }
     reply_int(ctx->reply, was);
 }
@@ -279,13 +281,17 @@ void bits_bitop(struct command_ctx *ctx)
     size_t len = 0;
     for (int i = 1; i < ctx->nkeys; i++) {
         const struct value *v = key_find(ctx, i);
+        if (v == NULL)
+            key_missed(ctx, i);
         if (!key_is_string_or_reply(ctx, v))
             return;
         len = v != NULL && v->len > len ? v->len : len;
     }
     if (len == 0) {
-        if (key_find(ctx, 0) != NULL)
+        if (key_find(ctx, 0) != NULL) {
             key_remove(ctx->keys[0]);
+            key_del_event(ctx, 0);
+        }
         reply_int(ctx->reply, 0);
         return;
     }
@@ -296,6 +302,8 @@ void bits_bitop(struct command_ctx *ctx)
         combine(op, result, key_find(ctx, i));
     if (op == BITOP_NOT)
         complement(result);
+    key_new_event(ctx, 0);
     key_set(ctx->keys[0], result);
+    key_event(ctx, EVENT_STRING, "set", 0);
     reply_int(ctx->reply, (int64_t)len);
 }

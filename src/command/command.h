@@ -82,6 +82,8 @@ enum subcommand_id {
     SUB_END
 };
 
+struct events;
+
 /* Between a command that waits for keys and the engine. The handler does not wait: it says so. */
 struct command_wait {
     bool waited;        /* in: it has waited before. A key of another type is passed over then, as in Redis */
@@ -114,6 +116,7 @@ struct command_ctx {
     struct key_finder *more; /* for keys that are no arguments; NULL = this caller has none */
     struct reply *reply;
     struct command_wait *wait; /* NULL: it may not wait, and answers at once that there is nothing */
+    struct events *events; /* event.h; NULL = nobody wants to know */
 };
 
 typedef void (*command_handler)(struct command_ctx *ctx);

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "base/num.h"
+#include "command/event.h"
 
 /* --- keys --- */
 
@@ -106,25 +107,32 @@ bool content_room_or_reply(struct command_ctx *ctx, int i, int first, int step)
 
 void content_changed(struct command_ctx *ctx, int i)
 {
-    if (value_count(ctx->keys[i]->value) == 0)
-        key_remove(ctx->keys[i]);
+    if (value_count(ctx->keys[i]->value) > 0)
+        return;
+    key_remove(ctx->keys[i]);
+    key_del_event(ctx, i);
 }
 
-bool content_store_or_reply(struct command_ctx *ctx, int i, struct value *v)
+bool content_store_or_reply(struct command_ctx *ctx, int i, struct value *v, unsigned class,
+                            const char *event)
 {
     if (!size_or_reply(ctx, value_size(v), 0)) {
         value_unref(v);
         return false;
     }
     if (value_count(v) > 0) {
+        key_new_event(ctx, i);
         key_set(ctx->keys[i], v);
+        key_event(ctx, class, event, i);
         return true;
     }
     value_unref(v);
-    if (key_find(ctx, i) != NULL)
+    if (key_find(ctx, i) != NULL) {
         key_remove(ctx->keys[i]);
-    else
+        key_del_event(ctx, i);
+    } else {
         key_remove_guessed(ctx->keys[i]);
+    }
     return true;
 }
 

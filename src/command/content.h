@@ -15,16 +15,18 @@ MUST_CHECK bool set_or_reply(struct command_ctx *ctx, int i, const struct set **
 MUST_CHECK bool zset_or_reply(struct command_ctx *ctx, int i, const struct zset **out);
 
 /* The same, to be changed: made if the key is absent. Only after everything has been checked, the
- * type too; `content_changed` says that it is done, and removes the key if nothing is left in it.
- */
+ * type too; `content_changed` says that it is done, behind the event that tells of it, and removes the
+ * key if nothing is left in it. */
 struct deque *list_change(struct command_ctx *ctx, int i);
 struct set *set_change(struct command_ctx *ctx, int i);
 struct zset *zset_change(struct command_ctx *ctx, int i);
 void content_changed(struct command_ctx *ctx, int i);
 
-/* A value of a collection type as the whole of the i-th key, whatever it held, without an expiry.
- * An empty one removes the key. Takes `v`. False: it is too large, and the error is written. */
-MUST_CHECK bool content_store_or_reply(struct command_ctx *ctx, int i, struct value *v);
+/* A value of a collection type as the whole of the i-th key, whatever it held, without an expiry;
+ * `event`, of its class, tells of it. An empty one removes the key. Takes `v`. False: it is too large,
+ * and the error is written. */
+MUST_CHECK bool content_store_or_reply(struct command_ctx *ctx, int i, struct value *v, unsigned class,
+                                       const char *event);
 
 /* Is there room in the i-th key for so many bytes more? Otherwise the error is written. */
 MUST_CHECK bool content_fits_or_reply(struct command_ctx *ctx, int i, size_t more);

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "base/num.h"
+#include "command/event.h"
 #include "command/handler.h"
 
 static void add_int(struct command_ctx *ctx, int64_t increment)
@@ -23,6 +24,7 @@ static void add_int(struct command_ctx *ctx, int64_t increment)
     if (v == NULL)
         return;
     key_put(ctx, 0, v);
+    key_event(ctx, EVENT_STRING, "incrby", 0);
     reply_int(ctx->reply, n);
 }
 
@@ -76,5 +78,6 @@ void string_incrbyfloat(struct command_ctx *ctx)
     if (v == NULL)
         return;
     key_put(ctx, 0, v);
+    key_event(ctx, EVENT_STRING, "incrbyfloat", 0);
     reply_bulk(ctx->reply, value_bytes(v));
 }

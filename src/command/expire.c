@@ -1,6 +1,7 @@
 /* When keys expire: EXPIRE and TTL with their relatives.
  * Semantics: https://redis.io/docs/latest/commands/expire/ */
 
+#include "command/event.h"
 #include "command/handler.h"
 
 enum expire_option { EO_NX = 1 << 0, EO_XX = 1 << 1, EO_GT = 1 << 2, EO_LT = 1 << 3 };
@@ -62,6 +63,27 @@ static bool options_allow(unsigned options, int64_t current_ms, int64_t new_ms)
     return (options & EO_LT) == 0 || !has || new_ms < current_ms;
 }
 
+void key_expire(struct command_ctx *ctx, const struct moment *m)
+{
+    if (moment_passed(m, ctx->now_ms)) {
+        key_remove(ctx->keys[0]);
+        key_del_event(ctx, 0);
+    } else {
+        key_set_expiry(ctx->keys[0], m->expiry);
+        key_event(ctx, EVENT_GENERIC, "expire", 0);
+    }
+}
+
+bool key_persist(struct command_ctx *ctx)
+{
+    struct key *k = ctx->keys[0];
+    if (k->expiry.kind == EXPIRY_NONE)
+        return false;
+    key_set_expiry(k, (struct expiry){EXPIRY_NONE, 0});
+    key_event(ctx, EVENT_GENERIC, "persist", 0);
+    return true;
+}
+
 static void expire(struct command_ctx *ctx, struct time_unit unit)
 {
     unsigned options;
@@ -74,10 +96,7 @@ static void expire(struct command_ctx *ctx, struct time_unit unit)
         reply_int(ctx->reply, 0);
         return;
     }
-    if (moment_passed(&m, ctx->now_ms))
-        key_remove(k);
-    else
-        key_set_expiry(k, m.expiry);
+    key_expire(ctx, &m);
     reply_int(ctx->reply, 1);
 }
 
@@ -133,9 +152,5 @@ void expire_pexpiretime(struct command_ctx *ctx)
 
 void expire_persist(struct command_ctx *ctx)
 {
-    struct key *k = ctx->keys[0];
-    bool has = key_find(ctx, 0) != NULL && k->expiry.kind != EXPIRY_NONE;
-    if (has)
-        key_set_expiry(k, (struct expiry){EXPIRY_NONE, 0});
-    reply_int(ctx->reply, has);
+    reply_int(ctx->reply, key_find(ctx, 0) != NULL && key_persist(ctx));
 }

@@ -1,6 +1,7 @@
 /* Commands about keys of any type. Those about expiry are in expire.c, those over the whole
  * keyspace belong to the engine. */
 
+#include "command/event.h"
 #include "command/handler.h"
 
 static const char error_same[] = "ERR source and destination objects are the same";
@@ -15,6 +16,7 @@ void generic_del(struct command_ctx *ctx)
             continue;
         }
         key_remove(ctx->keys[i]);
+        key_del_event(ctx, i);
         removed++;
     }
     reply_int(ctx->reply, removed);
@@ -35,12 +37,16 @@ void generic_type(struct command_ctx *ctx)
     reply_status(ctx->reply, v == NULL ? "none" : value_type_name(v->type));
 }
 
-/* The value goes along with its expiry, also one that has not begun to count. */
-static void key_assign(struct key *to, const struct key *from)
+/* The value of the first key goes to the second along with its expiry, also one that has not begun to
+ * count. What was there makes room: in Redis, the key is a new one. */
+static void key_assign(struct command_ctx *ctx)
 {
+    const struct key *from = ctx->keys[0];
+    struct key *to = ctx->keys[1];
     key_set(to, value_ref(from->value));
     if (from->expiry.kind != EXPIRY_NONE)
         key_set_expiry(to, from->expiry);
+    key_event(ctx, EVENT_NEW, "new", 1);
 }
 
 static bool key_is_there_or_reply(struct command_ctx *ctx, int i)
@@ -51,10 +57,12 @@ static bool key_is_there_or_reply(struct command_ctx *ctx, int i)
     return false;
 }
 
-static void rename_key(struct command_ctx *ctx)
+static void rename_key(struct command_ctx *ctx, const char *from_event, const char *to_event)
 {
-    key_assign(ctx->keys[1], ctx->keys[0]);
+    key_assign(ctx);
     key_remove(ctx->keys[0]);
+    key_event(ctx, EVENT_GENERIC, from_event, 0);
+    key_event(ctx, EVENT_GENERIC, to_event, 1);
 }
 
 void generic_rename(struct command_ctx *ctx)
@@ -62,7 +70,7 @@ void generic_rename(struct command_ctx *ctx)
     if (!key_is_there_or_reply(ctx, 0))
         return;
     if (ctx->keys[0] != ctx->keys[1])
-        rename_key(ctx);
+        rename_key(ctx, "rename_from", "rename_to");
     reply_ok(ctx->reply);
 }
 
@@ -73,7 +81,7 @@ void generic_renamenx(struct command_ctx *ctx)
         return;
     bool is_free = key_find(ctx, 1) == NULL;
     if (is_free)
-        rename_key(ctx);
+        rename_key(ctx, "rename_from", "rename_to");
     reply_int(ctx->reply, is_free);
 }
 
@@ -114,8 +122,12 @@ void generic_copy(struct command_ctx *ctx)
         return;
     }
     bool copies = key_find(ctx, 0) != NULL && (replace || key_find(ctx, 1) == NULL);
-    if (copies)
-        key_assign(ctx->keys[1], ctx->keys[0]);
+    if (copies) {
+        key_assign(ctx);
+        key_event(ctx, EVENT_GENERIC, "copy_to", 1);
+    } else if (key_find(ctx, 0) == NULL) {
+        key_missed(ctx, 0);
+    }
     reply_int(ctx->reply, copies);
 }
 
@@ -136,6 +148,6 @@ void generic_move(struct command_ctx *ctx)
     }
     bool moves = key_find(ctx, 0) != NULL && key_find(ctx, 1) == NULL;
     if (moves)
-        rename_key(ctx);
+        rename_key(ctx, "move_from", "move_to");
     reply_int(ctx->reply, moves);
 }

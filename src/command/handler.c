@@ -1,20 +1,31 @@
 #include "command/handler.h"
 
 #include "base/num.h"
+#include "command/event.h"
+
+/* Looking at a key from outside is no read of it. */
+static void note_miss(const struct command_ctx *ctx, int i)
+{
+    bool reads = (ctx->cmd->flags & CF_READONLY) != 0 && ctx->cmd->sub == SUB_NONE;
+    if (ctx->events != NULL && reads)
+        key_missed(ctx, i);
+}
 
 struct value *key_value(const struct command_ctx *ctx, const struct key *k)
 {
-    if (k->value == NULL)
-        return NULL;
     /* Only an absolute expiry can have passed: a relative one has not begun yet. */
-    bool expired = k->expiry.kind == EXPIRY_AT && k->expiry.us <= ctx->now_ms * 1000;
-    return expired ? NULL : k->value;
+    if (k->value != NULL && (k->expiry.kind != EXPIRY_AT || k->expiry.us > ctx->now_ms * 1000))
+        return k->value;
+    return NULL;
 }
 
 struct value *key_find(const struct command_ctx *ctx, int i)
 {
     CHECK(i < ctx->nkeys);
-    return key_value(ctx, ctx->keys[i]);
+    struct value *v = key_value(ctx, ctx->keys[i]);
+    if (v == NULL)
+        note_miss(ctx, i);
+    return v;
 }
 
 static void reply_wrong_type(struct command_ctx *ctx, const struct value *v)
@@ -104,6 +115,7 @@ void key_edit_end(struct command_ctx *ctx, int i, struct key_edit *edit, bool ch
 
 void key_put(struct command_ctx *ctx, int i, struct value *v)
 {
+    key_new_event(ctx, i);
     if (key_find(ctx, i) != NULL)
         key_replace(ctx->keys[i], v);
     else

@@ -101,6 +101,11 @@ static inline bool moment_passed(const struct moment *m, int64_t now_ms)
     return m->at_ms <= now_ms;
 }
 
+/* Of the first key, which is there. An expiry that has passed removes it; false = it has none that could
+ * be taken away. */
+void key_expire(struct command_ctx *ctx, const struct moment *m);
+bool key_persist(struct command_ctx *ctx);
+
 /* PostgreSQL's timestamps end in the year 294276; Redis' go on for 292 million years. */
 #define EXPIRY_MAX_MS INT64_C(9000000000000000)
 

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "command/collection.h"
+#include "command/event.h"
 #include "value/coding.h"
 
 /* The hash under the key, NULL if it is absent; false = another type, and the error is written. */
@@ -160,6 +161,7 @@ static bool set_all_or_reply(struct command_ctx *ctx, int64_t *added)
         *added += hash_put(edit.content, items[i]);
     mem_free(items);
     key_edit_end(ctx, 0, &edit, true);
+    key_event(ctx, EVENT_HASH, "hset", 0);
     return true;
 }
 
@@ -213,12 +215,15 @@ void hash_hdel(struct command_ctx *ctx)
         for (int i = 2; i < ctx->argc; i++)
             removed += hash_remove(edit.content, ctx->argv[i]);
         key_edit_end(ctx, 0, &edit, true);
+        key_event(ctx, EVENT_HASH, "hdel", 0);
+        if (key_find(ctx, 0) == NULL)
+            key_del_event(ctx, 0);
     }
     reply_int(ctx->reply, removed);
 }
 
 /* The field of argument 2 gets this number; false = the error is written. */
-static bool set_number_or_reply(struct command_ctx *ctx, struct bytes text)
+static bool set_number_or_reply(struct command_ctx *ctx, struct bytes text, const char *event)
 {
     struct key_edit edit;
     struct hash_item *item = hash_item_new(ctx->argv[2], text);
@@ -233,6 +238,7 @@ static bool set_number_or_reply(struct command_ctx *ctx, struct bytes text)
     }
     hash_put(edit.content, item);
     key_edit_end(ctx, 0, &edit, true);
+    key_event(ctx, EVENT_HASH, event, 0);
     return true;
 }
 
@@ -253,7 +259,7 @@ void hash_hincrby(struct command_ctx *ctx)
     }
     char text[NUM_INT_SIZE];
     size_t len = num_format_int64(n, text);
-    if (set_number_or_reply(ctx, bytes_of(text, len)))
+    if (set_number_or_reply(ctx, bytes_of(text, len), "hincrby"))
         reply_int(ctx->reply, n);
 }
 
@@ -291,7 +297,7 @@ void hash_hincrbyfloat(struct command_ctx *ctx)
     }
     char text[NUM_FLOAT_SIZE];
     size_t len = num_format_long_double(n, text);
-    if (set_number_or_reply(ctx, bytes_of(text, len)))
+    if (set_number_or_reply(ctx, bytes_of(text, len), "hincrbyfloat"))
         reply_bulk(ctx->reply, bytes_of(text, len));
 }
 

@@ -1,6 +1,7 @@
 /* Lists: one key at a time. Semantics: https://redis.io/docs/latest/commands/?group=list */
 
 #include "base/mem.h"
+#include "command/event.h"
 #include "command/list.h"
 
 static void push(struct command_ctx *ctx, bool front, bool only_if_there)
@@ -17,6 +18,7 @@ static void push(struct command_ctx *ctx, bool front, bool only_if_there)
     struct deque *d = list_change(ctx, 0);
     for (int i = 2; i < ctx->argc; i++)
         deque_insert(d, front ? 0 : deque_count(d), ctx->argv[i]);
+    key_event(ctx, EVENT_LIST, front ? "lpush" : "rpush", 0);
     reply_int(ctx->reply, (int64_t)deque_count(d));
 }
 
@@ -51,6 +53,7 @@ void list_pop_reply(struct command_ctx *ctx, int key, bool front, size_t n, bool
     for (size_t i = 0; i < n; i++)
         reply_bulk(ctx->reply, item_bytes(tree_read(&r, front ? i : count - 1 - i).item));
     deque_remove(d, front ? 0 : count - n, n);
+    key_event(ctx, EVENT_LIST, front ? "lpop" : "rpop", key);
     content_changed(ctx, key);
 }
 
@@ -146,6 +149,7 @@ void list_lset(struct command_ctx *ctx)
     if (!content_room_or_reply(ctx, 0, 3, 1))
         return;
     deque_set(list_change(ctx, 0), pos, ctx->argv[3]);
+    key_event(ctx, EVENT_LIST, "lset", 0);
     reply_ok(ctx->reply);
 }
 
@@ -177,12 +181,16 @@ void list_ltrim(struct command_ctx *ctx)
     size_t first = 0, n = 0;
     if (old != NULL)
         range_within(start, end, deque_count(old), &first, &n);
-    if (old != NULL && n < deque_count(old)) {
+    bool cuts = old != NULL && n < deque_count(old);
+    if (cuts) {
         struct deque *d = list_change(ctx, 0);
         deque_remove(d, first + n, deque_count(d) - first - n);
         deque_remove(d, 0, first);
-        content_changed(ctx, 0);
     }
+    if (old != NULL)
+        key_event(ctx, EVENT_LIST, "ltrim", 0);
+    if (cuts)
+        content_changed(ctx, 0);
     reply_ok(ctx->reply);
 }
 
@@ -217,6 +225,7 @@ void list_linsert(struct command_ctx *ctx)
         return;
     struct deque *d = list_change(ctx, 0);
     deque_insert(d, pos + after, ctx->argv[4]);
+    key_event(ctx, EVENT_LIST, "linsert", 0);
     reply_int(ctx->reply, (int64_t)deque_count(d));
 }
 
@@ -256,6 +265,7 @@ void list_lrem(struct command_ctx *ctx)
         struct deque *d = list_change(ctx, 0);
         for (size_t i = 0; i < n; i++) /* from the end on, so that the others stay where they are */
             deque_remove(d, positions[most < 0 ? i : n - 1 - i], 1);
+        key_event(ctx, EVENT_LIST, "lrem", 0);
         content_changed(ctx, 0);
     }
     mem_free(positions);

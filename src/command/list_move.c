@@ -1,6 +1,7 @@
 /* Lists: commands over two keys, or over the first of several that has elements. */
 
 #include "base/num.h"
+#include "command/event.h"
 #include "command/list.h"
 
 bool list_end_or_reply(struct command_ctx *ctx, struct bytes arg, bool *front)
@@ -32,8 +33,10 @@ void list_move(struct command_ctx *ctx, bool from_front, bool to_front)
      * moves the other only if both are one. */
     struct deque *target = list_change(ctx, 1);
     deque_insert(target, to_front ? 0 : deque_count(target), element);
+    key_event(ctx, EVENT_LIST, to_front ? "lpush" : "rpush", 1);
     struct deque *source = list_change(ctx, 0);
     deque_remove(source, pos + (source == target && to_front), 1);
+    key_event(ctx, EVENT_LIST, from_front ? "lpop" : "rpop", 0);
     content_changed(ctx, 0);
 }
 

@@ -3,6 +3,7 @@
 
 #include "command/collection.h"
 #include "command/content.h"
+#include "command/event.h"
 
 void set_sadd(struct command_ctx *ctx)
 {
@@ -18,6 +19,8 @@ void set_sadd(struct command_ctx *ctx)
             s = set_change(ctx, 0);
         added += set_add(s, ctx->argv[i]);
     }
+    if (added > 0)
+        key_event(ctx, EVENT_SET, "sadd", 0);
     reply_int(ctx->reply, added);
 }
 
@@ -35,8 +38,10 @@ void set_srem(struct command_ctx *ctx)
             s = set_change(ctx, 0);
         removed += set_remove(s, ctx->argv[i]);
     }
-    if (s != NULL)
+    if (s != NULL) {
+        key_event(ctx, EVENT_SET, "srem", 0);
         content_changed(ctx, 0);
+    }
     reply_int(ctx->reply, removed);
 }
 
@@ -81,9 +86,12 @@ void set_smove(struct command_ctx *ctx)
         if (!content_fits_or_reply(ctx, 1, member.len))
             return;
         set_remove(set_change(ctx, 0), member);
+        key_event(ctx, EVENT_SET, "srem", 0);
         content_changed(ctx, 0);
-        if (to == NULL || !set_has(to, member))
+        if (to == NULL || !set_has(to, member)) {
             set_add(set_change(ctx, 1), member);
+            key_event(ctx, EVENT_SET, "sadd", 1);
+        }
     }
     reply_int(ctx->reply, moves);
 }
@@ -121,6 +129,7 @@ static void pop_one(struct command_ctx *ctx, struct draw *d)
     struct bytes member = set_at(old, draw_below(d, set_count(old)));
     reply_bulk(ctx->reply, member);
     set_remove(set_change(ctx, 0), member);
+    key_event(ctx, EVENT_SET, "spop", 0);
     content_changed(ctx, 0);
 }
 
@@ -136,9 +145,11 @@ static void pop_many(struct command_ctx *ctx, struct draw *d, size_t n)
 {
     struct set *s = set_change(ctx, 0);
     size_t count = set_count(s);
+    key_event(ctx, EVENT_SET, "spop", 0);
     if (n >= count) {
         reply_members(ctx, s);
         key_remove(ctx->keys[0]);
+        key_del_event(ctx, 0);
         return;
     }
     reply_set(ctx->reply, n);

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "command/content.h"
+#include "command/event.h"
 
 /* The sets of the keys [first, nkeys), NULL for an absent key; to be freed. NULL: one is of another
  * type, and the error is written. */
@@ -16,6 +17,8 @@ static const struct set **operands_or_reply(struct command_ctx *ctx, int first, 
             mem_free(sets);
             return NULL;
         }
+        if (sets[i] == NULL)
+            key_missed(ctx, first + (int)i);
     }
     return sets;
 }
@@ -95,12 +98,13 @@ static void subtract(const struct set **sets, size_t n, struct set *out)
 enum operation { INTERSECTION, UNION, DIFFERENCE };
 
 /* Takes the result. */
-static void answer(struct command_ctx *ctx, bool store, struct value *result)
+static void answer(struct command_ctx *ctx, enum operation what, bool store, struct value *result)
 {
+    static const char *const events[] = {"sinterstore", "sunionstore", "sdiffstore"};
     const struct set *s = value_content(result);
     size_t n = set_count(s);
     if (store) {
-        if (content_store_or_reply(ctx, 0, result))
+        if (content_store_or_reply(ctx, 0, result, EVENT_SET, events[what]))
             reply_int(ctx->reply, (int64_t)n);
         return;
     }
@@ -131,7 +135,7 @@ static void operate(struct command_ctx *ctx, enum operation what, bool store)
         break;
     }
     mem_free(sets);
-    answer(ctx, store, result);
+    answer(ctx, what, store, result);
 }
 
 void set_sinter(struct command_ctx *ctx)

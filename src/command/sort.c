@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "command/content.h"
+#include "command/event.h"
 #include "command/sort_pattern.h"
 
 struct sort {
@@ -112,8 +113,10 @@ static bool source_or_reply(struct command_ctx *ctx, struct tree_reader *r, size
     const struct value *v = key_find(ctx, 0);
     *source = v;
     *n = 0;
-    if (v == NULL)
+    if (v == NULL) {
+        key_missed(ctx, 0);
         return true;
+    }
     if (v->type == VALUE_LIST) {
         const struct deque *d;
         if (!list_or_reply(ctx, 0, &d))
@@ -290,7 +293,7 @@ static void answer(struct command_ctx *ctx, struct sort *s, const struct sorted 
     struct value *result = value_collection_new(VALUE_LIST);
     for (size_t i = first; i < first + shown; i++)
         each_output(ctx, s, elements[i].bytes, output_store, value_content(result));
-    if (content_store_or_reply(ctx, 1, result))
+    if (content_store_or_reply(ctx, 1, result, EVENT_LIST, "sortstore"))
         reply_int(ctx->reply, (int64_t)outputs);
 }
 

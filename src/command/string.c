@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/num.h"
+#include "command/event.h"
 #include "command/handler.h"
 #include "command/string_options.h"
 
@@ -63,15 +64,26 @@ bool string_mset_is_blind(int argc, const struct bytes *argv)
     return argc % 2 == 1;
 }
 
-/* What SET stands for: `m` may be NULL. */
-static void set_with_expiry(struct key *k, struct value *v, bool keep_ttl, const struct moment *m)
+static void set_key(struct command_ctx *ctx, int i, struct value *v)
 {
+    key_new_event(ctx, i);
+    key_set(ctx->keys[i], v);
+    key_event(ctx, EVENT_STRING, "set", i);
+}
+
+/* What SET stands for: `m` may be NULL. */
+static void set_with_expiry(struct command_ctx *ctx, struct value *v, bool keep_ttl,
+                            const struct moment *m)
+{
+    struct key *k = ctx->keys[0];
+    struct expiry kept = k->expiry;
+    set_key(ctx, 0, v);
     if (keep_ttl)
-        key_replace(k, v);
-    else
-        key_set(k, v);
-    if (m != NULL)
-        key_set_expiry(k, m->expiry);
+        k->expiry = kept;
+    if (m == NULL)
+        return;
+    key_set_expiry(k, m->expiry);
+    key_event(ctx, EVENT_GENERIC, "expire", 0);
 }
 
 void string_set(struct command_ctx *ctx)
@@ -86,6 +98,8 @@ void string_set(struct command_ctx *ctx)
         return;
     struct value *old = key_find(ctx, 0);
     bool get = (o.given & SO_GET) != 0;
+    if (get && old == NULL)
+        key_missed(ctx, 0);
     if (get && !key_is_string_or_reply(ctx, old))
         return;
     if (((o.given & SO_NX) != 0 && old != NULL) || ((o.given & SO_XX) != 0 && old == NULL)) {
@@ -98,7 +112,7 @@ void string_set(struct command_ctx *ctx)
     if (get && old != NULL)
         value_ref(old);
     bool keep = (o.given & SO_KEEPTTL) != 0 && old != NULL;
-    set_with_expiry(ctx->keys[0], v, keep, o.has_time ? &m : NULL);
+    set_with_expiry(ctx, v, keep, o.has_time ? &m : NULL);
     if (get) {
         reply_value(ctx->reply, old);
         value_unref(old);
@@ -115,7 +129,7 @@ static void set_for(struct command_ctx *ctx, bool seconds)
     struct value *v = value_new_or_reply(ctx, ctx->argv[3]);
     if (v == NULL)
         return;
-    set_with_expiry(ctx->keys[0], v, false, &m);
+    set_with_expiry(ctx, v, false, &m);
     reply_ok(ctx->reply);
 }
 
@@ -138,13 +152,15 @@ void string_setnx(struct command_ctx *ctx)
     struct value *v = value_new_or_reply(ctx, ctx->argv[2]);
     if (v == NULL)
         return;
-    key_set(ctx->keys[0], v);
+    set_key(ctx, 0, v);
     reply_int(ctx->reply, 1);
 }
 
 void string_getset(struct command_ctx *ctx)
 {
     struct value *old = key_find(ctx, 0);
+    if (old == NULL)
+        key_missed(ctx, 0);
     if (!key_is_string_or_reply(ctx, old))
         return;
     struct value *v = value_new_or_reply(ctx, ctx->argv[2]);
@@ -152,7 +168,7 @@ void string_getset(struct command_ctx *ctx)
         return;
     if (old != NULL)
         value_ref(old);
-    key_set(ctx->keys[0], v);
+    set_key(ctx, 0, v);
     reply_value(ctx->reply, old);
     value_unref(old);
 }
@@ -165,7 +181,9 @@ void string_getdel(struct command_ctx *ctx)
     if (old != NULL) {
         value_ref(old);
         key_remove(ctx->keys[0]);
+        key_del_event(ctx, 0);
     } else {
+        key_missed(ctx, 0);
         key_remove_guessed(ctx->keys[0]);
     }
     reply_value(ctx->reply, old);
@@ -182,6 +200,7 @@ void string_getex(struct command_ctx *ctx)
     }
     struct value *v = key_find(ctx, 0);
     if (v == NULL) {
+        key_missed(ctx, 0);
         reply_null(ctx->reply);
         return;
     }
@@ -190,14 +209,11 @@ void string_getex(struct command_ctx *ctx)
     struct moment m;
     if (o.has_time && !moment_or_reply(ctx, o.time, o.unit, true, &m))
         return;
-    struct key *k = ctx->keys[0];
     value_ref(v);
-    if (o.has_time && moment_passed(&m, ctx->now_ms))
-        key_remove(k);
-    else if (o.has_time)
-        key_set_expiry(k, m.expiry);
-    else if ((o.given & SO_PERSIST) != 0 && k->expiry.kind != EXPIRY_NONE)
-        key_set_expiry(k, (struct expiry){EXPIRY_NONE, 0});
+    if (o.has_time)
+        key_expire(ctx, &m);
+    else if ((o.given & SO_PERSIST) != 0)
+        key_persist(ctx);
     reply_bulk(ctx->reply, value_bytes(v));
     value_unref(v);
 }
@@ -217,7 +233,7 @@ static bool set_pairs_or_reply(struct command_ctx *ctx)
     bool ok = made == n;
     for (size_t i = 0; i < made; i++) {
         if (ok)
-            key_set(ctx->keys[i], values[i]);
+            set_key(ctx, (int)i, values[i]);
         else
             value_unref(values[i]);
     }
@@ -283,7 +299,7 @@ static struct value *value_patched(const struct value *old, size_t at, struct by
 }
 
 static void put_patched(struct command_ctx *ctx, const struct value *old, size_t at,
-                        struct bytes part)
+                        struct bytes part, const char *event)
 {
     struct value *v = value_patched(old, at, part);
     if (v == NULL) {
@@ -292,6 +308,7 @@ static void put_patched(struct command_ctx *ctx, const struct value *old, size_t
     }
     size_t len = v->len;
     key_put(ctx, 0, v);
+    key_event(ctx, EVENT_STRING, event, 0);
     reply_int(ctx->reply, (int64_t)len);
 }
 
@@ -304,7 +321,7 @@ void string_append(struct command_ctx *ctx)
     /* A new string is as long as its argument, which the reader has let pass. */
     if (old != NULL && !length_allowed_or_reply(ctx, old->len, part.len))
         return;
-    put_patched(ctx, old, old == NULL ? 0 : old->len, part);
+    put_patched(ctx, old, old == NULL ? 0 : old->len, part, "append");
 }
 
 void string_setrange(struct command_ctx *ctx)
@@ -323,7 +340,7 @@ void string_setrange(struct command_ctx *ctx)
     if (part.len == 0)
         reply_int(ctx->reply, old == NULL ? 0 : (int64_t)old->len);
     else if (length_allowed_or_reply(ctx, (uint64_t)offset, part.len))
-        put_patched(ctx, old, (size_t)offset, part);
+        put_patched(ctx, old, (size_t)offset, part, "setrange");
 }
 
 /* GETRANGE and SUBSTR: both ends included, negative ones count from the end of the string. */

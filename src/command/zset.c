@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "command/content.h"
+#include "command/event.h"
 
 enum add_option {
     ADD_NX = 1 << 0,
@@ -117,6 +118,8 @@ static void add_all(struct command_ctx *ctx, const struct zset *old, unsigned op
             z = zset_change(ctx, 0);
         zset_put(z, member, *score);
     }
+    if (z != NULL)
+        key_event(ctx, EVENT_ZSET, (options & ADD_INCR) != 0 ? "zincr" : "zadd", 0);
     if ((options & ADD_INCR) == 0)
         reply_int(ctx->reply, (options & ADD_CH) != 0 ? added + moved : added);
     else if (last == ADD_NAN)
@@ -167,8 +170,10 @@ void zset_zrem(struct command_ctx *ctx)
             z = zset_change(ctx, 0);
         removed += zset_remove(z, ctx->argv[i]);
     }
-    if (z != NULL)
+    if (z != NULL) {
+        key_event(ctx, EVENT_ZSET, "zrem", 0);
         content_changed(ctx, 0);
+    }
     reply_int(ctx->reply, removed);
 }
 

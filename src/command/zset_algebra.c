@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "base/num.h"
+#include "command/event.h"
 #include "command/zset.h"
 
 enum operation { UNION, INTERSECTION, DIFFERENCE };
@@ -59,6 +60,8 @@ static bool operand_score(const struct operand *o, struct bytes member, double *
 static bool operand_or_reply(struct command_ctx *ctx, int key, struct operand *o)
 {
     const struct value *v = key_find(ctx, key);
+    if (v == NULL)
+        key_missed(ctx, key);
     if (v != NULL && v->type == VALUE_SET)
         return set_or_reply(ctx, key, &o->set);
     return zset_or_reply(ctx, key, &o->zset);
@@ -246,11 +249,12 @@ static void subtract(const struct operation_args *a, struct zset *out)
 /* Takes the result. */
 static void answer(struct command_ctx *ctx, const struct operation_args *a, struct value *result)
 {
+    static const char *const events[] = {"zunionstore", "zinterstore", "zdiffstore"};
     struct zset *z = value_content(result);
     size_t n = zset_count(z);
     if (a->store) {
         zset_settle(z);
-        if (content_store_or_reply(ctx, 0, result))
+        if (content_store_or_reply(ctx, 0, result, EVENT_ZSET, events[a->what]))
             reply_int(ctx->reply, (int64_t)n);
         return;
     }

@@ -1,6 +1,7 @@
 /* Sorted sets: members taken off an end, and members by chance. */
 
 #include "command/collection.h"
+#include "command/event.h"
 #include "command/zset.h"
 
 void zset_pop_reply(struct command_ctx *ctx, int key, bool max, size_t n, bool pairs)
@@ -25,6 +26,7 @@ void zset_pop_members(struct command_ctx *ctx, int key, bool max, size_t n, bool
         reply_double(ctx->reply, zset_item_score(it));
     }
     zset_remove_range(z, max ? count - n : 0, n);
+    key_event(ctx, EVENT_ZSET, max ? "zpopmax" : "zpopmin", key);
     content_changed(ctx, key);
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "base/num.h"
+#include "command/event.h"
 #include "command/zset.h"
 
 enum range_by { BY_RANK, BY_SCORE, BY_LEX };
@@ -183,6 +184,8 @@ void zset_zrangestore(struct command_ctx *ctx)
     if (!range_or_reply(ctx, &g, (struct range_kind){.chooses = true, .store = true}, 3) ||
         !zset_or_reply(ctx, 1, &z))
         return;
+    if (z == NULL)
+        key_missed(ctx, 1);
     size_t first = 0, n = 0;
     struct value *result = value_collection_new(VALUE_ZSET);
     struct zset *out = value_content(result);
@@ -195,7 +198,7 @@ void zset_zrangestore(struct command_ctx *ctx)
         const struct item *it = tree_read(&r, rank_at(&g, first, i)).item;
         zset_put(out, item_bytes(it), zset_item_score(it));
     }
-    if (content_store_or_reply(ctx, 0, result))
+    if (content_store_or_reply(ctx, 0, result, EVENT_ZSET, "zrangestore"))
         reply_int(ctx->reply, (int64_t)n);
 }
 
@@ -225,6 +228,7 @@ void zset_zlexcount(struct command_ctx *ctx)
 
 static void remove_range(struct command_ctx *ctx, enum range_by by)
 {
+    static const char *const events[] = {"zremrangebyrank", "zremrangebyscore", "zremrangebylex"};
     struct range g = {.by = by, .limit = -1};
     const struct zset *z;
     size_t first, n = 0;
@@ -234,6 +238,7 @@ static void remove_range(struct command_ctx *ctx, enum range_by by)
         range_find(z, &g, &first, &n);
     if (n > 0) {
         zset_remove_range(zset_change(ctx, 0), first, n);
+        key_event(ctx, EVENT_ZSET, events[by], 0);
         content_changed(ctx, 0);
     }
     reply_int(ctx->reply, (int64_t)n);

@@ -83,6 +83,7 @@ struct config {
     int64_t script_time_limit_ms;    /* 0 = none */
     int64_t lua_memory_limit;
     int64_t latency_monitor_threshold_ms; /* 0 = off */
+    int64_t notify_keyspace_events;       /* of enum keyspace_event, base/keyspace_events.h */
     int enable_debug_command;             /* enum protected_action */
     int64_t shutdown_timeout_s;
     char *dir;

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/keyspace_events.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "config/check.h"
@@ -42,6 +43,7 @@ const size_t option_fixed_count = sizeof(option_fixed) / sizeof(option_fixed[0])
 #define FIELD_SECONDS int64_t
 #define FIELD_MILLIS int64_t
 #define FIELD_OUTPUT_LIMIT struct output_limits
+#define FIELD_EVENTS int64_t
 #define FIELD_BOOL bool
 #define FIELD_ENUM int
 #define FIELD_STRING char *
@@ -168,6 +170,18 @@ static bool parse_enum(const struct option *o, struct bytes text, int *out, stru
     return false;
 }
 
+/* Letters, or none at all. */
+static bool parse_events(struct bytes text, int64_t *out, struct buf *reason)
+{
+    unsigned events;
+    if (!keyspace_events_parse(text, &events)) {
+        buf_append_cstr(reason, "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.");
+        return false;
+    }
+    *out = events;
+    return true;
+}
+
 static bool parse_number(const struct option *o, struct bytes text, int64_t *out,
                          struct buf *reason)
 {
@@ -240,6 +254,8 @@ bool option_parse(const struct option *o, struct bytes text, struct config *c, s
         return parse_enum(o, text, field, reason);
     case OPTION_OUTPUT_LIMIT:
         return output_limit_parse(text, field, reason);
+    case OPTION_EVENTS:
+        return parse_events(text, field, reason);
     case OPTION_INT:
     case OPTION_MEMORY:
     case OPTION_OCTAL:
@@ -279,6 +295,9 @@ void option_format(const struct option *o, const struct config *c, struct buf *o
         return;
     case OPTION_OUTPUT_LIMIT:
         output_limit_format(field, out);
+        return;
+    case OPTION_EVENTS:
+        keyspace_events_format((unsigned)*(const int64_t *)field, out);
         return;
     case OPTION_INT:
     case OPTION_MEMORY:

@@ -15,7 +15,8 @@ enum option_kind {
     OPTION_OCTAL,
     OPTION_SECONDS,
     OPTION_MILLIS,
-    OPTION_OUTPUT_LIMIT
+    OPTION_OUTPUT_LIMIT,
+    OPTION_EVENTS
 };
 
 enum option_flag {

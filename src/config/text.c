@@ -48,6 +48,7 @@ void text_placeholder(struct buf *out, const struct option *o)
         [OPTION_STRING] = "<text>",   [OPTION_MEMORY] = "<size>",
         [OPTION_OCTAL] = "<octal>",   [OPTION_SECONDS] = "<seconds>",
         [OPTION_MILLIS] = "<millis>", [OPTION_OUTPUT_LIMIT] = "<size>",
+        [OPTION_EVENTS] = "<letters>",
     };
     if (o->kind != OPTION_ENUM) {
         buf_append_cstr(out, by_kind[o->kind]);

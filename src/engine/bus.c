@@ -72,12 +72,17 @@ static void on_hears(void *arg, unsigned wants)
     pubsub_hears(arg);
 }
 
+static void on_expired(void *arg, int db, struct bytes key)
+{
+    events_expired(arg, db, key);
+}
+
 static void on_message(void *arg, bool shard, struct bytes channel, struct bytes message)
 {
     pubsub_receive(arg, shard, channel, message);
 }
 
-static const struct store_notices notices = {on_stale, on_all_stale, on_hears, on_message};
+static const struct store_notices notices = {on_stale, on_all_stale, on_hears, on_message, on_expired};
 
 void bus_init(struct engine *e)
 {

@@ -19,6 +19,7 @@ static void on_deadlines(void *arg)
     engine_check_deadlines(e);
     pubsub_tick(e);
     engine_pump_clients(e);
+    events_refresh(e);
     if (now - e->ops_at_us >= OPS_WINDOW_US) {
         uint64_t done = e->total_commands - e->ops_at_commands;
         e->ops_per_s = done * 1000000 / (uint64_t)(now - e->ops_at_us);
@@ -34,6 +35,7 @@ static void on_config_change(void *arg)
     struct engine *e = arg;
     keyspace_set_max_memory(e->keyspace, config_maxmemory(e->config));
     access_config_changed(e);
+    events_refresh(e);
 }
 
 struct engine *engine_new(struct loop *loop, struct config_store *config,
@@ -73,6 +75,7 @@ struct engine *engine_new(struct loop *loop, struct config_store *config,
     block_init(e);
     latency_init(e);
     pubsub_init(e);
+    events_init(e);
     e->deadlines = timer_new(loop, on_deadlines, e);
     timer_set(e->deadlines, DEADLINE_TICK_US);
     return e;
@@ -110,6 +113,7 @@ void engine_free(struct engine *e)
     pause_release(e);
     latency_release(e);
     pubsub_release(e);
+    events_free(e);
     fresh_release(e);
     access_release(e);
     slowlog_release(e);

@@ -198,6 +198,18 @@ static void collect_writes(struct exclusive *ex)
     ex->xact.batch.n = n;
 }
 
+/* Those that have just been written. */
+static void note_expired(const struct exclusive *ex, struct txn *t)
+{
+    for (size_t i = 0; i < ex->xact.batch.n; i++) {
+        for (int n = 0; ex->writes[i].expired_before && n < t->nkeys; n++) {
+            const struct key *k = &t->keys[n].key;
+            if (k->db == ex->writes[i].db && bytes_eq(k->name, ex->writes[i].key))
+                events_put_expired(t, k);
+        }
+    }
+}
+
 static void end(struct exclusive *ex)
 {
     ex->ending = true;
@@ -275,6 +287,7 @@ static void start_running(struct exclusive *ex)
     ex->proto = t->proto;
     script_forget(t);
     txn_set_now(t, ex->xact.time_us / 1000);
+    events_begin_run(t);
     load_values(ex);
     if (!watches_hold(ex)) {
         reply_null_array(&r);
@@ -291,6 +304,7 @@ static void take_answer(struct exclusive *ex)
     struct txn *t = ex->txn;
     struct reply r = {&t->reply, ex->proto, false};
     ex->querying = false;
+    note_expired(ex, t);
     t->on_query(t, &t->query, &r);
     t->rows.len = 0;
     t->nrows = 0;
@@ -318,6 +332,7 @@ static void finish(struct exclusive *ex)
     if (ex->asking && more_add_keys(t)) {
         txn_again(t);
     } else if (result == STORE_OK) {
+        note_expired(ex, t);
         if (!block_park(t))
             txn_done(t);
     } else if (result == STORE_REFUSED) {

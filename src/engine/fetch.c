@@ -193,6 +193,8 @@ static void take_item(struct engine *e, struct entry *entry, struct read_item *i
     }
     e->fetched++;
     if (it->version <= 0) {
+        if (it->expired)
+            events_met_expired(e, entry);
         entry_set_absent(e->keyspace, entry, -it->version);
         return;
     }

@@ -636,6 +636,7 @@ static void settle_item(struct engine *e, struct item *it, const struct commit_i
     struct entry *entry = it->entry;
     if (c->op == COMMIT_CHECK)
         return;
+    events_note_overwritten(e, entry, c, time_us);
     if (c->version == 0) { /* found out only afterwards that it was applied */
         entry_set_unknown(e->keyspace, entry);
         return;

@@ -39,7 +39,9 @@ enum txn_state {
 
 struct block;
 struct engine;
+struct events;
 struct exclusive;
+struct expiring;
 struct acl_log;
 struct fresh;
 struct gather;
@@ -157,6 +159,7 @@ struct txn {
     query_done on_query;
     struct bytes pattern;    /* MATCH, NULL = everything; the request's bytes */
     int query_type;          /* TYPE, -1 = every */
+    struct events *events;   /* what its last run has done, to be published; NULL = nobody wants it */
     struct buf rows;         /* what a query collects */
     size_t nrows;
     struct buf reply;
@@ -328,6 +331,8 @@ struct engine {
     struct fresh *fresh;     /* NULL unless `consistency cached` */
     size_t wanted[3];        /* who needs to hear what: bus.c */
     const struct bus_keys *on_keys;
+    struct expiring *expiring;
+    unsigned events;         /* those that are made: of enum keyspace_event */
     struct pause *pause;
     struct block *block;
     struct latency *latency;
@@ -574,6 +579,28 @@ size_t pause_held_clients(const struct engine *e);
 bool pause_is_on(const struct engine *e);
 void pause_hold_reply(struct txn *t);
 void pause_release_replies(struct engine *e);
+
+/* ---- events.c: keyspace notifications ---- */
+void events_init(struct engine *e);
+void events_free(struct engine *e);
+/* Which are wanted now, here and by other instances. */
+void events_refresh(struct engine *e);
+/* Its commands are about to run: what an earlier run has noted does not count. */
+void events_begin_run(struct txn *t);
+/* It has ended: what it has done is published. */
+void events_publish(struct txn *t);
+/* In front of that: its write of this key has replaced what had expired. */
+void events_put_expired(struct txn *t, const struct key *k);
+/* It has failed: nothing was done. */
+void events_drop(struct txn *t);
+void events_release_txn(struct txn *t);
+/* Nobody but us knows that this key has expired. */
+void events_expired(struct engine *e, int db, struct bytes key);
+/* A commit of ours has been applied at that time; the entry is still as it was before. */
+void events_note_overwritten(struct engine *e, const struct entry *entry, const struct commit_item *c,
+                             int64_t time_us);
+/* A key that has expired was met. */
+void events_met_expired(struct engine *e, const struct entry *entry);
 
 /* ---- latency.c: LATENCY ---- */
 void latency_init(struct engine *e);

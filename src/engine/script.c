@@ -235,6 +235,7 @@ static void discard(struct txn_script *s)
     for (int i = 0; i < t->nkeys; i++)
         t->keys[i].key.change = KEY_UNCHANGED;
     script_forget(t);
+    events_drop(t);
     if (!t->exec)
         return;
     t->reply.len = 0;

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "command/event.h"
 #include "command/key_place.h"
 #include "engine/more.h"
 #include "engine/pubsub.h"
@@ -231,8 +232,11 @@ static void run_handler(struct script_calls *s, const struct command *cmd, const
                               .databases = c->databases,
                               .more = more_finder(s->txn),
                               .reads_all_keys = judged.reads_all_keys,
+                              .events = s->txn->events,
                               .max_value = (size_t)c->proto_max_bulk_len,
                               .reply = r};
+    if (s->txn->events != NULL)
+        events_begin_command(s->txn->events);
     cmd->handler(&ctx);
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "command/event.h"
 #include "command/key_place.h"
 #include "engine/block.h"
 #include "engine/internal.h"
@@ -123,6 +124,7 @@ void txn_free(struct txn *t)
     release_commands(t);
     buf_release(&t->reply);
     buf_release(&t->rows);
+    events_release_txn(t);
     mem_free(t);
 }
 
@@ -198,6 +200,8 @@ void txn_done(struct txn *t)
         entry_wake_later(e, t->keys[i].entry);
     if (c != NULL)
         absence_note(c, t);
+    if (t->events != NULL)
+        events_publish(t);
     release_keys(t);
     release_commands(t);
     if (c == NULL) {
@@ -222,6 +226,7 @@ void txn_fail(struct txn *t, const char *error)
 {
     script_forget(t);
     reply_error_only(t, error);
+    events_drop(t);
     txn_done(t);
 }
 
@@ -298,7 +303,9 @@ static void add_command_keys(struct txn *t, struct txn_command *tc)
     tc->nkeys = command_place_count(cmd, argc, argv, databases, tc->db);
     if (tc->nkeys == 0)
         return;
-    bool blind = cmd->is_blind != NULL && cmd->is_blind(argc, argv);
+    /* Whether a key is new cannot be told blindly. */
+    bool blind = cmd->is_blind != NULL && (t->engine->events & EVENT_NEW) == 0 &&
+                 cmd->is_blind(argc, argv);
     tc->keys = t->keys == &t->own_key ? &t->own_key_ref
                                       : mem_alloc((size_t)tc->nkeys * sizeof(*tc->keys));
     for (int i = 0; i < tc->nkeys; i++) {
@@ -439,9 +446,11 @@ void txn_run_command(struct txn *t, struct txn_command *tc, struct reply *r)
         .now_ms = t->now_ms, .keys = tc->keys, .nkeys = tc->nkeys, .db = tc->db,
         .databases = t->engine->config->databases, .more = more_finder(t),
         .reads_all_keys = tc->reads_all_keys,
-        .max_value = (size_t)t->engine->config->proto_max_bulk_len, .reply = r};
+        .max_value = (size_t)t->engine->config->proto_max_bulk_len, .reply = r, .events = t->events};
     struct command_wait wait;
     ctx.wait = block_offer(t, tc, &wait);
+    if (t->events != NULL)
+        events_begin_command(t->events);
     tc->cmd->handler(&ctx);
     if (ctx.wait != NULL)
         block_take(t, &wait);
@@ -484,6 +493,8 @@ static bool run(struct txn *t)
     struct reply r;
     txn_reply_init(t, &r);
     script_forget(t);
+    if (t->engine->events != 0 || t->events != NULL)
+        events_begin_run(t);
     if (t->exec_abort) {
         if (t->client != NULL)
             client_unwatch(t->client);

@@ -70,6 +70,7 @@ struct read_item {
     struct value *value; /* the caller takes the reference; NULL = the bytes are as known */
     int64_t value_version; /* of the write that made the bytes */
     int64_t expires_us;  /* since 1970, or STORE_NEVER */
+    bool expired;        /* with changed and no live version: there is a value, whose time has passed */
 };
 
 struct read_batch {
@@ -113,6 +114,7 @@ struct commit_item {
     struct expiry expiry;
     /* out: */
     bool applied;
+    bool expired_before; /* it replaced what had expired, and nobody else will tell that */
     int64_t version; /* the row's version now; negative: written, but it reads as absent */
 };
 
@@ -141,6 +143,8 @@ enum store_query_kind {
     QUERY_KEYSPACE,    /* → keyspace */
     QUERY_FLUSH,       /* db .. db2 */
     QUERY_SWAP,        /* db, db2 */
+    QUERY_EXPIRE,      /* limit → row(0, key, not live) with q->db set, for each key that has expired: once
+                          in all instances, to whoever asks first */
     QUERY_FIND_LOCKED, /* items → row(index) for each that somebody else holds */
     QUERY_TRY_LOCK,    /* items → STORE_OK if all could be locked for a moment, else STORE_LOCKED: also
                           sees keys whose INSERT is under way elsewhere */
@@ -237,6 +241,8 @@ struct store_notices {
     void (*hears)(void *arg, unsigned wants);
     /* What another instance has published; the bytes are valid within the call. */
     void (*message)(void *arg, bool shard, struct bytes channel, struct bytes message);
+    /* A key was written while PostgreSQL was away, and had expired when that was merged. */
+    void (*expired)(void *arg, int db, struct bytes key);
 };
 
 /* ---- the store ---- */
@@ -267,6 +273,9 @@ struct store_ops {
     /* Until when (clock_mono_us) what has not been called stale may be answered from memory without
      * being older than `cached-max-lag`; 0 or past = not now. */
     int64_t (*fresh_until_us)(const struct store *s);
+    /* Keyspace events that other instances want, as far as is known here: of enum keyspace_event. NULL =
+     * there are no others. */
+    unsigned (*fleet_events)(const struct store *s);
     /* Lines for INFO's section postgres: "name:value\r\n". */
     void (*info)(struct store *s, struct buf *out);
     void (*reset_stats)(struct store *s);

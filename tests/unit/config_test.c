@@ -552,14 +552,20 @@ static void set(void)
     expect_set(s, "timeout", "x", "Nope", "1",
                "ERR Unknown option or number of arguments for CONFIG SET - 'Nope'");
     expect_set(s, "Timeout", "1", "TIMEOUT", "2", FAILED("TIMEOUT") "duplicate parameter");
-    expect_set(s, "notify-keyspace-events", "Egx", NULL, NULL,
-               FAILED("notify-keyspace-events") "can't set immutable config");
+    expect_set(s, "notify-keyspace-events", "q", NULL, NULL,
+               FAILED("notify-keyspace-events") "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.");
+    expect_set(s, "notify-keyspace-events", "nKmE$g", NULL, NULL, "");
+    expect_get(s, "notify-keyspace-events", "notify-keyspace-events=g$nKEm;");
+    expect_set(s, "notify-keyspace-events", "nlhzxetdEKg$s", NULL, NULL, "");
+    expect_get(s, "notify-keyspace-events", "notify-keyspace-events=AKE;");
+    expect_set(s, "notify-keyspace-events", "", NULL, NULL, "");
+    expect_get(s, "notify-keyspace-events", "notify-keyspace-events=;");
     expect_set(s, "save", "", "save", "", FAILED("save") "duplicate parameter");
     expect_set(s, "payload", "a:*  json", NULL, NULL, "");
     expect_set(s, "payload", "a:* json b:*", NULL, NULL,
                FAILED("payload") "a pattern has no format behind it");
     expect_get(s, "payload", "payload=a:* json;");
-    EXPECT_INT(calls, 5);
+    EXPECT_INT(calls, 8);
     config_free(s);
 }
 

@@ -71,6 +71,11 @@ bool memory_row_is_live(const struct memory_row *r, int64_t now_us)
     return r != NULL && r->value != NULL && r->expires_us > now_us;
 }
 
+bool memory_row_is_untold(const struct memory_row *r, int64_t now_us)
+{
+    return r != NULL && r->value != NULL && r->expires_us <= now_us && !r->told;
+}
+
 /* Above what it replaces, in the writer's slot. */
 static int64_t next_version(int64_t stamp, const struct memory_row *r)
 {
@@ -89,6 +94,7 @@ struct memory_row *memory_rows_apply(struct memory_rows *m, const struct commit_
 {
     struct memory_row *r = memory_rows_make(m, it->db, it->key);
     r->version = next_version(stamp, r);
+    r->told = false;
     r->expires_us = expiry_us(it->expiry, now_us);
     if (it->op == COMMIT_WRITE) {
         value_unref(r->value);
@@ -184,6 +190,21 @@ static void keyspace(const struct memory_rows *m, struct store_query *q, int64_t
     }
 }
 
+static void expire(struct memory_rows *m, struct store_query *q, int64_t now_us)
+{
+    for (int db = 0; db < MEMORY_DATABASES; db++) {
+        for (size_t i = 0; i < m->n && q->count < q->limit; i++) {
+            struct memory_row *r = &m->rows[i];
+            if (r->space != m->spaces[db] || !memory_row_is_untold(r, now_us))
+                continue;
+            r->told = true;
+            q->count++;
+            q->db = db;
+            q->row(q, 0, buf_bytes(&r->key), false, VALUE_STRING);
+        }
+    }
+}
+
 void memory_rows_query(struct memory_rows *m, struct store_query *q, int64_t now_us)
 {
     switch (q->kind) {
@@ -212,6 +233,9 @@ void memory_rows_query(struct memory_rows *m, struct store_query *q, int64_t now
     case QUERY_SCRIPT_FLUSH:
     case QUERY_SCRIPT_FLUSHES:
         break; /* it knows no scripts */
+    case QUERY_EXPIRE:
+        expire(m, q, now_us);
+        break;
     case QUERY_FIND_LOCKED:
     case QUERY_TRY_LOCK:
         check_failed("a query of the rows alone", __FILE__, __LINE__);

@@ -15,6 +15,7 @@ struct memory_row {
     int64_t value_version;
     int64_t expires_us; /* since 1970, or STORE_NEVER */
     int64_t id;
+    bool told;           /* that it has expired */
     bool revoked;        /* SQL has ended it, and nobody has made it anew */
 };
 
@@ -37,6 +38,8 @@ struct memory_row *memory_rows_make(struct memory_rows *m, int db, struct bytes 
 void memory_rows_remove(struct memory_rows *m, struct memory_row *r);
 /* NULL is not live. */
 bool memory_row_is_live(const struct memory_row *r, int64_t now_us);
+/* It has expired, and nobody has been told. NULL has not. */
+bool memory_row_is_untold(const struct memory_row *r, int64_t now_us);
 /* Writes or touches the item's row, made if there is none; stamps it above what it was. */
 struct memory_row *memory_rows_apply(struct memory_rows *m, const struct commit_item *it,
                                      int64_t stamp, int64_t now_us);

@@ -207,6 +207,7 @@ static void run_read_item(struct memory_store *ms, const struct memory_rows *d,
     if (!it->changed)
         return;
     it->version = version;
+    it->expired = version < 0 && r->value != NULL;
     if (version <= 0)
         return;
     it->type = r->value->type;
@@ -288,6 +289,9 @@ static enum store_result run_commit(struct memory_store *ms, struct commit_batch
             memory_rows_make(&ms->data, it->db, it->key);
         int64_t own = stamp + ((int64_t)i << STAMP_SLOT_BITS);
         it->version = own;
+        it->expired_before =
+            it->applied && it->op != COMMIT_CHECK &&
+            memory_row_is_untold(memory_rows_find(&ms->data, it->db, it->key), ms->now_us);
         if (it->applied && it->op != COMMIT_CHECK)
             it->version = apply_item(ms, it, own);
         if (llabs(it->version) > ms->last_stamp)

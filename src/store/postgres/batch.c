@@ -21,6 +21,7 @@ void batch_reset_item(struct read_item *it)
 {
     it->changed = false;
     it->undecided = false;
+    it->expired = false;
     it->guessed = false;
     it->version = it->known;
     it->value = NULL;
@@ -144,6 +145,7 @@ bool batch_take_row(struct read_batch *b, const PGresult *r, int row)
     it->changed = true;
     it->version = PQgetisnull(r, row, 1) ? 0 : pg_int8(PQgetvalue(r, row, 1));
     it->undecided = it->version == UNDECIDED;
+    it->expired = it->version < 0 && !PQgetisnull(r, row, 5);
     if (it->version <= 0)
         return true;
     it->type = (uint8_t)pg_int2(PQgetvalue(r, row, 2));
@@ -166,6 +168,7 @@ static enum few_result take_few_item(struct read_item *it, const PGresult *r, in
     it->version = version;
     if (version == UNDECIDED)
         return FEW_ASK_AGAIN;
+    it->expired = version < 0 && !PQgetisnull(r, row, 7);
     if (!it->changed || version <= 0)
         return FEW_TAKEN;
     it->type = (uint8_t)pg_int2(PQgetvalue(r, row, 4));
@@ -601,6 +604,23 @@ static void take_versions(struct link *k, const PGresult *r)
     }
 }
 
+static void mark_expired_before(void *arg, size_t i, int64_t position)
+{
+    struct commit_batch *b = arg;
+    (void)i;
+    CHECK(position >= 0 && (size_t)position < b->n);
+    b->items[position].expired_before = true;
+}
+
+/* Items that have replaced what had expired. */
+void batch_take_expired(struct commit_batch *b, const PGresult *r)
+{
+    for (size_t i = 0; i < b->n; i++)
+        b->items[i].expired_before = false;
+    if (!PQgetisnull(r, 0, 4))
+        pg_each_int(PQgetvalue(r, 0, 4), mark_expired_before, b);
+}
+
 /* A trigger may raise 40001 whenever it sees a certain row: then it is about the data after all. */
 enum { TRANSIENT_TRIES = 5 };
 
@@ -722,6 +742,7 @@ static void on_commit(void *arg, struct lane *l, PGresult **results, int n)
     b->time_us = pg_timestamp_us(PQgetvalue(r, 0, 0));
     mark_outcome(k, PQgetisnull(r, 0, 1) ? NULL : PQgetvalue(r, 0, 1), k->stamp);
     take_versions(k, r);
+    batch_take_expired(b, r);
     store_clock_sample(k->store, b->time_us, lane_sent_us(l));
     op_stats_add(&k->store->commits, b->n, clock_mono_us() - lane_sent_us(l));
     vacuum_note(k->store, b);

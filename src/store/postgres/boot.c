@@ -220,7 +220,7 @@ static void prepare_queries(struct link *k)
 {
     static const enum statement_id ids[] = {
         STMT_SCAN,  STMT_KEYS,  STMT_DBSIZE,          STMT_KEYSPACE, STMT_FLUSH,       STMT_SWAP,
-        STMT_SWEEP, STMT_SWEEP_ABANDONED, STMT_HEARTBEAT, STMT_RELEASE_SLOT, STMT_FIND_LOCKED,
+        STMT_SWEEP, STMT_EXPIRE, STMT_BY_INDEX, STMT_EVENTS, STMT_SWEEP_ABANDONED, STMT_HEARTBEAT, STMT_RELEASE_SLOT, STMT_FIND_LOCKED,
         STMT_FORGET_CACHING, STMT_FLEET,
         STMT_OLDEST_XMIN, STMT_TABLE_SIZE, STMT_SHORT_WAIT, STMT_TRY_LOCK, STMT_ADVANCE_SEQUENCE,
         STMT_RANDOM, STMT_SCAN_DOWN, STMT_SETTLE_LANE, STMT_TERMINATE_LANE,
@@ -322,6 +322,8 @@ void heartbeat_params(const struct pg_store *s, struct params *p)
     snprintf(number, sizeof(number), "%" PRId64, s->claimed_us);
     params_text(p, number);
     params_text(p, (s->stopping ? s->keep_slot : s->holds_journal) ? "1" : "0");
+    snprintf(number, sizeof(number), "%u", store_own_events(s));
+    params_text(p, number);
 }
 
 void slot_lost(struct pg_store *s)

@@ -7,6 +7,7 @@
 #ifndef RESPGRES_STORE_POSTGRES_INTERNAL_H
 #define RESPGRES_STORE_POSTGRES_INTERNAL_H
 
+#include "base/keyspace_events.h"
 #include "base/list.h"
 #include "metrics/histogram.h"
 #include "store/postgres/docs.h"
@@ -224,6 +225,8 @@ struct pg_store {
     uint64_t vacuums;
     bool sequence_due;       /* ids of new rows collide with those there are */
     bool heartbeat_due;
+    unsigned fleet_events;   /* what other instances want, as the registry last told */
+    unsigned events_told;    /* what the registry has of this one */
     int64_t next_heartbeat_us;
     /* statistics */
     struct op_stats reads;
@@ -273,6 +276,12 @@ int64_t store_timeout_us(const struct pg_store *s);
 /* How long a batch on this link may stay without a sign of life. */
 int64_t link_timeout_us(const struct link *k);
 void op_stats_add(struct op_stats *st, size_t items, int64_t us);
+
+/* Keyspace events that this instance wants, as the registry is to have them. */
+static inline unsigned store_own_events(const struct pg_store *s)
+{
+    return keyspace_events_effective((unsigned)s->config->notify_keyspace_events);
+}
 
 /* ---- boot.c: from connected to usable ---- */
 /* An instance that has not been seen for so long loses its slot to the next that starts. */
@@ -359,6 +368,8 @@ void batch_add_read(struct link *k, enum statement_id id, struct read_batch *b);
 void batch_add_lock_keys(struct link *k, const struct commit_batch *b);
 void batch_add_commit(struct link *k, const struct commit_batch *b);
 void batch_reset_item(struct read_item *it);
+/* From the answer of a commit statement: which items have replaced what had expired. */
+void batch_take_expired(struct commit_batch *b, const PGresult *r);
 /* PostgreSQL has refused a batch, or a transaction's writes. Is there hope without the documents? Then
  * the next one of this link is sent without. */
 bool batch_drop_docs(struct link *k, const char *code);

@@ -334,6 +334,8 @@ static void take_outcomes(struct link *k, struct merge_batch *b, const PGresult 
         it->row_version = pg_int8(PQgetvalue(r, row, 2));
         b->replaced += PQgetvalue(r, row, 3)[0] != 0;
         count(&s->merging, it);
+        if (PQgetvalue(r, row, 4)[0] != 0 && s->notices != NULL)
+            s->notices->expired(s->notices_arg, it->db, it->key);
         if (it->outcome == MERGE_APPLIED && it->row_version > s->last_stamp)
             s->last_stamp = it->row_version;
     }

@@ -578,6 +578,11 @@ static int64_t pg_fresh_until_us(const struct store *base)
     return listen_fresh_until_us(self(base));
 }
 
+static unsigned pg_fleet_events(const struct store *base)
+{
+    return self(base)->fleet_events;
+}
+
 static void pg_reset_stats(struct store *base)
 {
     struct pg_store *s = self(base);
@@ -617,7 +622,7 @@ static bool pg_stopped(const struct store *base)
 static const struct store_ops pg_ops = {
     pg_free, pg_state, pg_read_lanes, pg_commit_lanes, pg_read_lane_idle, pg_commit_lane_idle,
     pg_read, pg_commit, pg_xact_begin, pg_xact_step, pg_xact_end, pg_query, store_now_us,
-    pg_set_notices, pg_fresh_until_us, pg_info, pg_reset_stats, pg_collect, pg_why, pg_stop, pg_stopped,
+    pg_set_notices, pg_fresh_until_us, pg_fleet_events, pg_info, pg_reset_stats, pg_collect, pg_why, pg_stop, pg_stopped,
     NULL, NULL, pg_want, pg_hears, pg_publish, pg_publish_is_full,
 };
 

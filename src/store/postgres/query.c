@@ -5,6 +5,7 @@
 #include "store/postgres/internal.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -130,6 +131,9 @@ enum statement_id query_add_params(struct pg_store *s, struct params *p,
         params_int4(p, q->db);
         params_int4(p, q->db2);
         return q->kind == QUERY_FLUSH ? STMT_FLUSH : STMT_SWAP;
+    case QUERY_EXPIRE:
+        params_int8(p, q->limit);
+        return STMT_EXPIRE;
     case QUERY_FIND_LOCKED:
         add_keys_of_items(p, q);
         return STMT_FIND_LOCKED;
@@ -228,6 +232,16 @@ static void take_keyspace(struct store_query *q, const PGresult *r)
     }
 }
 
+/* Rows of this kind come with their database. */
+static void take_expired(struct store_query *q, const PGresult *r)
+{
+    q->count = PQntuples(r);
+    for (int i = 0; i < PQntuples(r); i++) {
+        q->db = pg_int4(PQgetvalue(r, i, 0));
+        q->row(q, 0, bytes_of(PQgetvalue(r, i, 1), (size_t)PQgetlength(r, i, 1)), false, 0);
+    }
+}
+
 void query_take_rows(struct store_query *q, const PGresult *r)
 {
     switch (q->kind) {
@@ -243,6 +257,9 @@ void query_take_rows(struct store_query *q, const PGresult *r)
         break;
     case QUERY_KEYSPACE:
         take_keyspace(q, r);
+        break;
+    case QUERY_EXPIRE:
+        take_expired(q, r);
         break;
     case QUERY_FIND_LOCKED:
         for (int i = 0; i < PQntuples(r); i++)
@@ -330,6 +347,7 @@ static void on_heartbeat(void *arg, struct lane *l, PGresult **results, int n)
     } else if (strcmp(PQcmdTuples(results[0]), "0") == 0) {
         slot_lost(k->store);
     } else {
+        k->store->fleet_events = (unsigned)strtoul(first_text(results[n - 2], 0), NULL, 10);
         take_fleet(k->store, results[n - 1]);
         query_pump(k->store);
     }
@@ -358,6 +376,7 @@ static void on_swept(void *arg, struct lane *l, PGresult **results, int n)
         s->swept += (uint64_t)gone;
         s->oldest_xmin_age = pg_int8(PQgetvalue(results[2], 0, 0));
         s->table_bytes = pg_int8(PQgetvalue(results[3], 0, 0));
+        s->fleet_events = (unsigned)pg_int4(PQgetvalue(results[4], 0, 0));
         /* More is waiting: go on soon, but leave room for the others in between. */
         int64_t messages = pg_int8(PQgetvalue(results[5], 0, 0));
         bool more = rows == SWEEP_ROWS || pg_int8(PQgetvalue(abandoned, 0, 1)) == SWEEP_ROWS ||
@@ -390,6 +409,8 @@ static void send_query(struct link *k, enum statement_id id)
     link_begin(k);
     if (id == STMT_TRY_LOCK)
         link_add(k, STMT_SHORT_WAIT, &none, true);
+    if (id == STMT_EXPIRE)
+        link_add(k, STMT_BY_INDEX, &none, true);
     link_add(k, id, &k->params, true);
     lane_submit(k->lane, QUERY_TIMEOUT_US, on_query);
 }
@@ -433,6 +454,9 @@ static void send_sweep(struct pg_store *s, struct link *k)
     params_reset(p);
     link_add(k, STMT_OLDEST_XMIN, p, true);
     link_add(k, STMT_TABLE_SIZE, p, true);
+    params_int4(p, s->slot);
+    link_add(k, STMT_EVENTS, p, true);
+    params_reset(p);
     add_sweep_conflicts(s, k, number);
     lane_submit(k->lane, QUERY_TIMEOUT_US, on_swept);
 }
@@ -448,6 +472,9 @@ static void send_identity(struct pg_store *s, struct link *k, enum statement_id 
         params_text(&k->params, lease_seconds);
         link_add(k, STMT_FORGET_CACHING, &k->params, true);
         params_reset(&k->params);
+        params_int4(&k->params, s->slot);
+        link_add(k, STMT_EVENTS, &k->params, false);
+        s->events_told = store_own_events(s);
         link_add(k, STMT_FLEET, &k->params, false);
     }
     lane_submit(k->lane, store_timeout_us(s) * 4, done);
@@ -489,7 +516,8 @@ static void on_housekeeping(void *arg)
     int64_t now = clock_mono_us();
     int64_t interval = s->config->sweep_interval_ms * 1000;
     store_take_url(s);
-    if (s->booted && now >= s->next_heartbeat_us) {
+    bool told = s->events_told == store_own_events(s);
+    if (s->booted && (now >= s->next_heartbeat_us || !told)) {
         s->heartbeat_due = true;
         s->next_heartbeat_us = now + HEARTBEAT_US;
     }

@@ -97,6 +97,18 @@
 #define NEXT_VERSION                                                                               \
     "greatest(excluded.version, (((e.version >> 10) + 1) << 10) | (excluded.version & 1023))"
 
+/* The key has expired, and nobody has been told (67108864: ITEM_TOLD). Whoever takes the row out of that
+ * state, by a write or by STMT_EXPIRE, tells it: so it is told once. */
+#define UNTOLD(e)                                                                                  \
+    "(" e ".expires_at <= clock_timestamp() AND " e ".value IS NOT NULL AND " e ".active "         \
+    "AND " e ".batch_item & 67108864 = 0)"
+#define OVER(e) "CASE WHEN " UNTOLD(e) " THEN 134217728 ELSE 0 END" /* ITEM_OVER */
+
+/* Somebody wants to know of keys that have expired (256: EVENT_EXPIRED). */
+#define EXPIRED_WANTED                                                                             \
+    "EXISTS (SELECT FROM @.instances i WHERE i.events & 256 <> 0 "                                 \
+    "AND i.seen_at > clock_timestamp() - interval '30 seconds')"
+
 /* A touch passes the old value through unread, so that its TOAST pointer is kept. */
 #define ON_CONFLICT_SET(floor)                                                                     \
     "ON CONFLICT (space, key) DO UPDATE SET "                                                      \
@@ -108,7 +120,8 @@
     "ELSE " NEXT_VERSION " END, "                                                                  \
     "expires_at = excluded.expires_at, "                                                           \
     "expire_slot = least(e.expire_slot, excluded.expire_slot), "                                   \
-    "batch_item = excluded.batch_item, active = excluded.active AND NOT " REVOKED(floor) ", "      \
+    "batch_item = excluded.batch_item | " OVER("e") ", "                                            \
+    "active = excluded.active AND NOT " REVOKED(floor) ", "                                        \
     "revoked = CASE WHEN " REVOKED(floor) " THEN e.revoked END, "                                  \
     "created_at = CASE WHEN " LIVE("e") " THEN e.created_at ELSE excluded.created_at END, "        \
     "updated_at = excluded.updated_at "
@@ -128,10 +141,10 @@
     "FROM (SELECT CASE WHEN count(*) < $6::int4 THEN coalesce(array_agg(w.item & 1048575), '{}') END "   \
     "AS accepted, "                                                                                \
     "array_agg(w.item & 1048575) FILTER (WHERE w.version <> " ITEM_VERSION("w.item") ") AS raised, " \
-    "array_agg(w.version) FILTER (WHERE w.version <> " ITEM_VERSION("w.item") ") AS versions "     \
-    "FROM w) x "                   \
+    "array_agg(w.version) FILTER (WHERE w.version <> " ITEM_VERSION("w.item") ") AS versions, "    \
+    "array_agg(w.item & 1048575) FILTER (WHERE w.item & 134217728 <> 0) AS over FROM w) x "        \
     "WHERE l.slot = $1 AND l.incarnation = $2 AND l.lane = $3 AND (SELECT ok FROM guard) "         \
-    "RETURNING l.batch_time, l.accepted, x.raised, x.versions, " TELL(notice)
+    "RETURNING l.batch_time, l.accepted, x.raised, x.versions, x.over, " TELL(notice)
 
 /* When a slot was claimed. After a failover to a standby that had not heard of our claim, somebody
  * else may have claimed the same slot and incarnation there, but not at the same microsecond. */
@@ -171,6 +184,7 @@
     "y.version = 0 AND y.value IS NULL AS norow, "                                                 \
     LIVE_AT("y", "g.now") " AS live, y.value IS NOT NULL AND NOT y.active AS inactive, "           \
     "coalesce(m.kind, 0) AS noted, r.value IS NULL AS removal, "                                   \
+    "coalesce(y.batch_item & 67108864 <> 0, false) AS rtold, "                                     \
     "timestamptz 'epoch' + r.expiry AS expires_at, "                                               \
     "r.value IS NOT NULL AND coalesce(timestamptz 'epoch' + r.expiry <= g.now, false) AS expired, " \
     "(r.base <> 0 AND r.base_version > 0 AND y.version = r.base_version) "                         \
@@ -179,7 +193,7 @@
     "$11::int8[], $12::int8[], $13::interval[], $14::int4[], $15::int8[], $16::int8[], $17::int4[], " \
     "$18::text[]) WITH ORDINALITY AS r(db, key, type, value, version, value_version, expiry, base, "  \
     "base_version, maybe, grp, doc, n) "                                                                \
-    "LEFT JOIN LATERAL (SELECT x.version, x.value, x.type, x.expires_at, x.active "                \
+    "LEFT JOIN LATERAL (SELECT x.version, x.value, x.type, x.expires_at, x.active, x.batch_item "  \
     "FROM @.entries x WHERE x.space = " SPACES "[r.db + 1] AND x.key = r.key OFFSET 0) y ON true " \
     "LEFT JOIN LATERAL (SELECT k.kind FROM @.merges k WHERE k.space = " SPACES "[r.db + 1] "       \
     "AND k.key = r.key AND k.version = y.version OFFSET 0) m ON true)"
@@ -326,6 +340,7 @@ static const struct statement table[STATEMENT_COUNT] = {
         "SELECT (SELECT batch_time FROM lane), NULL::int4[], "
         "array_agg(w.item & 1048575) FILTER (WHERE w.version <> " ITEM_VERSION("w.item") "), "
         "array_agg(w.version) FILTER (WHERE w.version <> " ITEM_VERSION("w.item") "), "
+        "array_agg(w.item & 1048575) FILTER (WHERE w.item & 134217728 <> 0), "
         TELL("$15") " FROM w", 17},
 
     /* The same for a single row, what a client waits for that has PostgreSQL to itself: no arrays, and
@@ -343,12 +358,14 @@ static const struct statement table[STATEMENT_COUNT] = {
         "ON CONFLICT (space, key) DO UPDATE SET type = excluded.type, value = excluded.value, "
         "doc = excluded.doc, version = " NEXT_VERSION ", value_version = " NEXT_VERSION ", "
         "expires_at = excluded.expires_at, expire_slot = least(e.expire_slot, excluded.expire_slot), "
-        "batch_item = excluded.batch_item, active = excluded.active AND NOT " REVOKED("$15::int8") ", "
+        "batch_item = excluded.batch_item | " OVER("e") ", "
+        "active = excluded.active AND NOT " REVOKED("$15::int8") ", "
         "revoked = CASE WHEN " REVOKED("$15::int8") " THEN e.revoked END, "
         "created_at = CASE WHEN " LIVE("e") " THEN e.created_at ELSE excluded.created_at END, "
         "updated_at = excluded.updated_at "
         "RETURNING updated_at, NULL::int4[], CASE WHEN version <> $5 OR NOT active THEN ARRAY[0] END, "
-        "CASE WHEN version <> $5 OR NOT active THEN ARRAY[" SIGNED_VERSION("e") "] END, " TELL("$13"), 15},
+        "CASE WHEN version <> $5 OR NOT active THEN ARRAY[" SIGNED_VERSION("e") "] END, "
+        "CASE WHEN batch_item & 134217728 <> 0 THEN ARRAY[0] END, " TELL("$13"), 15},
 
     /* A batch with multi-key or check-only groups is three statements in one transaction. The
      * first keeps FLUSH and SWAPDB out, so that the other two see the same spaces. */
@@ -522,7 +539,7 @@ static const struct statement table[STATEMENT_COUNT] = {
         "SELECT c.slot, $1, $2, $3::int, $4, 0, $7 = '1' FROM chosen c "
         "ON CONFLICT (slot) DO UPDATE SET incarnation = i.incarnation + 1, name = excluded.name, "
         "host = excluded.host, pid = excluded.pid, binary_version = excluded.binary_version, "
-        "started_at = clock_timestamp(), seen_at = clock_timestamp(), caching = false, "
+        "started_at = clock_timestamp(), seen_at = clock_timestamp(), caching = false, events = 0, "
         "wants = 0, holds_journal = excluded.holds_journal, high_stamp = greatest("
         "i.high_stamp, (SELECT max(l.stamp) FROM @.lanes l WHERE l.slot = i.slot)) "
         "RETURNING slot, incarnation, high_stamp, started_at), "
@@ -565,8 +582,8 @@ static const struct statement table[STATEMENT_COUNT] = {
 
     [STMT_HEARTBEAT] = {"respgres_heartbeat",
         "UPDATE @.instances SET seen_at = clock_timestamp(), high_stamp = greatest(high_stamp, "
-        "$3::int8), holds_journal = $5 = '1' WHERE slot = $1::int AND incarnation = $2::int8 "
-        "AND " CLAIMED("instances") " = $4::int8", 5},
+        "$3::int8), holds_journal = $5 = '1', events = $6::int WHERE slot = $1::int "
+        "AND incarnation = $2::int8 AND " CLAIMED("instances") " = $4::int8", 6},
 
     /* An instance that has not been seen for the lease ($1 seconds) need not be told any more; it will
      * notice that before it trusts its memory again. */
@@ -663,8 +680,9 @@ static const struct statement table[STATEMENT_COUNT] = {
     /* On a clean stop: free for the next to start, or ($5 = 1) kept for the next of this name. */
     [STMT_RELEASE_SLOT] = {"respgres_release_slot",
         "UPDATE @.instances SET seen_at = CASE WHEN $5 = '1' THEN clock_timestamp() - interval '1 minute' "
-        "ELSE '-infinity' END, holds_journal = $5 = '1', caching = false, wants = 0, high_stamp = greatest(high_stamp, $3::int8) "
-        "WHERE slot = $1::int AND incarnation = $2::int8 AND " CLAIMED("instances") " = $4::int8", 5},
+        "ELSE '-infinity' END, holds_journal = $5 = '1', caching = false, wants = 0, events = $6::int * 0, "
+        "high_stamp = greatest(high_stamp, $3::int8) "
+        "WHERE slot = $1::int AND incarnation = $2::int8 AND " CLAIMED("instances") " = $4::int8", 6},
 
     /* The next $3 rows behind cursor $2 of database $1. LIMIT counts rows that are scanned; what is
      * not live comes back as id alone. */
@@ -752,12 +770,14 @@ static const struct statement table[STATEMENT_COUNT] = {
 
     /* One small batch of due rows; whoever gets the lock is the sweeper. Purges what expired more
      * than $2 seconds ago, tombstones older than $3 seconds, placeholders; moves the others' slot
-     * on to where their expiry is. Rows somebody holds are left for the next time. */
+     * on to where their expiry is. Rows somebody holds are left for the next time. What has expired
+     * and is to be told is left for STMT_EXPIRE. */
     [STMT_SWEEP] = {"respgres_sweep",
         "WITH elected AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(hashtext('respgres.sweeper'), "
         "hashtext($1)) AS ok), "
         "due AS MATERIALIZED (SELECT e.ctid AS at, e.value IS NULL AS dead, e.version = 0 AS placeholder, "
-        "e.expires_at, e.updated_at FROM @.entries e "
+        "CASE WHEN " UNTOLD("e") " AND (SELECT " EXPIRED_WANTED ") THEN clock_timestamp() "
+        "ELSE e.expires_at END AS expires_at, e.updated_at FROM @.entries e "
         "WHERE e.expire_slot <= (SELECT @.slot_of(clock_timestamp())) AND (SELECT ok FROM elected) "
         "ORDER BY e.expire_slot LIMIT $4 FOR UPDATE SKIP LOCKED), "
         "judged AS MATERIALIZED (SELECT due.at, "
@@ -769,11 +789,32 @@ static const struct statement table[STATEMENT_COUNT] = {
         "moved AS (UPDATE @.entries e SET expire_slot = @.slot_of(CASE "
         "WHEN e.value IS NULL AND e.version = 0 THEN e.updated_at + make_interval(secs => $2::float8) "
         "WHEN e.value IS NULL THEN e.updated_at + make_interval(secs => $3::float8) "
-        "ELSE e.expires_at + make_interval(secs => $2::float8) END) + 1 "
+        "ELSE CASE WHEN " UNTOLD("e") " AND (SELECT " EXPIRED_WANTED ") THEN clock_timestamp() "
+        "ELSE e.expires_at END + make_interval(secs => $2::float8) END) + 1 "
         "WHERE e.ctid = ANY (ARRAY(SELECT at FROM judged "
         "WHERE purge_at > clock_timestamp() OR purge_at IS NULL)) RETURNING 1) "
         "SELECT (SELECT ok FROM elected), (SELECT count(*) FROM due), (SELECT count(*) FROM purged), "
         "(SELECT count(*) FROM moved)", 4},
+
+    /* For the next one: to find few rows among those of some minutes, whatever the planner thinks. */
+    [STMT_BY_INDEX] = {"respgres_by_index", "SELECT set_config('enable_seqscan', 'off', true)", 0},
+
+    /* Marks up to $1 keys that have expired as told; whoever marks one tells it. A sweep may have moved a
+     * row's slot up to two behind that of its expiry. A changed slot tells the trigger that we are no
+     * person. FLUSHed rows have no database any more, and nothing is told of them. */
+    [STMT_EXPIRE] = {"respgres_expire",
+        "WITH due AS MATERIALIZED (SELECT e.ctid AS at FROM @.entries e "
+        "WHERE e.expire_slot <= (SELECT @.slot_of(clock_timestamp()) + 2) AND " UNTOLD("e") " "
+        "AND e.space = ANY (" SPACES ") ORDER BY e.expire_slot LIMIT $1::int8 FOR UPDATE SKIP LOCKED), "
+        "told AS (UPDATE @.entries e SET batch_item = e.batch_item | 67108864, "
+        "expire_slot = greatest(@.slot_of(e.expires_at + interval '1 minute') + 1, e.expire_slot + 1) "
+        "WHERE e.ctid = ANY (ARRAY(SELECT at FROM due)) RETURNING e.space, e.key, e.expires_at) "
+        "SELECT s.db, t.key FROM told t JOIN @.spaces s USING (space) ORDER BY t.expires_at, t.key", 1},
+
+    /* The events that some other instance than that of slot $1 wants. */
+    [STMT_EVENTS] = {"respgres_events",
+        "SELECT coalesce(bit_or(i.events), 0) FROM @.instances i WHERE i.events <> 0 "
+        "AND i.slot <> $1::int4 AND i.seen_at > clock_timestamp() - interval '30 seconds'", 1},
 
     /* How far back the oldest snapshot in sight reaches, in transactions: while one is held, old row
      * versions stay and updates are no longer HOT. */
@@ -834,7 +875,7 @@ static const struct statement table[STATEMENT_COUNT] = {
 
     /* Parameters: slot, journal, number, instance, tombstone-retention in seconds, notice; then a column
      * per property of the items. Returns per item: ordinal, verdict, the row's version now, whether
-     * what it had been is in conflicts. */
+     * what it had been is in conflicts, whether it has expired and that is to be told now. */
     [STMT_MERGE] = {"respgres_merge",
         "WITH " MERGING ", " MERGE_SIDES ", v AS MATERIALIZED (SELECT c.*, " MERGE_VERDICT " AS verdict, "
         "CASE WHEN c.version > c.rv THEN c.version "
@@ -848,7 +889,8 @@ static const struct statement table[STATEMENT_COUNT] = {
         "ON CONFLICT (key, space) DO UPDATE SET version = excluded.version, kind = excluded.kind, "
         "at = excluded.at) "
         "SELECT d.n, CASE WHEN left(d.verdict, 1) <> 'L' THEN d.verdict WHEN d.expired THEN 'D' "
-        "ELSE d.verdict END, d.kept, d.verdict LIKE 'A_%' AND d.live, " TELL("$6") " FROM d", 18},
+        "ELSE d.verdict END, d.kept, d.verdict LIKE 'A_%' AND d.live, "
+        "left(d.verdict, 1) = 'A' AND d.expired AND NOT d.rtold, " TELL("$6") " FROM d", 18},
 
     /* For a FLUSH: nobody writes while rows are moved. LOCK alone wants a transaction block. */
     [STMT_MERGE_LOCK_TABLE] = {"respgres_merge_lock_table",

@@ -71,6 +71,9 @@ enum statement_id {
     STMT_FLUSH,
     STMT_SWAP,
     STMT_SWEEP,
+    STMT_BY_INDEX,
+    STMT_EXPIRE,
+    STMT_EVENTS,
     STMT_SWEEP_ABANDONED,
     STMT_OLDEST_XMIN,
     STMT_TABLE_SIZE,
@@ -105,6 +108,9 @@ enum {
     ITEM_TOUCH = 1 << 22,
     ITEM_EXPIRY_SHIFT = 23, /* two bits: enum expiry_kind's order: none, at, relative */
     ITEM_NEW = 1 << 25,     /* not a write that SQL has forestalled by ending the session */
+    /* not sent, but found in rows: */
+    ITEM_TOLD = 1 << 26,    /* that the key has expired has been told */
+    ITEM_OVER = 1 << 27,    /* the write replaced what had expired and was not told; in its answer */
 };
 
 #endif

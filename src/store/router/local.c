@@ -26,6 +26,7 @@ void local_answer_item(struct router *r, struct read_item *it)
     const struct entry *e = keyspace_find(r->keyspace, it->db, it->key);
     it->changed = false;
     it->undecided = false;
+    it->expired = false;
     it->guessed = false;
     it->version = it->known;
     it->value = NULL;
@@ -37,6 +38,7 @@ void local_answer_item(struct router *r, struct read_item *it)
         r->stats.unknown_reads++;
     } else if (e->knowledge == ENTRY_LIVE && e->expires_us <= now_us) {
         it->changed = true;
+        it->expired = true;
         it->version = -e->version;
     }
 }

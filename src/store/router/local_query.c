@@ -97,6 +97,19 @@ static void visit_stats(struct entry *e, void *arg)
     k->avg_ttl_ms += (e->expires_us - w->now_us) / 1000;
 }
 
+/* One that somebody works with is met by him: the engine tells it then. */
+static void visit_expired(struct entry *e, void *arg)
+{
+    struct walk *w = arg;
+    if (e->pins > 0 || e->knowledge != ENTRY_LIVE || e->expires_us > w->now_us ||
+        w->q->count >= w->q->limit)
+        return;
+    w->q->count++;
+    w->q->db = e->db;
+    emit(w, e, 0);
+    entry_set_absent(w->r->keyspace, e, e->version);
+}
+
 static void walk_all(struct walk *w, void (*f)(struct entry *e, void *arg))
 {
     uint64_t cursor = 0;
@@ -179,6 +192,10 @@ static bool run_query(struct router *r, struct store_query *q, struct walk *w)
         return true;
     case QUERY_SWAP:
         return refuse_swap(q);
+    case QUERY_EXPIRE:
+        if (r->state == STORE_STANDALONE)
+            walk_all(w, visit_expired);
+        return true;
     case QUERY_SCRIPT_SAVE: /* nothing is kept here, and nothing is known */
     case QUERY_SCRIPT_FIND:
     case QUERY_SCRIPT_EXISTS:

@@ -490,6 +490,12 @@ static int64_t op_fresh_until_us(const struct store *s)
     return asks ? r->pg->ops->fresh_until_us(r->pg) : 0;
 }
 
+static unsigned op_fleet_events(const struct store *s)
+{
+    const struct router *r = self(s);
+    return r->pg != NULL && r->pg->ops->fleet_events != NULL ? r->pg->ops->fleet_events(r->pg) : 0;
+}
+
 static void info_journal(struct router *r, struct buf *out)
 {
     char why[200];
@@ -706,6 +712,7 @@ static const struct store_ops router_ops = {
     .now_us = op_now_us,
     .set_notices = op_set_notices,
     .fresh_until_us = op_fresh_until_us,
+    .fleet_events = op_fleet_events,
     .info = op_info,
     .reset_stats = op_reset_stats,
     .collect = op_collect,

@@ -1,6 +1,7 @@
 /* upkeep: what is due now and then while we serve from memory: expired values are let go, a journal
  * that has grown is written anew, and the last traces of what is long gone are dropped. */
 #include "base/clock.h"
+#include "base/keyspace_events.h"
 #include "store/router/internal.h"
 
 enum {
@@ -13,6 +14,7 @@ enum {
 struct upkeep {
     struct router *r;
     int64_t now_us;
+    bool to_be_told;
     struct dirty *old[DROPS];
     size_t nold;
 };
@@ -24,12 +26,19 @@ static bool is_long_gone(const struct router *r, const struct dirty *d, int64_t 
     return end_us < now_us - r->config->tombstone_retention_s * 1000000;
 }
 
+/* Then whoever tells the events does it: QUERY_EXPIRE. */
+static bool is_to_be_told(const struct router *r)
+{
+    unsigned events = keyspace_events_effective((unsigned)r->config->notify_keyspace_events);
+    return r->state == STORE_STANDALONE && (events & EVENT_EXPIRED) != 0;
+}
+
 static void look(struct entry *e, void *arg)
 {
     struct upkeep *u = arg;
     if (e->pins > 0)
         return;
-    if (e->knowledge == ENTRY_LIVE && e->expires_us <= u->now_us)
+    if (e->knowledge == ENTRY_LIVE && e->expires_us <= u->now_us && !u->to_be_told)
         entry_set_absent(u->r->keyspace, e, e->version);
     struct dirty *d = e->dirty;
     if (u->r->state == STORE_STANDALONE && d != NULL && e->knowledge == ENTRY_ABSENT &&
@@ -39,7 +48,7 @@ static void look(struct entry *e, void *arg)
 
 static void sweep(struct router *r)
 {
-    struct upkeep u = {.r = r, .now_us = router_now_us(r)};
+    struct upkeep u = {.r = r, .now_us = router_now_us(r), .to_be_told = is_to_be_told(r)};
     for (int i = 0; i < STEPS; i++)
         r->sweep_cursor = keyspace_scan(r->keyspace, r->sweep_cursor, look, &u);
     for (size_t i = 0; i < u.nold; i++) {

@@ -1,0 +1,424 @@
+"""Commands for the comparison of keyspace notifications with Redis: each line is a command, `~` an
+empty argument. The order matters: later ones find what earlier ones have left."""
+
+STEPS = """
+# strings
+SET s 1
+SET s 2
+SET s 3 EX 100
+SET s 4 KEEPTTL
+SET s 5 PX 100000
+SET s 6 EXAT 9999999999
+SET s 7 PXAT 9999999999999
+SET s 8 NX
+SET none 8 XX
+SET s 9 XX
+SET s 10 GET
+SET new1 1 GET
+SET new2 1 NX GET
+SET new2 1 NX GET
+SET s 1 EX 0
+SET s 1 EX x
+SETEX s 100 v
+SETEX se 100 v
+PSETEX s 100000 v
+PSETEX s 0 v
+SETNX s v
+SETNX snx v
+GET s
+GET none
+GETSET s v2
+GETSET gs v2
+GETDEL gs
+GETDEL gs
+GETEX s
+GETEX s EX 100
+GETEX s PX 100000
+GETEX s PERSIST
+GETEX s PERSIST
+GETEX none EX 100
+GETEX none
+GETEX s EXAT 1
+GETEX s EXAT 1
+MSET a 1 b 2 c 3
+MSET a 1 a 2
+MSET a
+MSETNX a 1 d 1
+MSETNX e 1 f 1
+MGET a none b none2 none
+STRLEN none
+STRLEN a
+APPEND a x
+APPEND ap ~
+APPEND ap ~
+APPEND ap2 x
+SETRANGE a 5 hello
+SETRANGE sr 5 hello
+SETRANGE sr 5 ~
+SETRANGE none 5 ~
+GETRANGE none 0 1
+SUBSTR none 0 1
+SET n 10
+INCR n
+INCR n1
+DECR n
+DECR n2
+INCRBY n 5
+INCRBY n 0
+DECRBY n 5
+DECRBY n3 5
+INCRBYFLOAT n 1.5
+INCRBYFLOAT n4 1.5
+INCR a
+INCRBY n x
+LCS none none2
+LCS a none
+# bits
+SETBIT bit 7 1
+SETBIT bit 7 1
+SETBIT bit 7 0
+SETBIT bit2 7 0
+SETBIT bit2 100 0
+GETBIT none 1
+BITCOUNT none
+BITPOS none 1
+BITFIELD bf GET u8 0
+BITFIELD bf SET u8 0 5
+BITFIELD bf SET u8 0 5
+BITFIELD bf INCRBY u8 0 5 GET u8 0
+BITFIELD bf OVERFLOW FAIL INCRBY u8 0 255
+BITFIELD bf2 SET u8 0 0
+BITFIELD_RO none GET u8 0
+BITOP AND dst a none
+BITOP OR dst a b
+BITOP NOT dst a
+BITOP XOR dst none none2
+BITOP XOR dst none none2
+BITOP AND dst2 none none2
+# keys
+DEL a b none a
+UNLINK c d none
+DEL none
+EXISTS none s none
+TOUCH none s
+TYPE none
+TTL none
+PTTL none
+EXPIRETIME none
+PEXPIRETIME none
+OBJECT ENCODING none
+OBJECT IDLETIME none
+MEMORY USAGE none
+SET s v
+EXPIRE s 100
+EXPIRE s 100 NX
+EXPIRE s 200 XX
+EXPIRE s 100 GT
+EXPIRE s 100 LT
+EXPIRE none 100
+PEXPIRE s 100000
+EXPIREAT s 9999999999
+PEXPIREAT s 9999999999999
+PERSIST s
+PERSIST s
+PERSIST none
+EXPIRE s -1
+EXPIRE s -1
+SET s v
+PEXPIRE s 0
+SET s v
+EXPIREAT s 1
+SET s v
+PEXPIREAT s 1
+SET s v EX 100
+RENAME s s
+RENAME s s2
+RENAME none s2
+SET s3 v
+RENAME s2 s3
+RENAMENX s3 s3
+RENAMENX s3 n
+RENAMENX s3 s4
+RENAMENX none s4
+COPY s4 s5
+COPY s4 s5
+COPY s4 s5 REPLACE
+COPY none s5
+COPY none s5 REPLACE
+COPY s4 s5 DB 3
+COPY s4 s5 DB 3
+COPY s4 s4
+MOVE s5 4
+MOVE s5 4
+MOVE s4 0
+MOVE none 4
+SELECT 4
+SET s5 x
+DEL s5
+GET none
+SELECT 0
+RANDOMKEY
+SCAN 0
+KEYS none
+DBSIZE
+# lists
+RPUSH l a
+RPUSH l b c
+LPUSH l z
+LPUSHX l y
+RPUSHX l y
+LPUSHX none y
+RPUSHX none y
+LPUSH s4 y
+LINSERT l BEFORE a x
+LINSERT l AFTER none x
+LINSERT none AFTER none x
+LSET l 0 q
+LSET l 100 q
+LSET none 0 q
+LRANGE none 0 -1
+LLEN none
+LINDEX none 0
+LPOS none x
+LREM l 0 none
+LREM l 1 y
+LREM none 1 y
+LTRIM l 0 -1
+LTRIM l 0 3
+LTRIM none 0 3
+LPOP l
+RPOP l
+LPOP l 0
+LPOP none
+LPOP none 2
+LPOP l 100
+RPUSH l 1 2 3 4 5 6
+RPOP l 2
+LTRIM l 5 1
+RPUSH l 1
+LREM l 0 1
+RPUSH l 1 2
+RPOPLPUSH l l2
+RPOPLPUSH l l2
+RPOPLPUSH l l2
+RPOPLPUSH l2 l2
+LMOVE l2 l3 LEFT RIGHT
+LMOVE l2 l3 RIGHT LEFT
+LMOVE l2 l3 RIGHT LEFT
+LMOVE l3 l3 LEFT RIGHT
+LMOVE l3 l3 LEFT LEFT
+LMOVE l3 s4 LEFT LEFT
+LMPOP 2 none l3 LEFT
+LMPOP 2 none l3 RIGHT COUNT 10
+LMPOP 2 none l3 RIGHT COUNT 10
+# sets
+SADD st a b c
+SADD st a
+SADD st a d
+SADD s4 a
+SREM st none
+SREM st a none
+SREM none a
+SISMEMBER none a
+SMISMEMBER none a
+SMEMBERS none
+SCARD none
+SRANDMEMBER none
+SRANDMEMBER none 2
+SSCAN none 0
+SMOVE st st2 b
+SMOVE st st2 none
+SMOVE none st2 x
+SADD st2 c
+SMOVE st st2 c
+SMOVE st st d
+SMOVE st s4 d
+SMOVE st st2 d
+SPOP st2
+SPOP st2 0
+SPOP st2 1
+SPOP st2 100
+SPOP st2
+SPOP none 2
+SADD x 1 2 3
+SADD y 2 3 4
+SINTER x none
+SINTER none x y
+SUNION none x
+SDIFF none x
+SDIFF x none
+SINTERCARD 2 none x
+SINTERSTORE d1 x y
+SINTERSTORE d1 x y
+SINTERSTORE d1 x none
+SINTERSTORE d1 x none
+SINTERSTORE d1 none none2
+SUNIONSTORE d1 x y
+SUNIONSTORE d1 none none2
+SDIFFSTORE d1 x y
+SDIFFSTORE d1 x x
+SDIFFSTORE d1 none x
+SUNIONSTORE s4 x y
+SMEMBERS s4
+SINTER x n
+SINTER none n
+# hashes
+HSET h f v
+HSET h f v
+HSET h f v2 g w
+HSET h f
+HMSET h a 1
+HMSET h2 a 1
+HSETNX h f v
+HSETNX h ff v
+HSETNX h3 ff v
+HSET n f v
+HGET none f
+HMGET none f
+HGETALL none
+HKEYS none
+HVALS none
+HLEN none
+HEXISTS none f
+HSTRLEN none f
+HRANDFIELD none
+HRANDFIELD none 2
+HSCAN none 0
+HGET h none
+HINCRBY h i 5
+HINCRBY h i 0
+HINCRBY h4 i 5
+HINCRBYFLOAT h i 5.5
+HINCRBYFLOAT h5 i 5.5
+HINCRBY h f 1
+HDEL h none
+HDEL h f none
+HDEL none f
+HDEL h a g ff i
+HDEL h2 a
+# sorted sets
+ZADD z 1 a 2 b
+ZADD z 1 a
+ZADD z CH 2 a
+ZADD z NX 3 a
+ZADD z XX 3 none
+ZADD z GT 1 b
+ZADD z INCR 1 a
+ZADD z NX INCR 1 a
+ZADD z 3 c 4 d 5 e 6 f
+ZADD z INCR 0 a
+ZADD zn XX 1 a
+ZADD zn XX INCR 1 a
+ZINCRBY z 2 a
+ZINCRBY z2 2 a
+ZREM z none
+ZREM z a none
+ZREM none a
+ZREM z2 a
+ZADD n 1 a
+ZSCORE none a
+ZMSCORE none a
+ZCARD none
+ZCOUNT none 1 2
+ZLEXCOUNT none - +
+ZRANK none a
+ZREVRANK none a
+ZRANGE none 0 -1
+ZREVRANGE none 0 -1
+ZRANGEBYSCORE none 0 1
+ZREVRANGEBYSCORE none 1 0
+ZRANGEBYLEX none - +
+ZREVRANGEBYLEX none + -
+ZRANDMEMBER none
+ZRANDMEMBER none 2
+ZSCAN none 0
+ZREMRANGEBYRANK z 100 200
+ZREMRANGEBYRANK z 0 0
+ZREMRANGEBYSCORE z 3 3
+ZREMRANGEBYSCORE z 300 400
+ZREMRANGEBYLEX z [d [d
+ZREMRANGEBYLEX none [d [d
+ZPOPMIN z
+ZPOPMAX z
+ZPOPMIN z
+ZPOPMIN none
+ZADD z 1 a 2 b 3 c
+ZPOPMAX z 0
+ZPOPMAX z 2
+ZPOPMAX z 2
+ZADD z 1 a 2 b 3 c
+ZREMRANGEBYRANK z 0 -1
+ZADD z 1 a 2 b 3 c
+ZREMRANGEBYSCORE z -inf +inf
+ZADD z 1 a 2 b 3 c
+ZREMRANGEBYLEX z - +
+ZADD z 1 a 2 b 3 c
+ZMPOP 2 none z MIN
+ZMPOP 2 none z MAX COUNT 10
+ZMPOP 2 none z MAX COUNT 10
+ZADD z 1 a 2 b 3 c
+ZADD zz 1 b 2 c 3 d
+ZRANGESTORE zd z 0 -1
+ZRANGESTORE zd z 0 0
+ZRANGESTORE zd z 5 6
+ZRANGESTORE zd z 5 6
+ZRANGESTORE zd none 0 1
+ZRANGESTORE zd z 1 2 BYSCORE
+ZUNIONSTORE zd 2 z zz
+ZUNIONSTORE zd2 2 z none
+ZUNIONSTORE zd2 1 none
+ZUNIONSTORE zd2 1 none
+ZINTERSTORE zd 2 z zz
+ZINTERSTORE zd 2 z none
+ZDIFFSTORE zd 2 z zz
+ZDIFFSTORE zd 2 z z
+ZDIFFSTORE zd 2 none z
+ZUNION 2 none z
+ZINTER 2 none z
+ZDIFF 2 none z
+ZINTERCARD 2 z none
+ZUNIONSTORE n 2 x z
+# sorting
+RPUSH so 3 1 2
+SORT so
+SORT none
+SORT_RO none
+SORT so STORE sd
+SORT so STORE sd
+SORT none STORE sd
+SORT none STORE sd
+SORT so LIMIT 10 10 STORE sd2
+SORT so STORE z
+# together
+MULTI
+SET m 1
+INCR m
+GET none
+DEL m
+SET m 2 EX 100
+EXEC
+MULTI
+LPUSH ml a
+LPOP ml
+LPUSH m a
+RENAME m m2
+EXEC
+MULTI
+SET m 1
+DISCARD
+WATCH m2
+SET m2 5
+MULTI
+SET m3 5
+EXEC
+SWAPDB 0 4
+SWAPDB 0 4
+FLUSHDB
+FLUSHALL
+"""
+
+
+def steps():
+    for line in STEPS.splitlines():
+        if line and not line.startswith("#"):
+            yield [b"" if word == "~" else word.encode() for word in line.split(" ")]
