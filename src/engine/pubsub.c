@@ -123,9 +123,14 @@ static void publish(struct engine *e, bool shard, struct bytes channel, struct b
         e->store->ops->publish(e->store, shard, channel, text);
 }
 
-void pubsub_publish(struct engine *e, bool shard, struct bytes channel, struct bytes message)
+void pubsub_publish(struct engine *e, struct bytes channel, struct bytes message)
 {
-    publish(e, shard, channel, message);
+    publish(e, false, channel, message);
+}
+
+void pubsub_publish_shard(struct engine *e, struct bytes channel, struct bytes message)
+{
+    publish(e, true, channel, message);
 }
 
 void pubsub_receive(struct engine *e, bool shard, struct bytes channel, struct bytes message)

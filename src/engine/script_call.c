@@ -60,7 +60,11 @@ static void publish_all(const struct script_calls *s)
         at += sizeof(p);
         struct bytes channel = bytes_of(s->published.data + at, p.channel_len);
         at += p.channel_len;
-        pubsub_publish(s->txn->engine, p.shard, channel, bytes_of(s->published.data + at, p.text_len));
+        struct bytes text = bytes_of(s->published.data + at, p.text_len);
+        if (p.shard)
+            pubsub_publish_shard(s->txn->engine, channel, text);
+        else
+            pubsub_publish(s->txn->engine, channel, text);
         at += p.text_len;
     }
 }
