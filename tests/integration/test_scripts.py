@@ -396,3 +396,15 @@ def test_redis_py_lock(client):
     assert lock.extend(10) and lock.reacquire() and lock.owned()
     lock.release()
     assert client.get("a-lock") is None
+
+
+def test_what_it_publishes_goes_out_once(client, one):
+    """Also if it ran more than once; and not if it was stopped."""
+    with one.client(decode_responses=True).pubsub() as p:
+        p.subscribe("news")
+        assert p.get_message(timeout=10)["type"] == "subscribe"
+        assert client.eval("redis.call('publish', 'news', 'hello') return redis.call('get', 'undeclared')", 0) is None
+        assert ask(client, "EVAL", "redis.call('publish', 'news', 'never') "
+                   "redis.call('set', 'x', 1) local t = {} while true do t[#t + 1] = {#t} end", 0)
+        client.publish("news", "end")
+        assert [p.get_message(timeout=30)["data"] for _ in range(2)] == ["hello", "end"]
