@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from harness.util import is_alive, wait_until
 from runner import client as clients, drive, install, recorder, report
 
 TOP = clients.TOP
@@ -78,6 +79,13 @@ def test_the_page_has_each_client():
         assert re.findall(r"^- no \*.*$", section, re.MULTILINE) == report.absent_lines(client)
 
 
+def test_the_page_is_as_it_was_written():
+    page = report.DOC.read_text(encoding="utf8")
+    version = re.search(r"on redis-server ([0-9.]+) and", page)[1]
+    parts = report.parts_of(page)
+    assert report.document([parts[client.name] for client in ALL], version) == page
+
+
 # --- the judge -----------------------------------------------------------------------------------
 
 ABSENT = {step: "it has none" for step in clients.STEPS[1:]}
@@ -124,6 +132,15 @@ def test_a_client_that_tells_all_passes(lab, made_up):
 ])
 def test_a_client_that_breaks_the_contract_fails(lab, made_up, lines, complaint):
     assert complaints(lab, made_up(*lines, timeout=2 if "sleep 600" in lines else 60)) == [complaint]
+
+
+def test_nothing_is_left_of_a_client_that_hangs(lab, made_up, tmp_path):
+    """Not even what left its group and lost its parent."""
+    left = tmp_path / "left"
+    client = made_up(*map(say, GOOD), f"setsid bash -c 'sleep 600 & echo $! > {left}; exit 0'", "sleep 600",
+                     timeout=3)
+    assert complaints(lab, client) == ["did not end within 3 s"]
+    wait_until(lambda: not is_alive(int(left.read_text())), 10, "it is gone")
 
 
 def test_what_is_not_json_is_a_fault(lab, made_up):

@@ -1,6 +1,7 @@
 """lib/story.py must find faults: each of its steps passes with an app that does all right, and fails with
 one that has the fault of this step."""
 
+import email.utils
 import pathlib
 import sys
 
@@ -13,6 +14,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.append(str(HERE / "lib"))
 
 import story as stories                                           # noqa: E402  pylint: disable=all
+import web                                                        # noqa: E402
 
 
 @pytest.fixture
@@ -55,3 +57,21 @@ def test_a_fault_is_found(made_story, monkeypatch, fault):
     monkeypatch.setattr(stories, "wait_until", lambda condition, _timeout, what: wait(condition, 3, what))
     with pytest.raises(AssertionError):
         dict(made_story(fault).steps())[fault]()
+
+
+@pytest.mark.parametrize("header, name, value", [
+    ("sid=abc=; Path=/; HttpOnly; SameSite=Lax", "sid", "abc="),
+    ('sid="a b"; Max-Age=3600', "sid", "a b"),
+    ("sid=abc; Max-Age=0", "sid", None),
+    ("sid=abc; Max-Age=-1", "sid", None),
+    ("sid=; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0", "sid", None),
+    ("sid=abc; expires=Thu, 01-Jan-1970 00:00:01 GMT; path=/", "sid", None),
+])
+def test_cookies(header, name, value):
+    assert web._set_cookie(header) == (name, value)
+
+
+def test_a_cookie_that_has_just_ended_is_kept():
+    """It is the server that must know."""
+    now = email.utils.formatdate(usegmt=True)
+    assert web._set_cookie(f"sid=abc; expires={now}") == ("sid", "abc")

@@ -163,7 +163,7 @@ class Story:
     def regenerate_id(self):
         browser = self.logged_in("ada")
         assert browser.ask("/count")["count"] == 1
-        old, thief = self.key_of(browser), browser.with_cookies_of()
+        old, thief = self.key_of(browser), browser.copy()
         browser.ask("/renew!")
         assert self.key_of(browser) != old
         assert not self.server.exists(old)
@@ -173,7 +173,7 @@ class Story:
 
     def destroy(self):
         browser = self.logged_in("ada")
-        key, thief = self.key_of(browser), browser.with_cookies_of()
+        key, thief = self.key_of(browser), browser.copy()
         before = self.server.get(key)
         browser.ask("/logout!")
         after = self.server.get(key)

@@ -66,40 +66,53 @@ class HttpError(Exception):
         self.status = status
 
 
-class _LongJar(http.cookiejar.CookieJar):
-    """Keeps a cookie until it is deleted, so that it is the server that must know when it ends."""
-
-    def set_cookie(self, cookie):
-        cookie.expires = None
-        super().set_cookie(cookie)
+def _set_cookie(header):
+    """(name, value) in a Set-Cookie; the value is None where it deletes the cookie. When it ends is not
+    looked at: it is the server that must know."""
+    pair, *attributes = (part.strip() for part in header.split(";"))
+    name, _, value = pair.partition("=")
+    given = {key.lower(): what for key, _, what in (each.partition("=") for each in attributes)}
+    long_ago = (http.cookiejar.http2time(given.get("expires", "")) or time.time()) < time.time() - 86400
+    deleted = long_ago or given.get("max-age", "1").lstrip("-") == "0" or "-" in given.get("max-age", "")
+    return name, None if deleted else value.strip('"')
 
 
 class Browser:
     """Keeps its cookies. Threads may share one."""
 
-    def __init__(self, app):
+    def __init__(self, app, cookies=()):
         self.app = app
-        self.cookies = _LongJar()
-        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.cookies))
+        self.cookies = dict(cookies)
 
     def ask(self, path, **form):
         """GET, or POST where there is a form or the path ends with an exclamation mark; its JSON."""
         post = form or path.endswith("!")
-        data = urllib.parse.urlencode(form).encode() if post else None
-        url = f"http://127.0.0.1:{self.app.port}{path.rstrip('!')}"
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.app.port}{path.rstrip('!')}",
+            urllib.parse.urlencode(form).encode() if post else None)
+        if self.cookies:
+            pairs = list(self.cookies.items())
+            request.add_header("Cookie", "; ".join(f"{name}={value}" for name, value in pairs))
         try:
-            with self._opener.open(url, data, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                self._keep(answer.headers)
                 return json.load(answer)
         except urllib.error.HTTPError as error:
+            self._keep(error.headers)
             raise HttpError(error.code, error.read().decode(errors="replace")) from None
 
-    def cookie(self, name):
-        found = [c.value for c in self.cookies if c.name == name]
-        return urllib.parse.unquote(found[0]) if found else None
+    def _keep(self, headers):
+        for header in headers.get_all("Set-Cookie") or []:
+            name, value = _set_cookie(header)
+            if value is None:
+                self.cookies.pop(name, None)
+            else:
+                self.cookies[name] = value
 
-    def with_cookies_of(self):
+    def cookie(self, name):
+        value = self.cookies.get(name)
+        return None if value is None else urllib.parse.unquote(value)
+
+    def copy(self):
         """Another one with the same cookies, as a thief would have them."""
-        other = Browser(self.app)
-        for cookie in self.cookies:
-            other.cookies.set_cookie(cookie)
-        return other
+        return Browser(self.app, self.cookies)

@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import os
+import pathlib
+import secrets
 import signal
 import subprocess
 import tempfile
@@ -55,6 +57,7 @@ class _Run:
         self.said = tempfile.NamedTemporaryFile()
         self.process = None
         self.late = False
+        self.mark = f"CLIENT_MARK={secrets.token_hex(16)}".encode()
 
     def _environment(self):
         url = f"redis://:{PASSWORD}@127.0.0.1:{self.server.port}/0"
@@ -62,7 +65,7 @@ class _Run:
             REDIS_HOST="127.0.0.1", REDIS_PORT=str(self.server.port), REDIS_PASSWORD=PASSWORD,
             REDIS_URL=url, PORT=str(free_port()), CLIENT_HOME=str(self.client.home),
             NODE_PATH=str(self.client.home / "node_modules"), PYTHONDONTWRITEBYTECODE="1",
-            PYTHONNOUSERSITE="1")
+            PYTHONNOUSERSITE="1", CLIENT_MARK=self.mark.decode().partition("=")[2])
 
     def go(self):
         started = time.monotonic()
@@ -93,10 +96,13 @@ class _Run:
         self._kill()
 
     def _kill(self):
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        """Whatever it has started has its mark, also what left its process group or lost its parent."""
+        for entry in pathlib.Path("/proc").iterdir():
+            try:
+                if entry.name.isdigit() and self.mark in (entry / "environ").read_bytes():
+                    os.kill(int(entry.name), signal.SIGKILL)
+            except (FileNotFoundError, ProcessLookupError, PermissionError):
+                pass
 
     def _take(self, line):
         try:

@@ -33,8 +33,9 @@ def _is_there(package, there):
                                 and shutil.which(package.removesuffix("js")) is not None)
 
 
-def install_packages(client):
-    missing = missing_packages(client)
+def install_packages(*clients):
+    """What they lack, in one go."""
+    missing = sorted({package for client in clients for package in missing_packages(client)})
     if not missing:
         return
     as_root = [] if os.geteuid() == 0 else ["sudo", "-n", "--"]

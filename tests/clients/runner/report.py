@@ -1,5 +1,7 @@
 """What came of it: on the terminal, and as docs/clients.md."""
 
+import re
+
 from .client import STEPS, TOP
 
 DOC = TOP / "docs" / "clients.md"
@@ -83,7 +85,8 @@ HEAD = """\
 Made by `tests/clients/run --update-docs`; don't edit it. Each client is a real app with the real library,
 driven through the same steps on redis-server {redis} and on respgres, both with a password:
 {steps}.
-[tests/clients](../tests/clients/README.md) says what each step shows.
+[tests/clients](../tests/clients/README.md) says what each step shows. Those of the runtime `raw` are
+recordings: neither Debian 12 nor npm has the library, and what it sends is sent byte for byte.
 
 A number is how many of the client's steps passed. Not every library has every step; what is absent is
 listed below with the reason. The commands are those that MONITOR has shown, the same ones on both.
@@ -119,10 +122,26 @@ def _section(outcome):
     return "\n".join(lines)
 
 
-def document(outcomes, redis_version):
-    steps = ", ".join(STEPS)
-    rows = [_row(outcome) for outcome in outcomes]
+def parts_of(page):
+    """{client's name: (row, section)} in a page that was written before."""
+    rows = {found[1]: found[0] for found in re.finditer(r"^\| \[(.+?)\]\(#.*$", page, re.MULTILINE)}
+    sections = page.partition("\n## Each client\n")[2].split("\n### ")[1:]
+    by_name = {text.split("\n", 1)[0]: "### " + text.rstrip() + "\n" for text in sections}
+    return {name: (row, by_name[name]) for name, row in rows.items() if name in by_name}
+
+
+def document(parts, redis_version):
     return "\n".join([
-        HEAD.format(redis=redis_version, steps=steps),
-        "| client | library | runtime | redis-server | respgres |", "|---|---|---|---|---|", *rows, "",
-        "## Each client", "", *[_section(outcome) for outcome in outcomes]]).rstrip() + "\n"
+        HEAD.format(redis=redis_version, steps=", ".join(STEPS)),
+        "| client | library | runtime | redis-server | respgres |", "|---|---|---|---|---|",
+        *[row for row, _ in parts], "", "## Each client", "",
+        *[section for _, section in parts]]).rstrip() + "\n"
+
+
+def update_document(outcomes, clients, redis_version):
+    """The parts of the clients that ran are new, those of the others stay as they are."""
+    parts = {client.name: (_row(Outcome(client)), _section(Outcome(client))) for client in clients}
+    if DOC.exists():
+        parts.update(parts_of(DOC.read_text(encoding="utf8")))
+    parts.update({outcome.client.name: (_row(outcome), _section(outcome)) for outcome in outcomes})
+    DOC.write_text(document([parts[client.name] for client in clients], redis_version), encoding="utf8")
