@@ -36,7 +36,7 @@ enum command_flag {
     /* ours, not shown */
     CF_QUERY = 1 << 24,     /* over the whole keyspace: a query of the store, a barrier */
     CF_CONTAINER = 1 << 25, /* has subcommands, and no ACL category from its group */
-    CF_MAY_WRITE = 1 << 30, /* a script: only its run tells */
+    CF_MAY_WRITE = 1 << 23, /* a script: only its run tells */
     /* ACL categories that neither the other flags nor the group imply */
     CF_CAT_KEYSPACE = 1 << 26,
     CF_CAT_CONNECTION = 1 << 27,
