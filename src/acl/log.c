@@ -10,7 +10,7 @@ struct entry {
     struct list node;
     int64_t count;
     enum acl_reason reason;
-    bool in_multi;
+    enum acl_context context;
     struct buf object;
     struct buf user;
     struct buf client;
@@ -66,7 +66,7 @@ static struct bytes cut(struct bytes object)
 
 static bool is_same(const struct entry *e, const struct acl_refusal *f, int64_t now_ms)
 {
-    return e->reason == f->reason && e->in_multi == f->in_multi &&
+    return e->reason == f->reason && e->context == f->context &&
            now_ms - e->at_ms <= SAME_WITHIN_MS && bytes_eq(buf_bytes(&e->object), cut(f->object)) &&
            bytes_eq(buf_bytes(&e->user), f->user);
 }
@@ -89,7 +89,7 @@ static struct entry *make(struct acl_log *l, const struct acl_refusal *f)
 {
     struct entry *e = mem_zalloc(sizeof(*e));
     e->reason = f->reason;
-    e->in_multi = f->in_multi;
+    e->context = f->context;
     buf_init(&e->object);
     buf_init(&e->user);
     buf_init(&e->client);
@@ -127,7 +127,9 @@ static void reply_entry(struct reply *r, const struct entry *e, int64_t now_ms)
     reply_bulk_cstr(r, "reason");
     reply_bulk_cstr(r, reasons[e->reason]);
     reply_bulk_cstr(r, "context");
-    reply_bulk_cstr(r, e->in_multi ? "multi" : "toplevel");
+    reply_bulk_cstr(r, e->context == ACL_IN_MULTI    ? "multi"
+                       : e->context == ACL_IN_SCRIPT ? "lua"
+                                                     : "toplevel");
     reply_bulk_cstr(r, "object");
     reply_bulk(r, buf_bytes(&e->object));
     reply_bulk_cstr(r, "username");

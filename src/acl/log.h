@@ -7,11 +7,13 @@
 
 enum acl_reason { ACL_REASON_COMMAND, ACL_REASON_KEY, ACL_REASON_CHANNEL, ACL_REASON_AUTH };
 
+enum acl_context { ACL_TOPLEVEL, ACL_IN_MULTI, ACL_IN_SCRIPT };
+
 struct acl_log;
 
 struct acl_refusal {
     enum acl_reason reason;
-    bool in_multi;       /* while a transaction is queued or run */
+    enum acl_context context; /* while a transaction is queued or run; a script's call */
     struct bytes object; /* the command's name, the key, the channel, or the word AUTH */
     struct bytes user;
     struct bytes client; /* as CLIENT INFO describes it */

@@ -32,9 +32,11 @@ enum command_flag {
     CF_ALLOW_BUSY = 1 << 14,
     CF_NO_ASYNC_LOADING = 1 << 15,
     CF_MOVABLE_KEYS = 1 << 16, /* the arguments say where keys are: see key_place.h */
+    CF_NO_MANDATORY_KEYS = 1 << 17, /* it may have none */
     /* ours, not shown */
     CF_QUERY = 1 << 24,     /* over the whole keyspace: a query of the store, a barrier */
     CF_CONTAINER = 1 << 25, /* has subcommands, and no ACL category from its group */
+    CF_MAY_WRITE = 1 << 23, /* a script: only its run tells */
     /* ACL categories that neither the other flags nor the group imply */
     CF_CAT_KEYSPACE = 1 << 26,
     CF_CAT_CONNECTION = 1 << 27,
@@ -55,6 +57,7 @@ enum command_group {
     GROUP_SERVER,
     GROUP_CLUSTER,
     GROUP_TRANSACTIONS,
+    GROUP_SCRIPTING,
     GROUP_PUBSUB
 };
 
@@ -168,6 +171,12 @@ static inline bool command_waits(const struct command *c)
 
 /* Is argc allowed? */
 bool command_arity_ok(const struct command *c, int argc);
+
+/* Does it run a script? */
+static inline bool command_is_eval(const struct command *c)
+{
+    return c->id == CMD_EVAL || c->id == CMD_EVALSHA || c->id == CMD_EVAL_RO || c->id == CMD_EVALSHA_RO;
+}
 
 /* Is running it a use of its keys, for OBJECT IDLETIME? Looking at a key from outside is none. */
 bool command_uses_keys(const struct command *c);

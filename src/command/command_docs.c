@@ -31,6 +31,8 @@ const char *command_group_name(enum command_group group)
         return "cluster";
     case GROUP_TRANSACTIONS:
         return "transactions";
+    case GROUP_SCRIPTING:
+        return "scripting";
     case GROUP_PUBSUB:
         return "pubsub";
     }

@@ -28,6 +28,7 @@ static const struct flag_name flag_names[] = {
     {CF_SKIP_SLOWLOG, "skip_slowlog"},
     {CF_FAST, "fast"},
     {CF_NO_AUTH, "no_auth"},
+    {CF_NO_MANDATORY_KEYS, "no_mandatory_keys"},
     {CF_NO_ASYNC_LOADING, "no_async_loading"},
     {CF_NO_MULTI, "no_multi"},
     {CF_MOVABLE_KEYS, "movablekeys"},
@@ -122,6 +123,10 @@ static const char *key_note(const struct command *c, int spec)
         return "RW and UPDATE because it changes the TTL";
     if (c->id == CMD_BITFIELD)
         return "This command allows both access and modification of the key";
+    if (c->id == CMD_EVAL)
+        return "We cannot tell how the keys will be used so we assume the worst, RW and UPDATE";
+    if (c->id == CMD_EVAL_RO)
+        return "We cannot tell how the keys will be used so we assume the worst, RO and ACCESS";
     if (is_sort(c) && spec == 1)
         return "For the optional BY/GET keyword. It is marked 'unknown' because the key names "
                "derive from the content of the key we sort";
@@ -371,7 +376,7 @@ static void command_getkeys(int argc, const struct bytes *argv, bool with_flags,
         return;
     }
     int n = command_key_count(c, argc, argv);
-    if (n == 0 && (c->flags & CF_MOVABLE_KEYS) != 0) {
+    if (n == 0 && (c->flags & (CF_MOVABLE_KEYS | CF_NO_MANDATORY_KEYS)) == CF_MOVABLE_KEYS) {
         reply_error(r, "ERR Invalid arguments specified for command");
         return;
     }

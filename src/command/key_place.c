@@ -7,6 +7,8 @@
 
 int command_numkeys_arg(const struct command *c)
 {
+    if (command_is_eval(c))
+        return 2; /* behind the script */
     bool counted = (c->flags & CF_MOVABLE_KEYS) != 0 && c->id != CMD_SORT && c->id != CMD_SORT_RO;
     if (c->id == CMD_BLMPOP || c->id == CMD_BZMPOP)
         return 2; /* behind the timeout */

@@ -318,6 +318,15 @@ void config_each_matching(const struct config_store *s, int n, const struct byte
         option_format(&options[i], &s->live.config, &value);
         f(arg, name, buf_cstr(&value));
     }
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const char *alias = option_alias(&options[i]);
+        const char *name = alias != NULL ? shown_name(alias, n, patterns, typed) : NULL;
+        if (name == NULL)
+            continue;
+        value.len = 0;
+        option_format(&options[i], &s->live.config, &value);
+        f(arg, name, buf_cstr(&value));
+    }
     for (size_t i = 0; i < option_fixed_count; i++) {
         const char *name = shown_name(option_fixed[i].name, n, patterns, typed);
         if (name != NULL)

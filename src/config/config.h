@@ -79,6 +79,9 @@ struct config {
     int64_t maxmemory;   /* bytes; 0 = a quarter of the smaller of RAM and cgroup limit */
     int64_t slowlog_log_slower_than_us; /* < 0 = off */
     int64_t slowlog_max_len;
+    int64_t busy_reply_threshold_ms; /* 0 = never */
+    int64_t script_time_limit_ms;    /* 0 = none */
+    int64_t lua_memory_limit;
     int64_t latency_monitor_threshold_ms; /* 0 = off */
     int64_t notify_keyspace_events;       /* of enum keyspace_event, base/keyspace_events.h */
     int enable_debug_command;             /* enum protected_action */

@@ -78,8 +78,15 @@ static const struct {
     {OPT_tls_protocols, check_tls_protocols},
 };
 
+const char *option_alias(const struct option *o)
+{
+    return o == &options[OPT_busy_reply_threshold_ms] ? "lua-time-limit" : NULL;
+}
+
 const struct option *option_find(struct bytes name)
 {
+    if (bytes_ieq(name, "lua-time-limit"))
+        name = BYTES_LIT("busy-reply-threshold");
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         if (bytes_ieq(name, options[i].name))
             return &options[i];

@@ -64,6 +64,8 @@ extern const size_t option_section_count;
 extern const struct option_fixed option_fixed[];
 extern const size_t option_fixed_count;
 
+/* An older name that is understood as well, or NULL. */
+const char *option_alias(const struct option *o);
 /* NULL if there is none of this name (case-insensitive). */
 const struct option *option_find(struct bytes name);
 const struct option_fixed *option_fixed_find(struct bytes name);

@@ -41,14 +41,14 @@ void access_begin(struct client *c)
 
 /* ---- the log ---- */
 
-static void note(const struct client *c, enum acl_reason reason, bool in_multi, struct bytes object,
-                 struct bytes user)
+static void note(const struct client *c, enum acl_reason reason, enum acl_context context,
+                 struct bytes object, struct bytes user)
 {
     struct engine *e = c->engine;
     struct buf info;
     buf_init(&info);
     client_describe(&info, c);
-    struct acl_refusal f = {reason, in_multi, object, user, buf_bytes(&info)};
+    struct acl_refusal f = {reason, context, object, user, buf_bytes(&info)};
     acl_log_note(e->acl_log, &f, loop_now_us(e->loop) / 1000, (size_t)e->config->acllog_max_len);
     buf_release(&info);
 }
@@ -56,7 +56,7 @@ static void note(const struct client *c, enum acl_reason reason, bool in_multi, 
 /* ---- checks ---- */
 
 static enum acl_verdict check(const struct client *c, const struct command *cmd,
-                              const struct request *r, bool in_multi)
+                              const struct request *r, enum acl_context context)
 {
     int arg;
     enum acl_verdict verdict = acl_check(c->user, cmd, r->argc, r->argv, &arg);
@@ -65,16 +65,22 @@ static enum acl_verdict check(const struct client *c, const struct command *cmd,
     case ACL_ALLOWED:
         break;
     case ACL_DENIED_COMMAND:
-        note(c, ACL_REASON_COMMAND, in_multi, acl_call_name(c->user, cmd, r->argc, r->argv), user);
+        note(c, ACL_REASON_COMMAND, context, acl_call_name(c->user, cmd, r->argc, r->argv), user);
         break;
     case ACL_DENIED_KEY:
-        note(c, ACL_REASON_KEY, in_multi, r->argv[arg], user);
+        note(c, ACL_REASON_KEY, context, r->argv[arg], user);
         break;
     case ACL_DENIED_CHANNEL:
-        note(c, ACL_REASON_CHANNEL, in_multi, r->argv[arg], user);
+        note(c, ACL_REASON_CHANNEL, context, r->argv[arg], user);
         break;
     }
     return verdict;
+}
+
+enum acl_verdict access_check_in_script(const struct client *c, const struct command *cmd,
+                                        const struct request *r)
+{
+    return check(c, cmd, r, ACL_IN_SCRIPT);
 }
 
 bool access_allows(const struct client *c, const struct command *cmd, const struct request *r)
@@ -96,7 +102,7 @@ const char *access_refusal(struct client *c, const struct command *cmd, const st
 {
     struct buf *text = &c->engine->refusal;
     text->len = 0;
-    switch (check(c, cmd, r, c->multi)) {
+    switch (check(c, cmd, r, c->multi ? ACL_IN_MULTI : ACL_TOPLEVEL)) {
     case ACL_ALLOWED:
         return NULL;
     case ACL_DENIED_COMMAND:
@@ -121,7 +127,7 @@ const char *access_refusal(struct client *c, const struct command *cmd, const st
 static void judge(struct client *c, struct txn_command *tc)
 {
     tc->judged = true;
-    tc->verdict = c->user->unrestricted ? ACL_ALLOWED : check(c, tc->cmd, tc->request, true);
+    tc->verdict = c->user->unrestricted ? ACL_ALLOWED : check(c, tc->cmd, tc->request, ACL_IN_MULTI);
     access_judge_patterns(c, tc);
 }
 
@@ -161,7 +167,7 @@ bool access_authenticate(struct client *c, struct bytes word, struct bytes name,
 {
     struct acl_user *u = acl_authenticate(c->engine->acl, name, password);
     if (u == NULL) {
-        note(c, ACL_REASON_AUTH, c->multi || c->in_exec, word, name);
+        note(c, ACL_REASON_AUTH, c->multi || c->in_exec ? ACL_IN_MULTI : ACL_TOPLEVEL, word, name);
         return false;
     }
     c->user = u;

@@ -10,6 +10,7 @@
 #include "command/key_place.h"
 #include "engine/block.h"
 #include "engine/internal.h"
+#include "engine/script.h"
 
 enum {
     MAX_KEY = 2600,            /* PostgreSQL's btree holds keys up to 2,704 bytes */
@@ -307,7 +308,8 @@ static void pump(struct client *c)
 {
     while (!list_empty(&c->queue)) {
         struct txn *t = LIST_ITEM(c->queue.next, struct txn, work_node);
-        if (!has_room(c) || has_its_share(c) || (c->active > 0 && (t->exec || t->is_query)))
+        if (!has_room(c) || has_its_share(c) || (c->active > 0 && (t->exec || t->is_query)) ||
+            script_waits(t))
             return;
         if (c->active == 0 && pubsub_waits(t))
             return;
@@ -472,6 +474,7 @@ static void start_exec(struct txn *t)
         t->commands = &t->single;
     access_judge_block(t);
     client_discard_multi(c);
+    script_look_up(t);
     queue_txn(t);
 }
 
@@ -597,7 +600,8 @@ static void dispatch(struct txn *t, const struct command *cmd)
         end_with_error(t, "ERR DISCARD without MULTI");
     } else if (is_sleep(&t->single)) {
         run_session_now(t);
-    } else if (cmd->handler != NULL || cmd->id == CMD_WATCH || runs_in_order(cmd->id)) {
+    } else if (cmd->handler != NULL || cmd->id == CMD_WATCH || runs_in_order(cmd->id) ||
+               command_is_eval(cmd)) {
         if (runs_in_order(cmd->id))
             client_discard_multi(c);
         if (cmd->id == CMD_RESET) {
@@ -606,6 +610,7 @@ static void dispatch(struct txn *t, const struct command *cmd)
             t->silent = false;
         }
         t->is_watch = cmd->id == CMD_WATCH;
+        script_look_up(t);
         t->stalls = command_waits(cmd); /* what follows it is not looked at until it has ended */
         c->stalled |= t->stalls;
         queue_txn(t);
@@ -733,6 +738,8 @@ static void take(struct client *c, struct request *request)
         refuse(t, cmd, refusal);
     else if (store_state(e->store) == STORE_STARTING && !(cmd->flags & CF_LOADING))
         refuse(t, cmd, engine_error_starting());
+    else if (!(cmd->flags & CF_ALLOW_BUSY) && (refusal = scripts_busy(c)) != NULL)
+        refuse(t, cmd, refusal);
     else if (pubsub_refuses(c, cmd->id))
         refuse_to_subscriber(t, cmd);
     else if (!keys_fit(cmd, request))

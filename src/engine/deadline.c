@@ -1,10 +1,12 @@
 /* deadline: what `pg-timeout` says about those that wait for PostgreSQL. */
-#include "engine/internal.h"
+#include "engine/script.h"
 
 /* Whole-keyspace queries and large values may take their time while PostgreSQL answers others. */
 static bool has_own_limit(const struct txn *t, int64_t now_us)
 {
     const struct engine *e = t->engine;
+    if (script_is_paused(t)) /* it is nobody's fault but its own */
+        return true;
     if (engine_is_loading(e))
         return false;
     if (store_memory_is_truth(e->store)) /* it is the disk that it waits for, as in Redis */

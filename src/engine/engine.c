@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "engine/block.h"
 #include "engine/internal.h"
+#include "engine/script.h"
 
 enum { DEADLINE_TICK_US = 20 * 1000, OPS_WINDOW_US = 1000 * 1000 };
 
@@ -70,6 +71,7 @@ struct engine *engine_new(struct loop *loop, struct config_store *config,
     exclusive_init(e);
     preload_init(e);
     pause_init(e);
+    scripts_init(e);
     block_init(e);
     latency_init(e);
     pubsub_init(e);
@@ -96,6 +98,7 @@ void engine_free(struct engine *e)
     if (e == NULL)
         return;
     timer_free(e->deadlines);
+    scripts_release(e);
     preload_release(e);
     fetch_release(e);
     gather_release(e);
@@ -130,6 +133,7 @@ static void free_closed_clients(struct engine *e)
 
 bool engine_turn_end(struct engine *e)
 {
+    bool running = scripts_go_on(e);
     pause_release_replies(e);
     block_turn_end(e);
     engine_pump_clients(e);
@@ -138,7 +142,8 @@ bool engine_turn_end(struct engine *e)
     gather_send(e);
     free_closed_clients(e);
     stats_watch_state(e);
-    return keyspace_evict(e->keyspace);
+    script_memory_turn_end(e);
+    return keyspace_evict(e->keyspace) || running;
 }
 
 /* What waits only because its client does not read its replies is not in flight. */

@@ -6,6 +6,7 @@
  * then the query is asked, within the transaction. After a FLUSH or SWAPDB the keys are read again. */
 #include "engine/block.h"
 #include "engine/more.h"
+#include "engine/script.h"
 
 #include <stdio.h>
 
@@ -23,6 +24,7 @@ struct exclusive {
     int proto; /* of the replies from here on: HELLO in the block changes it */
     bool querying;            /* the step under way has the query of command next_command */
     bool ending;
+    bool query_due;           /* command next_command is a query, and those before it have run */
     bool asking; /* the block wants more keys: all is rolled back, and it begins anew with them */
 };
 
@@ -215,12 +217,13 @@ static void end(struct exclusive *ex)
     ex->engine->store->ops->xact_end(ex->engine->store, 0, &ex->xact);
 }
 
-/* Runs commands up to the next whole-keyspace one; true if there is one, to be asked now. */
-static bool run_commands(struct exclusive *ex)
+/* Runs commands up to the next whole-keyspace one, if there is one, which is to be asked now. */
+void exclusive_run_commands(struct txn *t)
 {
-    struct txn *t = ex->txn;
+    struct exclusive *ex = t->engine->exclusive;
+    ex->query_due = false;
     struct reply r = {&t->reply, ex->proto, false};
-    for (; ex->next_command < t->ncommands && !more_asked(t); ex->next_command++) {
+    for (; ex->next_command < t->ncommands && !more_asked(t) && !script_is_void(t); ex->next_command++) {
         struct txn_command *tc = &t->commands[ex->next_command];
         if (!(tc->cmd->flags & CF_QUERY)) {
             txn_run_command(t, tc, &r);
@@ -229,9 +232,9 @@ static bool run_commands(struct exclusive *ex)
         }
         if (!txn_may_run(t, tc, &r) || !query_prepare(t, tc, &r))
             continue; /* its arguments were wrong, or it is forbidden: the error is written */
-        return true;
+        ex->query_due = true;
+        return;
     }
-    return false;
 }
 
 static void ask(struct exclusive *ex)
@@ -244,17 +247,36 @@ static void ask(struct exclusive *ex)
     ex->engine->store->ops->xact_step(ex->engine->store, 0, &ex->xact);
 }
 
-static void go_on(struct exclusive *ex)
+static void ran(struct exclusive *ex)
 {
-    more_begin(ex->txn);
-    bool query = run_commands(ex);
-    more_end(ex->txn);
     ex->asking = more_asked(ex->txn);
-    ex->xact.rollback = ex->asking;
-    if (query)
+    ex->xact.rollback = ex->asking || script_was_stopped(ex->txn);
+    if (ex->query_due && !ex->xact.rollback)
         ask(ex);
     else
         end(ex);
+}
+
+static void go_on(struct exclusive *ex)
+{
+    struct txn *t = ex->txn;
+    struct reply r = {&t->reply, ex->proto, false};
+    more_begin(t);
+    if (t->script != NULL)
+        script_run(t, &r);
+    else
+        exclusive_run_commands(t);
+    more_end(t);
+    if (script_is_paused(t))
+        script_hold(t);
+    else
+        ran(ex);
+}
+
+void exclusive_ran(struct txn *t)
+{
+    CHECK(t->engine->exclusive->txn == t);
+    ran(t->engine->exclusive);
 }
 
 static void start_running(struct exclusive *ex)
@@ -263,6 +285,7 @@ static void start_running(struct exclusive *ex)
     struct reply r;
     txn_reply_init(t, &r);
     ex->proto = t->proto;
+    script_forget(t);
     txn_set_now(t, ex->xact.time_us / 1000);
     events_begin_run(t);
     load_values(ex);
@@ -297,6 +320,7 @@ static void finish(struct exclusive *ex)
 {
     struct txn *t = ex->txn;
     enum store_result result = ex->xact.result;
+    script_drop(t);
     ex->txn = NULL;
     for (int i = 0; i < t->nkeys; i++)
         value_unref(ex->reads[i].value);

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "engine/block.h"
 #include "engine/internal.h"
+#include "engine/script.h"
 
 #define REDIS_VERSION "7.0.15"
 
@@ -143,11 +144,14 @@ static void section_memory(const struct info *i)
     size_t resident = mem_resident();
     size_t rest = resident > st.memory ? resident - st.memory : 0;
     memory_sizes(i, st.memory, resident);
-    PUT_FIXED(i->out, "used_memory_lua:0", "used_memory_vm_eval:0", "used_memory_lua_human:0B",
-              "used_memory_scripts_eval:0", "number_of_cached_scripts:0", "number_of_functions:0",
-              "number_of_libraries:0", "used_memory_vm_functions:0", "used_memory_vm_total:0",
-              "used_memory_vm_total_human:0B", "used_memory_functions:0", "used_memory_scripts:0",
-              "used_memory_scripts_human:0B");
+    put_size(i->out, "used_memory_lua", scripts_vm_memory(i->e));
+    buf_printf(i->out, "used_memory_vm_eval:%zu\r\nused_memory_scripts_eval:%zu\r\n"
+               "number_of_cached_scripts:%zu\r\n",
+               scripts_vm_memory(i->e), script_memory_bytes(i->e), script_memory_count(i->e));
+    PUT_FIXED(i->out, "number_of_functions:0", "number_of_libraries:0", "used_memory_vm_functions:0");
+    put_size(i->out, "used_memory_vm_total", scripts_vm_memory(i->e));
+    PUT_FIXED(i->out, "used_memory_functions:0");
+    put_size(i->out, "used_memory_scripts", script_memory_bytes(i->e));
     /* Evicting from the cache loses no key. */
     put_size(i->out, "maxmemory", st.max_memory);
     buf_append_cstr(i->out, "maxmemory_policy:noeviction\r\n");

@@ -30,6 +30,7 @@ enum txn_state {
     TXN_WAITING,  /* in the queues of its entries */
     TXN_FETCHING, /* its entries are being read */
     TXN_GATHERED, /* ran; in a gather, sent or not */
+    TXN_RUNNING,  /* a script that takes long; has its keys for itself */
     TXN_EXCLUSIVE, /* waits for, or has, a PostgreSQL transaction of its own */
     TXN_QUERYING, /* a query of the store is under way */
     TXN_BLOCKED,  /* it has found nothing, and waits for a key to hold something: block.h */
@@ -49,6 +50,9 @@ struct latency;
 struct more;
 struct pause;
 struct preload;
+struct scripts;
+struct script_memory;
+struct txn_script;
 struct pubsub;
 struct txn;
 struct wait;
@@ -123,6 +127,7 @@ struct txn {
     struct txn_key own_key;      /* most txns have one key */
     struct key *own_key_ref;
     struct more *more;       /* NULL unless it may ask for keys while it runs: more.h */
+    struct txn_script *script; /* NULL unless it has scripts: script.h */
     bool exec;               /* a MULTI block: the reply is an array */
     bool exec_abort;         /* an EXEC that only ends its block */
     bool silent;             /* CLIENT REPLY: nobody wants the reply */
@@ -321,6 +326,8 @@ struct engine {
     struct commit_lane *commits;
     size_t ncommits;
     struct exclusive *exclusive;
+    struct scripts *scripts;
+    struct script_memory *script_memory;
     struct fresh *fresh;     /* NULL unless `consistency cached` */
     size_t wanted[3];        /* who needs to hear what: bus.c */
     const struct bus_keys *on_keys;
@@ -459,6 +466,9 @@ void access_begin(struct client *c);
 const char *access_refusal(struct client *c, const struct command *cmd, const struct request *r);
 /* May it? Nothing is noted. */
 bool access_allows(const struct client *c, const struct command *cmd, const struct request *r);
+/* Of a script's call; noted as such. */
+enum acl_verdict access_check_in_script(const struct client *c, const struct command *cmd,
+                                        const struct request *r);
 /* Whether what SORT's BY and GET name may be read. */
 void access_judge_patterns(const struct client *c, struct txn_command *tc);
 /* Its commands, by user and rules of now. */
@@ -510,6 +520,10 @@ bool txn_watch_holds(const struct txn_key *k, bool live, int64_t version);
 bool txn_may_run(struct txn *t, struct txn_command *tc, struct reply *r);
 /* Runs one command of it over its keys as they are. */
 void txn_run_command(struct txn *t, struct txn_command *tc, struct reply *r);
+/* Runs them one after the other, as long as it is of use. */
+void txn_run_commands(struct txn *t, struct reply *r);
+/* A run that had paused has ended. */
+void txn_ran(struct txn *t);
 /* now_ms of its handlers: at least this, and never before an earlier one's. */
 void txn_set_now(struct txn *t, int64_t now_ms);
 /* The reply in t->reply is final. */
@@ -533,6 +547,8 @@ void txn_in_vain(struct txn *t);
 const char *txn_unavailable(const struct txn *t);
 /* The reply before the first contact with PostgreSQL. */
 const char *engine_error_starting(void);
+/* Memory is full of what is nowhere else. */
+bool engine_is_out_of_memory(const struct engine *e);
 /* No command about keys can be answered now. */
 bool engine_is_loading(const struct engine *e);
 
@@ -634,6 +650,10 @@ void exclusive_init(struct engine *e);
 void exclusive_release(struct engine *e);
 void exclusive_join(struct txn *t);
 void exclusive_send(struct engine *e);
+/* A run that had paused has ended. */
+void exclusive_ran(struct txn *t);
+/* Its commands, as far as they go before the next query. */
+void exclusive_run_commands(struct txn *t);
 bool exclusive_busy(const struct engine *e);
 /* Is it this one's turn, or does it still wait for it? */
 bool exclusive_has_begun(const struct txn *t);
@@ -684,11 +704,16 @@ void client_describe(struct buf *out, const struct client *c);
 /* pubsub.c's, NULL if it is not there. */
 session_function pubsub_function(enum command_id id);
 void session_client(struct client *c, const struct txn_command *tc, struct reply *r);
+void session_script(struct client *c, const struct txn_command *tc, struct reply *r);
 void session_info(struct client *c, const struct txn_command *tc, struct reply *r);
 void session_config(struct client *c, const struct txn_command *tc, struct reply *r);
 void session_slowlog(struct client *c, const struct txn_command *tc, struct reply *r);
 void session_reset(struct client *c);
 void monitor_feed(struct client *c, const struct txn_command *tc);
+/* A line for MONITOR about what `who` calls, and lines that are sent. */
+void monitor_append(struct buf *out, int db, const char *who, const struct command *cmd,
+                    const struct request *q);
+void monitor_send(struct engine *e, struct bytes lines);
 void slowlog_note(struct txn *t, int64_t us);
 void slowlog_release(struct engine *e);
 void info_append(struct engine *e, struct buf *out, int nsections, const struct bytes *sections,

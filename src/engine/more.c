@@ -19,7 +19,7 @@ struct noted {
 
 static bool may_ask(const struct command *cmd)
 {
-    return cmd->id == CMD_SORT || cmd->id == CMD_SORT_RO;
+    return cmd->id == CMD_SORT || cmd->id == CMD_SORT_RO || command_is_eval(cmd);
 }
 
 /* While it runs, its entries are marked with their places among its keys. */
@@ -85,6 +85,12 @@ void more_begin(struct txn *t)
     t->more->n = 0;
     t->more->names.len = 0;
     mark(t);
+}
+
+void more_resume(struct txn *t)
+{
+    if (t->more != NULL)
+        mark(t);
 }
 
 void more_end(struct txn *t)

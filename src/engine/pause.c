@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "engine/block.h"
 #include "engine/internal.h"
+#include "engine/script.h"
 
 enum pause_reason { PAUSE_BY_CLIENT, PAUSE_BY_SLEEP, PAUSE_REASONS };
 
@@ -133,15 +134,15 @@ void pause_end(struct engine *e)
 /* ---- what may run ---- */
 
 /* What is published is replicated in Redis. */
-static bool counts_as_write(const struct command *cmd)
+static bool counts_as_write(struct engine *e, const struct command *cmd, const struct request *q)
 {
-    return (cmd->flags & CF_WRITE) != 0 || cmd->id == CMD_PUBLISH || cmd->id == CMD_SPUBLISH;
+    return script_may_write(e, cmd, q) || cmd->id == CMD_PUBLISH || cmd->id == CMD_SPUBLISH;
 }
 
 static bool block_writes(const struct client *c)
 {
     for (int i = 0; i < c->nqueued; i++) {
-        if (counts_as_write(c->queued[i].cmd))
+        if (counts_as_write(c->engine, c->queued[i].cmd, c->queued[i].request))
             return true;
     }
     return false;
@@ -162,7 +163,7 @@ static bool is_allowed(const struct pause *p, const struct client *c, const stru
     }
     if (cmd->id == CMD_EXEC)
         return !block_writes(c);
-    return !counts_as_write(cmd);
+    return !counts_as_write(c->engine, cmd, r);
 }
 
 bool pause_holds(struct client *c, const struct request *r)

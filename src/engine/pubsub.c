@@ -128,6 +128,11 @@ void pubsub_publish(struct engine *e, struct bytes channel, struct bytes message
     publish(e, false, channel, message);
 }
 
+void pubsub_publish_shard(struct engine *e, struct bytes channel, struct bytes message)
+{
+    publish(e, true, channel, message);
+}
+
 void pubsub_receive(struct engine *e, bool shard, struct bytes channel, struct bytes message)
 {
     e->pubsub->received++;

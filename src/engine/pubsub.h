@@ -21,6 +21,7 @@ struct buf;
  * called at any time, from within a reply's making, too; nothing runs in-line but appending to the
  * output of clients. */
 void pubsub_publish(struct engine *e, struct bytes channel, struct bytes message);
+void pubsub_publish_shard(struct engine *e, struct bytes channel, struct bytes message);
 
 /* May anybody in the fleet subscribe to something? False is certain; so is true where somebody here
  * does. Else it is not known before PostgreSQL is asked, which pubsub_publish does, for all that

@@ -2,6 +2,7 @@
  * it starts when the client's earlier commands have ended, and the later ones wait for it. */
 #include "engine/block.h"
 #include "engine/internal.h"
+#include "engine/script.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -18,7 +19,7 @@ bool command_is_query(const struct txn_command *tc)
     const struct request *r = tc->request;
     if (tc->cmd->id == CMD_INFO)
         return info_wants_keyspace(r->argc - 1, r->argv + 1);
-    return (tc->cmd->flags & CF_QUERY) != 0;
+    return (tc->cmd->flags & CF_QUERY) != 0 || script_command_is_query(tc);
 }
 
 /* ---- answers ---- */
@@ -273,6 +274,8 @@ bool query_prepare(struct txn *t, const struct txn_command *tc, struct reply *r)
         t->query.kind = QUERY_KEYSPACE;
         t->on_query = answer_info;
         return true;
+    case CMD_SCRIPT:
+        return script_query_prepare(t, tc, r);
     default:
         check_failed("no query command", __FILE__, __LINE__);
     }

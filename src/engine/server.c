@@ -273,35 +273,47 @@ static int monitored_db(const struct client *c, const struct txn_command *tc)
     return db;
 }
 
+void monitor_append(struct buf *out, int db, const char *who, const struct command *cmd,
+                    const struct request *q)
+{
+    int64_t us = clock_wall_us();
+    buf_printf(out, "+%lld.%06lld [%d %s]", (long long)us / 1000000, (long long)us % 1000000, db, who);
+    for (int i = 0; i < q->argc; i++) {
+        buf_append_cstr(out, " ");
+        /* A password is nobody's to watch. */
+        if (redact_hides(cmd, q, i))
+            buf_append_cstr(out, "\"(redacted)\"");
+        else
+            append_repr(out, q->argv[i]);
+    }
+    buf_append_cstr(out, "\r\n");
+}
+
+void monitor_send(struct engine *e, struct bytes lines)
+{
+    LIST_EACH(it, &e->monitors)
+    {
+        struct client *m = LIST_ITEM(it, struct client, monitor_node);
+        if (m->closed || m->closing)
+            continue;
+        buf_append_bytes(&m->out, lines);
+        m->io->output(m->io_arg);
+    }
+}
+
+/* A script's calls come behind it. */
 void monitor_feed(struct client *c, const struct txn_command *tc)
 {
     struct engine *e = c->engine;
-    uint32_t hidden = CF_SKIP_MONITOR | CF_ADMIN;
+    uint32_t hidden = command_is_eval(tc->cmd) ? CF_ADMIN : CF_SKIP_MONITOR | CF_ADMIN;
     if (list_empty(&e->monitors) || (tc->cmd->flags & hidden))
         return;
     if (c->monitor && (tc->cmd->id == CMD_RESET || tc->cmd->id == CMD_QUIT))
         return;
     struct buf line;
     buf_init(&line);
-    int64_t us = clock_wall_us();
-    buf_printf(&line, "+%lld.%06lld [%d %s]", (long long)us / 1000000, (long long)us % 1000000,
-               monitored_db(c, tc), c->info.unix_socket ? "unix" : c->info.peer);
-    for (int i = 0; i < tc->request->argc; i++) {
-        buf_append_cstr(&line, " ");
-        /* A password is nobody's to watch. */
-        if (redact_hides(tc->cmd, tc->request, i))
-            buf_append_cstr(&line, "\"(redacted)\"");
-        else
-            append_repr(&line, tc->request->argv[i]);
-    }
-    buf_append_cstr(&line, "\r\n");
-    LIST_EACH(it, &e->monitors)
-    {
-        struct client *m = LIST_ITEM(it, struct client, monitor_node);
-        if (m->closed || m->closing)
-            continue;
-        buf_append_bytes(&m->out, buf_bytes(&line));
-        m->io->output(m->io_arg);
-    }
+    monitor_append(&line, monitored_db(c, tc), c->info.unix_socket ? "unix" : c->info.peer, tc->cmd,
+                   tc->request);
+    monitor_send(e, buf_bytes(&line));
     buf_release(&line);
 }

@@ -227,7 +227,7 @@ static const session_function functions[COMMAND_COUNT] = {
     [CMD_UNWATCH] = run_unwatch,   [CMD_DISCARD] = run_unwatch,   [CMD_RESET] = run_reset,
     [CMD_TIME] = run_time,         [CMD_COMMAND] = run_command,   [CMD_MONITOR] = run_monitor,
     [CMD_CLIENT] = session_client, [CMD_INFO] = session_info,     [CMD_CONFIG] = session_config,
-    [CMD_SLOWLOG] = session_slowlog, [CMD_ACL] = session_acl,
+    [CMD_SLOWLOG] = session_slowlog, [CMD_SCRIPT] = session_script, [CMD_ACL] = session_acl,
 };
 
 void session_run(struct client *c, const struct txn_command *tc, struct reply *r)

@@ -7,7 +7,7 @@
 
 #include "base/mem.h"
 #include "base/num.h"
-#include "engine/internal.h"
+#include "engine/script.h"
 
 /* ---- saving ---- */
 
@@ -316,7 +316,11 @@ static void run_shutdown(struct client *c, const struct txn_command *tc, struct 
         reply_error(r, "ERR syntax error");
     } else if (given == SHUTDOWN_ABORT) {
         reply_error(r, "ERR No shutdown in progress.");
+    } else if ((given & SHUTDOWN_NOSAVE) == 0 && scripts_busy(c) != NULL) {
+        reply_error(r, scripts_busy(c));
     } else {
+        if ((given & SHUTDOWN_NOSAVE) != 0)
+            scripts_kill_all(c->engine);
         c->closing = true;
         c->engine->shutdown_requested = true;
     }

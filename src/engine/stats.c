@@ -16,8 +16,8 @@ static const char *const state_names[STORE_STATES] = {
 
 static const char *const stage_names[] = {
     [TXN_QUEUED] = "queued",     [TXN_WAITING] = "waiting",     [TXN_FETCHING] = "fetching",
-    [TXN_GATHERED] = "gathered", [TXN_EXCLUSIVE] = "exclusive", [TXN_QUERYING] = "querying",
-    [TXN_BLOCKED] = "blocked",
+    [TXN_GATHERED] = "gathered", [TXN_RUNNING] = "running",   [TXN_EXCLUSIVE] = "exclusive",
+    [TXN_QUERYING] = "querying", [TXN_BLOCKED] = "blocked",
 };
 enum { STAGES = TXN_DONE }; /* those before it */
 

@@ -5,23 +5,17 @@
 #include "base/mem.h"
 #include "command/event.h"
 #include "command/key_place.h"
-#include "config/policy.h"
 #include "engine/block.h"
 #include "engine/internal.h"
 #include "engine/more.h"
+#include "engine/script.h"
 
 enum { MAX_ATTEMPTS = 4 };
 
-static const char error_starting[] = "LOADING respgres is waiting for its first contact with PostgreSQL";
-static const char error_away[] = "LOADING PostgreSQL is not reachable, nothing was done";
 static const char error_not_done[] = "LOADING PostgreSQL did not answer in time, nothing was done";
 static const char error_unknown[] =
     "ERR PostgreSQL did not confirm in time, the write may or may not have been applied";
 static const char error_read_late[] = "LOADING PostgreSQL did not answer in time";
-static const char error_readonly[] = STORE_ERROR_READONLY;
-static const char error_not_known[] =
-    "LOADING PostgreSQL is not reachable, and the key is not known here";
-static const char error_oom[] = "OOM command not allowed when used memory > 'maxmemory'.";
 static const char error_locked[] =
     "ERR the row is locked by another transaction in PostgreSQL, nothing was written";
 
@@ -95,6 +89,7 @@ static void release_keys(struct txn *t)
     t->keys = NULL;
     t->nkeys = 0;
     more_free(t);
+    script_free(t);
 }
 
 static void release_commands(struct txn *t)
@@ -140,15 +135,17 @@ static bool is_active(enum txn_state s)
 
 void txn_set_state(struct txn *t, enum txn_state to)
 {
-    static const bool legal[8][8] = {
+    static const bool legal[9][9] = {
         [TXN_QUEUED] = {[TXN_WAITING] = true, [TXN_FETCHING] = true, [TXN_GATHERED] = true,
-                        [TXN_EXCLUSIVE] = true, [TXN_QUERYING] = true, [TXN_BLOCKED] = true,
-                        [TXN_DONE] = true},
+                        [TXN_RUNNING] = true, [TXN_EXCLUSIVE] = true, [TXN_QUERYING] = true,
+                        [TXN_BLOCKED] = true, [TXN_DONE] = true},
         [TXN_WAITING] = {[TXN_FETCHING] = true, [TXN_GATHERED] = true, [TXN_EXCLUSIVE] = true,
-                         [TXN_BLOCKED] = true, [TXN_DONE] = true},
+                         [TXN_RUNNING] = true, [TXN_BLOCKED] = true, [TXN_DONE] = true},
+        [TXN_RUNNING] = {[TXN_GATHERED] = true, [TXN_QUEUED] = true, [TXN_BLOCKED] = true,
+                         [TXN_DONE] = true},
         [TXN_EXCLUSIVE] = {[TXN_QUEUED] = true, [TXN_BLOCKED] = true, [TXN_DONE] = true},
-        [TXN_FETCHING] = {[TXN_GATHERED] = true, [TXN_QUEUED] = true, [TXN_BLOCKED] = true,
-                          [TXN_DONE] = true},
+        [TXN_FETCHING] = {[TXN_GATHERED] = true, [TXN_QUEUED] = true, [TXN_RUNNING] = true,
+                          [TXN_BLOCKED] = true, [TXN_DONE] = true},
         [TXN_BLOCKED] = {[TXN_WAITING] = true, [TXN_DONE] = true},
         [TXN_GATHERED] = {[TXN_QUEUED] = true, [TXN_DONE] = true},
         [TXN_QUERYING] = {[TXN_DONE] = true},
@@ -193,6 +190,7 @@ void txn_done(struct txn *t)
         us = 0;
     stats_note_txn(t, (uint64_t)us);
     slowlog_note(t, us);
+    script_note(t);
     block_ended(t);
     pubsub_done(t);
     txn_set_state(t, TXN_DONE);
@@ -226,6 +224,7 @@ static void reply_error_only(struct txn *t, const char *error)
 
 void txn_fail(struct txn *t, const char *error)
 {
+    script_forget(t);
     reply_error_only(t, error);
     events_drop(t);
     txn_done(t);
@@ -324,7 +323,7 @@ void txn_build_keys(struct txn *t, const struct watch *watches, int nwatches)
         const struct request *r = tc->request;
         most += (size_t)command_place_count(tc->cmd, r->argc, r->argv,
                                             t->engine->config->databases, tc->db);
-        t->readonly &= (tc->cmd->flags & CF_WRITE) == 0;
+        t->readonly &= (tc->cmd->flags & (CF_WRITE | CF_MAY_WRITE)) == 0;
         t->uses_keys |= command_uses_keys(tc->cmd);
     }
     t->keys = most <= 1 ? &t->own_key : mem_zalloc(most * sizeof(*t->keys));
@@ -344,6 +343,7 @@ void txn_build_keys(struct txn *t, const struct watch *watches, int nwatches)
         t->keys[i].entry->work->marking = NULL;
     t->shared = t->readonly || block_may_wait(t);
     more_init(t);
+    script_init(t);
 }
 
 /* ---- running ---- */
@@ -434,7 +434,10 @@ void txn_run_command(struct txn *t, struct txn_command *tc, struct reply *r)
         return;
     }
     if (tc->cmd->handler == NULL) {
-        session_run_in(t, tc, r);
+        if (command_is_eval(tc->cmd))
+            script_command(t, tc, r);
+        else
+            session_run_in(t, tc, r);
         tc->error_at = r->is_error ? (uint32_t)at + 1 : 0;
         return;
     }
@@ -469,12 +472,27 @@ static int64_t estimated_now_ms(const struct engine *e)
     return now_ms > e->now_floor_ms ? now_ms : e->now_floor_ms;
 }
 
+void txn_run_commands(struct txn *t, struct reply *r)
+{
+    for (int i = 0; i < t->ncommands && !more_asked(t) && !script_is_void(t); i++)
+        txn_run_command(t, &t->commands[i], r);
+}
+
+static bool has_changed(const struct txn *t)
+{
+    bool changed = false;
+    for (int i = 0; i < t->nkeys; i++)
+        changed |= t->keys[i].key.change != KEY_UNCHANGED;
+    return changed;
+}
+
 /* Runs all commands over the entries as they are, at t->now_ms; true if a key changed. May be called
- * again. If it has asked for more keys, nothing of it counts. */
+ * again. What runs_anew says comes first. */
 static bool run(struct txn *t)
 {
     struct reply r;
     txn_reply_init(t, &r);
+    script_forget(t);
     if (t->engine->events != 0 || t->events != NULL)
         events_begin_run(t);
     if (t->exec_abort) {
@@ -497,13 +515,19 @@ static bool run(struct txn *t)
     if (t->exec)
         reply_array(&r, (size_t)t->ncommands);
     more_begin(t);
-    for (int i = 0; i < t->ncommands && !more_asked(t); i++)
-        txn_run_command(t, &t->commands[i], &r);
+    if (t->script != NULL)
+        script_run(t, &r);
+    else
+        txn_run_commands(t, &r);
     more_end(t);
-    bool changed = false;
-    for (int i = 0; i < t->nkeys; i++)
-        changed |= t->keys[i].key.change != KEY_UNCHANGED;
-    return changed;
+    return has_changed(t);
+}
+
+/* Nothing of the last run counts: it lacked keys, or took too long for how it was begun. */
+static bool runs_anew(struct txn *t)
+{
+    bool long_one = script_was_too_long(t);
+    return more_add_keys(t) || long_one;
 }
 
 static bool in_gather(const struct txn *t)
@@ -551,10 +575,18 @@ void txn_fetched(struct txn *t)
         settle_watch(t);
         return;
     }
-    bool changed = run(t);
-    if (more_add_keys(t)) {
+    run(t);
+    if (script_is_paused(t))
+        script_hold(t);
+    else
+        txn_ran(t);
+}
+
+void txn_ran(struct txn *t)
+{
+    if (runs_anew(t)) {
         txn_again(t);
-    } else if (changed) {
+    } else if (has_changed(t)) {
         size_t lane;
         bool beside_others = t->shared;
         t->shared = t->readonly; /* to write, it has to have its keys alone */
@@ -657,6 +689,8 @@ static enum way find_way(const struct txn *t)
         return WAY_BLOCKED;
     if (t->nkeys == 0)
         return WAY_RUN;
+    if (script_is_long(t))
+        return gathered ? WAY_BLOCKED : WAY_FETCH;
     if (t->is_watch || t->readonly) {
         if (gathered)
             return WAY_RUN;
@@ -694,10 +728,15 @@ static void run_unvalidated(struct txn *t)
     t->now_ms = estimated_now_ms(t->engine);
     bool changed = run(t);
     size_t lane;
-    if (t->wants_wait) {
+    if (script_is_paused(t)) {
+        script_hold(t);
+    } else if (t->wants_wait) {
         block_unproven(t);
-    } else if (more_add_keys(t)) {
-        txn_wait(t);
+    } else if (runs_anew(t)) {
+        if (t->nkeys > 0)
+            txn_wait(t);
+        else
+            run_unvalidated(t); /* this time it can wait */
     } else if (!changed && t->nkeys == 0) {
         txn_done(t);
     } else if (!changed && !in_gather(t) && store_memory_is_truth(t->engine->store)) {
@@ -720,7 +759,7 @@ static void answer_from_memory(struct txn *t)
         return;
     }
     bool changed = run(t);
-    if (more_add_keys(t)) {
+    if (runs_anew(t)) {
         txn_wait(t);
         return;
     }
@@ -785,7 +824,7 @@ bool txn_join_now(struct txn *t)
     bool changed = run(t);
     if (t->wants_wait)
         block_give_back(t);
-    if (t->wants_wait || more_add_keys(t) || (!changed && !in_gather(t)) ||
+    if (t->wants_wait || runs_anew(t) || (!changed && !in_gather(t)) ||
         !gather_lane_for(t, &lane))
         return false;
     gather_join(t, lane);
@@ -847,101 +886,6 @@ void engine_wake(struct engine *e)
 
 /* ---- limits ---- */
 
-const char *engine_error_starting(void)
-{
-    return error_starting;
-}
-
-static bool fallback_is_off(const struct engine *e)
-{
-    return policy_fallback(e->config->fallback, bytes_of(NULL, 0)) == FALLBACK_OFF;
-}
-
-bool engine_is_loading(const struct engine *e)
-{
-    enum store_state state = store_state(e->store);
-    return state == STORE_STARTING || (state == STORE_AWAY && fallback_is_off(e));
-}
-
-/* Is the key an argument of a command that may write? A block may write others and only read this one. */
-static bool may_write(const struct txn *t, const struct txn_key *k)
-{
-    if (t->more != NULL && !t->readonly)
-        return true; /* it may have asked for this one */
-    for (int i = 0; i < t->ncommands; i++) {
-        const struct txn_command *tc = &t->commands[i];
-        for (int j = 0; (tc->cmd->flags & CF_WRITE) != 0 && j < tc->nkeys; j++) {
-            if (tc->keys[j] == &k->key)
-                return true;
-        }
-    }
-    return false;
-}
-
-/* A command over whole databases, anywhere in a block. */
-static bool may_write_all(const struct txn *t)
-{
-    for (int i = 0; i < t->ncommands; i++) {
-        if ((t->commands[i].cmd->flags & CF_WRITE) != 0 && t->commands[i].nkeys == 0)
-            return true;
-    }
-    return false;
-}
-
-/* While PostgreSQL is away, each key may have its own rule. */
-static const char *key_unavailable(const struct txn *t, const struct txn_key *k)
-{
-    const struct config *c = t->engine->config;
-    enum fallback rule = policy_fallback(c->fallback, entry_key(k->entry));
-    if (rule == FALLBACK_OFF)
-        return error_away;
-    if (rule == FALLBACK_READONLY && may_write(t, k))
-        return error_readonly;
-    bool unknown = k->entry->knowledge == ENTRY_UNKNOWN || k->entry->guessed;
-    if (k->observed && unknown && policy_away_miss(c->away_miss, entry_key(k->entry)) == AWAY_MISS_ERROR)
-        return error_not_known;
-    return NULL;
-}
-
-static bool wants_memory(const struct txn *t)
-{
-    for (int i = 0; i < t->ncommands; i++) {
-        if (t->commands[i].cmd->flags & CF_DENYOOM)
-            return true;
-    }
-    return false;
-}
-
-static const char *away_unavailable(const struct txn *t)
-{
-    const struct config *c = t->engine->config;
-    enum fallback rule = policy_fallback(c->fallback, bytes_of(NULL, 0));
-    if (rule == FALLBACK_READONLY && may_write_all(t))
-        return error_readonly;
-    for (int i = 0; i < t->nkeys; i++) {
-        const char *error = key_unavailable(t, &t->keys[i]);
-        if (error != NULL)
-            return error;
-    }
-    return NULL;
-}
-
-const char *txn_unavailable(const struct txn *t)
-{
-    const struct engine *e = t->engine;
-    enum store_state state = store_state(e->store);
-    bool asks = t->nkeys > 0 || t->exclusive || t->is_query;
-    if (!asks || state == STORE_ONLINE || state == STORE_RECOVERING)
-        return NULL;
-    if (state == STORE_STARTING)
-        return error_starting;
-    if (state == STORE_AWAY && fallback_is_off(e))
-        return error_away;
-    if (keyspace_is_full(e->keyspace) && wants_memory(t))
-        return error_oom;
-    return state == STORE_AWAY ? away_unavailable(t) : NULL;
-}
-
 void txn_time_out(struct txn *t)
 {
     t->engine->timeouts++;
@@ -964,6 +908,8 @@ void txn_time_out(struct txn *t)
         else
             txn_abandon(t, gather_is_locked(t->gather) ? error_locked : error_not_done);
         break;
+    case TXN_RUNNING:
+        break; /* it waits for nobody */
     case TXN_EXCLUSIVE:
         txn_abandon(t, exclusive_has_begun(t) ? error_unknown : error_not_done);
         break;
@@ -974,9 +920,4 @@ void txn_time_out(struct txn *t)
     case TXN_DONE:
         check_failed("done txn in the list of active ones", __FILE__, __LINE__);
     }
-}
-
-void txn_in_vain(struct txn *t)
-{
-    txn_abandon(t, error_away);
 }

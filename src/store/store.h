@@ -148,7 +148,16 @@ enum store_query_kind {
     QUERY_FIND_LOCKED, /* items → row(index) for each that somebody else holds */
     QUERY_TRY_LOCK,    /* items → STORE_OK if all could be locked for a moment, else STORE_LOCKED: also
                           sees keys whose INSERT is under way elsewhere */
+    /* Scripts that are known to all instances. One is framed as its SHA1 (40 hex digits), its length (a
+     * uint64_t) and its bytes. */
+    QUERY_SCRIPT_SAVE,    /* prefix = scripts */
+    QUERY_SCRIPT_FIND,    /* prefix = a SHA1 → row(0, the script), none if it is not known */
+    QUERY_SCRIPT_EXISTS,  /* prefix = SHA1s → row(0, SHA1) of each that is known */
+    QUERY_SCRIPT_FLUSH,   /* → count, as the next */
+    QUERY_SCRIPT_FLUSHES, /* → count: how often all scripts have been forgotten */
 };
+
+enum { STORE_SHA_LEN = 40 };
 
 struct store_keyspace {
     int db;

@@ -95,7 +95,8 @@ def test_what_is_in_it(package):
         assert listed.get(path) == mode, path
     assert not [path for path in listed if "local" in path]
     depends = call("dpkg-deb", "-f", package, "Depends")
-    for name in ("libc6", "libpq5", "libevent-core-2.1-7", "libhiredis0.14", "libssl3"):
+    for name in ("libc6", "libpq5", "libevent-core-2.1-7", "libhiredis0.14", "libssl3", "liblua5.1-0", "lua-cjson",
+                 "lua-bitop"):
         assert name in depends
     assert call("dpkg-deb", "-f", package, "Maintainer").strip()
 

@@ -227,6 +227,12 @@ void memory_rows_query(struct memory_rows *m, struct store_query *q, int64_t now
     case QUERY_SWAP:
         memory_rows_swap(m, q->db, q->db2);
         break;
+    case QUERY_SCRIPT_SAVE:
+    case QUERY_SCRIPT_FIND:
+    case QUERY_SCRIPT_EXISTS:
+    case QUERY_SCRIPT_FLUSH:
+    case QUERY_SCRIPT_FLUSHES:
+        break; /* it knows no scripts */
     case QUERY_EXPIRE:
         expire(m, q, now_us);
         break;

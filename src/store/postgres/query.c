@@ -61,6 +61,51 @@ static void add_keys_of_items(struct params *p, const struct store_query *q)
     }
 }
 
+/* Text and bytea, from their frames. */
+static void add_scripts(struct params *p, struct bytes frames)
+{
+    int sha = params_array(p, OID_TEXT);
+    int body = params_array(p, OID_BYTEA);
+    while (frames.len > 0) {
+        uint64_t len;
+        CHECK(frames.len >= STORE_SHA_LEN + sizeof(len));
+        memcpy(&len, frames.data + STORE_SHA_LEN, sizeof(len));
+        const char *bytes = frames.data + STORE_SHA_LEN + sizeof(len);
+        CHECK(len <= frames.len - STORE_SHA_LEN - sizeof(len));
+        params_add_bytea(p, sha, bytes_of(frames.data, STORE_SHA_LEN));
+        params_add_bytea(p, body, bytes_of(bytes, (size_t)len));
+        frames = bytes_of(bytes + len, frames.len - STORE_SHA_LEN - sizeof(len) - (size_t)len);
+    }
+}
+
+static void add_shas(struct params *p, struct bytes shas)
+{
+    int sha = params_array(p, OID_TEXT);
+    for (size_t at = 0; at < shas.len; at += STORE_SHA_LEN)
+        params_add_bytea(p, sha, bytes_of(shas.data + at, STORE_SHA_LEN));
+}
+
+static enum statement_id add_script_params(struct params *p, const struct store_query *q)
+{
+    char sha[STORE_SHA_LEN + 1] = "";
+    switch (q->kind) {
+    case QUERY_SCRIPT_SAVE:
+        add_scripts(p, q->prefix);
+        return STMT_SCRIPT_SAVE;
+    case QUERY_SCRIPT_FIND:
+        memcpy(sha, q->prefix.data, STORE_SHA_LEN);
+        params_text(p, sha);
+        return STMT_SCRIPT_FIND;
+    case QUERY_SCRIPT_EXISTS:
+        add_shas(p, q->prefix);
+        return STMT_SCRIPT_EXISTS;
+    case QUERY_SCRIPT_FLUSH:
+        return STMT_SCRIPT_FLUSH;
+    default:
+        return STMT_SCRIPT_FLUSHES;
+    }
+}
+
 enum statement_id query_add_params(struct pg_store *s, struct params *p,
                                    const struct store_query *q)
 {
@@ -95,6 +140,12 @@ enum statement_id query_add_params(struct pg_store *s, struct params *p,
     case QUERY_TRY_LOCK:
         add_keys_of_items(p, q);
         return STMT_TRY_LOCK;
+    case QUERY_SCRIPT_SAVE:
+    case QUERY_SCRIPT_FIND:
+    case QUERY_SCRIPT_EXISTS:
+    case QUERY_SCRIPT_FLUSH:
+    case QUERY_SCRIPT_FLUSHES:
+        return add_script_params(p, q);
     }
     check_failed("query kind", __FILE__, __LINE__);
 }
@@ -199,6 +250,8 @@ void query_take_rows(struct store_query *q, const PGresult *r)
         break;
     case QUERY_KEYS:
     case QUERY_RANDOM:
+    case QUERY_SCRIPT_FIND:
+    case QUERY_SCRIPT_EXISTS:
         for (int i = 0; i < PQntuples(r); i++)
             q->row(q, 0, bytes_of(PQgetvalue(r, i, 0), (size_t)PQgetlength(r, i, 0)), true, 0);
         break;
@@ -213,7 +266,10 @@ void query_take_rows(struct store_query *q, const PGresult *r)
             q->row(q, pg_int8(PQgetvalue(r, i, 0)) - 1, bytes_of("", 0), false, 0);
         break;
     case QUERY_TRY_LOCK:
+    case QUERY_SCRIPT_SAVE:
         break;
+    case QUERY_SCRIPT_FLUSH:
+    case QUERY_SCRIPT_FLUSHES:
     case QUERY_DBSIZE:
     case QUERY_FLUSH:
     case QUERY_SWAP:

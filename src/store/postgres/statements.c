@@ -734,6 +734,18 @@ static const struct statement table[STATEMENT_COUNT] = {
         "FROM @.entries e JOIN @.spaces s USING (space) WHERE " LIVE("e") " GROUP BY s.db ORDER BY 1",
         0},
 
+    [STMT_SCRIPT_SAVE] = {"respgres_script_save",
+        "INSERT INTO @.scripts (sha, body) SELECT s.sha, s.body FROM unnest($1::text[], $2::bytea[]) "
+        "AS s(sha, body) ORDER BY 1 ON CONFLICT (sha) DO NOTHING", 2},
+    [STMT_SCRIPT_FIND] = {"respgres_script_find", "SELECT body FROM @.scripts WHERE sha = $1::text", 1},
+    [STMT_SCRIPT_EXISTS] = {"respgres_script_exists",
+        "SELECT convert_to(sha, 'UTF8') FROM @.scripts WHERE sha = ANY ($1::text[])", 1},
+    /* Whoever knows scripts looks now and then whether the number is another one. */
+    [STMT_SCRIPT_FLUSH] = {"respgres_script_flush",
+        "WITH d AS (DELETE FROM @.scripts) "
+        "UPDATE @.script_flushes SET number = number + 1 RETURNING number", 0},
+    [STMT_SCRIPT_FLUSHES] = {"respgres_script_flushes", "SELECT number FROM @.script_flushes", 0},
+
     /* Databases $2 .. $3 get new spaces. Keeps out, and waits for, checked batches. */
     [STMT_FLUSH] = {"respgres_flush",
         "WITH l AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtext('respgres.spaces'), "

@@ -196,6 +196,13 @@ static bool run_query(struct router *r, struct store_query *q, struct walk *w)
         if (r->state == STORE_STANDALONE)
             walk_all(w, visit_expired);
         return true;
+    case QUERY_SCRIPT_SAVE: /* nothing is kept here, and nothing is known */
+    case QUERY_SCRIPT_FIND:
+    case QUERY_SCRIPT_EXISTS:
+    case QUERY_SCRIPT_FLUSH:
+    case QUERY_SCRIPT_FLUSHES:
+        q->count = 0;
+        return true;
     case QUERY_FIND_LOCKED:
     case QUERY_TRY_LOCK:
     case QUERY_FLUSH:

@@ -209,7 +209,7 @@ static void route_xact(struct router *r, size_t lane, struct store_xact *x)
 /* INFO tells how far the merge is; and of the keys of a batch that has been sent none waits for it. */
 static bool needs_no_merge(const struct store_query *q)
 {
-    return q->kind == QUERY_KEYSPACE || q->kind == QUERY_FIND_LOCKED || q->kind == QUERY_TRY_LOCK;
+    return q->kind >= QUERY_SCRIPT_SAVE || q->kind == QUERY_KEYSPACE || q->kind == QUERY_FIND_LOCKED || q->kind == QUERY_TRY_LOCK;
 }
 
 static void route_query(struct router *r, struct store_query *q)
