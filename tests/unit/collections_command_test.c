@@ -299,9 +299,9 @@ static void sort_of_a_user_who_may_not_read_all(void)
     w.restricted = true;
     EXPECT_CSTR(run(&w, "RPUSH l a b"), ":2\r\n");
     EXPECT_CSTR(run(&w, "SORT l BY w_*"),
-               "-ERR BY option of SORT denied due to insufficient ACL permissions.\r\n");
+                "-ERR BY option of SORT denied due to insufficient ACL permissions.\r\n");
     EXPECT_CSTR(run(&w, "SORT_RO l BY nosort GET #"),
-               "-ERR GET option of SORT denied due to insufficient ACL permissions.\r\n");
+                "-ERR GET option of SORT denied due to insufficient ACL permissions.\r\n");
     EXPECT_CSTR(run(&w, "SORT l GET"), "-ERR syntax error\r\n");
     EXPECT_CSTR(run(&w, "SORT l BY nosort DESC"), "*2\r\n$1\r\nb\r\n$1\r\na\r\n");
     world_release(&w);
