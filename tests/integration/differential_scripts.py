@@ -312,7 +312,7 @@ def known(g):
         (g.case(b"EVAL"), FIXED, b"0"), (b"EVALSHA", FIXED_SHA, b"1", g.key(), b"a"), (b"EVALSHA_RO", FIXED_SHA, b"0", b"a", b"b"),
         (b"EVALSHA", b"0" * 40, b"0"), (b"EVALSHA", b"x", b"0"), (b"EVAL", FIXED, b"x"), (b"EVAL", FIXED, b"2", b"a"), (b"EVAL_RO", FIXED, b"-1"),
         (b"SCRIPT", b"LOAD", FIXED), (b"SCRIPT", b"LOAD", b"a b"), (b"SCRIPT", b"EXISTS", FIXED_SHA, b"x"), (b"SCRIPT", b"FLUSH"),
-        (b"SCRIPT", b"FLUSH", b"x"), (b"SCRIPT", b"HELP"), (b"SCRIPT", b"KILL"), (b"SCRIPT", b"DEBUG", b"no"), (b"SCRIPT", b"DEBUG", b"x"),
+        (b"SCRIPT", b"FLUSH", b"x"), (b"SCRIPT", b"HELP"), (b"SCRIPT", b"KILL"), (b"SCRIPT", b"DEBUG"),
         (b"SCRIPT", b"nosuch"), (b"SCRIPT",)))]]
 
 
