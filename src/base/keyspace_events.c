@@ -4,9 +4,9 @@ static const struct {
     char letter;
     unsigned event;
 } letters[] = {
-    {'g', EVENT_GENERIC}, {'$', EVENT_STRING},  {'l', EVENT_LIST},     {'s', EVENT_SET},
-    {'h', EVENT_HASH},    {'z', EVENT_ZSET},    {'x', EVENT_EXPIRED},  {'e', EVENT_EVICTED},
-    {'t', EVENT_STREAM},  {'d', EVENT_MODULE},  {'n', EVENT_NEW},      {'K', EVENT_KEYSPACE},
+    {'g', EVENT_GENERIC},  {'$', EVENT_STRING},   {'l', EVENT_LIST},    {'s', EVENT_SET},
+    {'h', EVENT_HASH},     {'z', EVENT_ZSET},     {'x', EVENT_EXPIRED}, {'e', EVENT_EVICTED},
+    {'t', EVENT_STREAM},   {'d', EVENT_MODULE},   {'n', EVENT_NEW},     {'K', EVENT_KEYSPACE},
     {'E', EVENT_KEYEVENT}, {'m', EVENT_KEY_MISS}, {'A', EVENTS_ALL},
 };
 

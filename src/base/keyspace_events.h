@@ -1,6 +1,7 @@
 /* keyspace_events: the classes of keyspace notifications, one bit each, and the letters by which
- * notify-keyspace-events names them (Redis 7.0: https://redis.io/docs/manual/keyspace-notifications/).
- * The bits stand in the registry, too (instances.events): never renumber. */
+ * notify-keyspace-events names them (Redis 7.0:
+ * https://redis.io/docs/manual/keyspace-notifications/). The bits stand in the registry, too
+ * (instances.events): never renumber. */
 #ifndef RESPGRES_BASE_KEYSPACE_EVENTS_H
 #define RESPGRES_BASE_KEYSPACE_EVENTS_H
 

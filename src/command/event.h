@@ -1,8 +1,8 @@
 /* event: what keyspace notifications will tell of a transaction, recorded while its commands run.
  *
  * A handler notes what it has done where Redis calls notifyKeyspaceEvent, in the same order; that
- * costs one comparison while nobody wants any. A transaction may run several times: who runs it empties
- * the record first, and publishes it only after the commit. */
+ * costs one comparison while nobody wants any. A transaction may run several times: who runs it
+ * empties the record first, and publishes it only after the commit. */
 #ifndef RESPGRES_COMMAND_EVENT_H
 #define RESPGRES_COMMAND_EVENT_H
 
@@ -10,8 +10,8 @@
 #include "command/command.h"
 
 struct event {
-    const char *name;  /* constant text */
-    struct bytes key;  /* borrowed from the transaction's key */
+    const char *name; /* constant text */
+    struct bytes key; /* borrowed from the transaction's key */
     int db;
 };
 
@@ -43,7 +43,8 @@ static inline void key_event(struct command_ctx *ctx, unsigned class, const char
 }
 
 /* A key that has been looked up to be read is not there. Once per argument, however often a handler
- * looks; handlers look in the order of the arguments. key_find calls it for commands that only read. */
+ * looks; handlers look in the order of the arguments. key_find calls it for commands that only
+ * read. */
 void key_missed(const struct command_ctx *ctx, int i);
 
 /* The i-th key is about to be written: is it new? */

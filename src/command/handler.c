@@ -13,10 +13,11 @@ static void note_miss(const struct command_ctx *ctx, int i)
 
 struct value *key_value(const struct command_ctx *ctx, const struct key *k)
 {
+    if (k->value == NULL)
+        return NULL;
     /* Only an absolute expiry can have passed: a relative one has not begun yet. */
-    if (k->value != NULL && (k->expiry.kind != EXPIRY_AT || k->expiry.us > ctx->now_ms * 1000))
-        return k->value;
-    return NULL;
+    bool expired = k->expiry.kind == EXPIRY_AT && k->expiry.us <= ctx->now_ms * 1000;
+    return expired ? NULL : k->value;
 }
 
 struct value *key_find(const struct command_ctx *ctx, int i)

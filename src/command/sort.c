@@ -1,9 +1,9 @@
 /* SORT and SORT_RO: the elements of a list, a set or a sorted set in another order.
  * Semantics: https://redis.io/docs/latest/commands/sort/
  *
- * BY and GET name keys by the elements (sort_pattern.h). All that are wanted are asked for at once where
- * that can be told before the elements have an order: so the command runs twice, with a LIMIT and GET
- * three times. */
+ * BY and GET name keys by the elements (sort_pattern.h). All that are wanted are asked for at once
+ * where that can be told before the elements have an order: so the command runs twice, with a LIMIT
+ * and GET three times. */
 
 #include <errno.h>
 #include <math.h>
@@ -23,7 +23,7 @@ struct sort {
     struct sort_pattern by;
     int store_arg; /* 0 = the reply is the result */
     int64_t offset;
-    int64_t count; /* -1 and less = all */
+    int64_t count;             /* -1 and less = all */
     struct sort_pattern *gets; /* room for one per argument */
     int ngets;
     struct buf name; /* of a key, while it is looked for */
@@ -52,14 +52,16 @@ static bool by_or_reply(struct command_ctx *ctx, struct sort *s, struct bytes pa
     if (!sort_pattern_has_keys(&s->by))
         s->unsorted = true;
     else
-        return denied_or_reply(ctx, "ERR BY option of SORT denied due to insufficient ACL permissions.");
+        return denied_or_reply(ctx,
+                               "ERR BY option of SORT denied due to insufficient ACL permissions.");
     return true;
 }
 
 static bool get_or_reply(struct command_ctx *ctx, struct sort *s, struct bytes pattern)
 {
     s->gets[s->ngets++] = sort_pattern_of(pattern);
-    return denied_or_reply(ctx, "ERR GET option of SORT denied due to insufficient ACL permissions.");
+    return denied_or_reply(ctx,
+                           "ERR GET option of SORT denied due to insufficient ACL permissions.");
 }
 
 /* The option at *at; its arguments are skipped. */
@@ -205,7 +207,8 @@ static bool order_or_reply(struct command_ctx *ctx, const struct sort *s, struct
 /* --- keys that patterns name --- */
 
 /* False: one is not loaded. */
-static bool load_gets(struct command_ctx *ctx, struct sort *s, const struct sorted *elements, size_t n)
+static bool load_gets(struct command_ctx *ctx, struct sort *s, const struct sorted *elements,
+                      size_t n)
 {
     bool loaded = true;
     struct bytes unused;
@@ -217,8 +220,8 @@ static bool load_gets(struct command_ctx *ctx, struct sort *s, const struct sort
     return loaded;
 }
 
-/* What the elements are to be ordered by, if they are; and where all of them will be shown, the keys of
- * all GETs, too. False: one is not loaded. */
+/* What the elements are to be ordered by, if they are; and where all of them will be shown, the
+ * keys of all GETs, too. False: one is not loaded. */
 static bool load(struct command_ctx *ctx, struct sort *s, struct sorted *elements, size_t n)
 {
     bool loaded = true;

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "engine/put_back.h"
+#include "metrics/metrics.h"
 
 enum {
     CHAINS = 256,
@@ -201,6 +202,7 @@ static int argument_of(const struct txn *t, const struct txn_key *k)
 static void wake(struct txn *t, const struct txn_key *k)
 {
     struct wait *w = t->wait;
+    metrics.blocked_wakes++;
     unpark(w);
     w->ready = argument_of(t, k);
     if (w->provisional && k == NULL)
@@ -221,6 +223,20 @@ static const struct value *value_now(const struct engine *e, const struct entry 
     return expired ? NULL : entry->value;
 }
 
+/* How many have been woken for such a value and stand in the queue, up to `most`. */
+static size_t woken(const struct entry *entry, uint8_t type, size_t most)
+{
+    size_t n = 0;
+    const struct list *queue = &entry->work->queue;
+    for (const struct list *it = queue->next; it != queue && n < most; it = it->next) {
+        const struct wait *w = LIST_ITEM(it, struct txn_key, queue_node)->txn->wait;
+        if (w == NULL || !w->waited)
+            break;
+        n += w->type == type;
+    }
+    return n;
+}
+
 void block_recheck(struct engine *e, struct entry *entry)
 {
     struct waited *w = entry->work->waited;
@@ -228,6 +244,8 @@ void block_recheck(struct engine *e, struct entry *entry)
         return;
     const struct value *v = value_now(e, entry);
     size_t n = v != NULL && value_is_collection(v) ? value_count(v) : 0;
+    if (n > 0)
+        n -= woken(entry, v->type, n);
     LIST_EACH(it, &w->waiters)
     {
         struct txn_key *k = LIST_ITEM(it, struct txn_key, queue_node);
@@ -625,6 +643,14 @@ void block_looked(struct engine *e, size_t lane, bool good)
 size_t block_count(const struct engine *e)
 {
     return e->block->nparked;
+}
+
+size_t block_timed_count(const struct engine *e)
+{
+    size_t n = 0;
+    LIST_EACH(it, &e->block->parked)
+    n += LIST_ITEM(it, struct wait, node)->until_us != 0;
+    return n;
 }
 
 void block_turn_end(struct engine *e)

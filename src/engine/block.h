@@ -86,6 +86,8 @@ bool block_has(const struct client *c);
 void block_client_gone(struct client *c);
 
 size_t block_count(const struct engine *e);
+/* Those of them whose wait has a limit. */
+size_t block_timed_count(const struct engine *e);
 /* At the end of a turn. */
 void block_turn_end(struct engine *e);
 /* The instance stops: connections that wait are closed, as Redis does. */

@@ -74,7 +74,7 @@ static void on_hears(void *arg, unsigned wants)
 
 static void on_expired(void *arg, int db, struct bytes key)
 {
-    events_expired(arg, db, key);
+    events_expired_later(arg, db, key);
 }
 
 static void on_message(void *arg, bool shard, struct bytes channel, struct bytes message)

@@ -1,11 +1,11 @@
 /* events: keyspace notifications (docs/events.md). Handlers note what they have done
- * (command/event.h); here it is published, once the transaction has ended, in the order in which it was
- * done, by the instance that did it.
+ * (command/event.h); here it is published, once the transaction has ended, in the order in which it
+ * was done, by the instance that did it.
  *
- * An instance makes the events that any instance of the fleet wants. That a key has expired is told by
- * whoever takes its row out of the state "expired and not told": a write that replaces it
- * (commit_item.expired_before), or QUERY_EXPIRE, which is asked by every instance whose own option has an
- * x, at least every second, and soon after somebody has met a key that had expired. */
+ * An instance makes the events that any instance of the fleet wants. That a key has expired is told
+ * by whoever takes its row out of the state "expired and not told": a write that replaces it
+ * (commit_item.expired_before), or QUERY_EXPIRE, which is asked by every instance whose own option
+ * has an x, at least every second, and soon after somebody has met a key that had expired. */
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -15,11 +15,12 @@
 #include "engine/pubsub.h"
 
 enum {
-    LOOK_US = 500 * 1000,     /* between two looks at what has expired */
-    SOON_US = 10 * 1000,      /* after a key was met that has */
-    SETTLE_US = 3000 * 1000,  /* after an outage others may still bring back later expiries */
+    LOOK_US = 500 * 1000,    /* between two looks at what has expired */
+    SOON_US = 10 * 1000,     /* after a key was met that has */
+    SETTLE_US = 3000 * 1000, /* after an outage others may still bring back later expiries */
     LOOK_KEYS = 500,
-    SPARE = 10,               /* looking takes one part in so many of the time */
+    LATER_BYTES = 4 << 20,
+    SPARE = 10, /* looking takes one part in so many of the time */
 };
 
 struct expiring {
@@ -27,10 +28,11 @@ struct expiring {
     struct timer *timer;
     struct store_query query;
     bool asking;
-    bool wanted;          /* by this instance's own option */
-    bool met;             /* somebody has met a key that has expired, since the last question */
+    bool wanted;      /* by this instance's own option */
+    struct buf later; /* keys from a merge, each behind its database and length */
+    bool met;         /* somebody has met a key that has expired, since the last question */
     int64_t asked_us;
-    int64_t away_us;      /* when the store was last seen otherwise than online */
+    int64_t away_us; /* when the store was last seen otherwise than online */
 };
 
 /* ---- publishing ---- */
@@ -52,7 +54,7 @@ static void publish_one(struct engine *e, int db, const char *event, struct byte
     buf_release(&channel);
 }
 
-void events_expired(struct engine *e, int db, struct bytes key)
+static void tell_expired(struct engine *e, int db, struct bytes key)
 {
     if ((e->events & EVENT_EXPIRED) != 0)
         publish_one(e, db, "expired", key);
@@ -111,7 +113,7 @@ static void on_expired(struct store_query *q, int64_t id, struct bytes key, bool
     (void)id;
     (void)live;
     (void)type;
-    events_expired(x->engine, q->db, key);
+    tell_expired(x->engine, q->db, key);
 }
 
 static void look_again_in(struct expiring *x, int64_t us)
@@ -140,6 +142,31 @@ static bool may_look(const struct expiring *x)
            (state == STORE_STANDALONE || (state == STORE_ONLINE && settled));
 }
 
+/* Right after an outage, other instances may not listen yet. */
+void events_expired_later(struct engine *e, int db, struct bytes key)
+{
+    struct expiring *x = e->expiring;
+    uint32_t head[2] = {(uint32_t)db, (uint32_t)key.len};
+    if ((e->events & EVENT_EXPIRED) == 0 || x->later.len > LATER_BYTES)
+        return;
+    buf_append(&x->later, head, sizeof(head));
+    buf_append_bytes(&x->later, key);
+    x->met = true;
+    look_again_in(x, SOON_US);
+}
+
+static void tell_later_ones(struct expiring *x)
+{
+    for (size_t at = 0; at < x->later.len;) {
+        uint32_t head[2];
+        memcpy(head, x->later.data + at, sizeof(head));
+        at += sizeof(head);
+        tell_expired(x->engine, (int)head[0], bytes_of(x->later.data + at, head[1]));
+        at += head[1];
+    }
+    buf_reset(&x->later, 0);
+}
+
 static void on_look(void *arg)
 {
     struct expiring *x = arg;
@@ -150,11 +177,12 @@ static void on_look(void *arg)
         look_again_in(x, LOOK_US);
         return;
     }
+    tell_later_ones(x);
     x->asking = true;
     x->met = false;
     x->asked_us = clock_mono_us();
-    x->query = (struct store_query){.kind = QUERY_EXPIRE, .limit = LOOK_KEYS, .row = on_expired,
-                                    .done = on_looked};
+    x->query = (struct store_query){
+        .kind = QUERY_EXPIRE, .limit = LOOK_KEYS, .row = on_expired, .done = on_looked};
     e->store->ops->query(e->store, &x->query);
 }
 
@@ -165,7 +193,7 @@ void events_met_expired(struct engine *e, const struct entry *entry)
     /* Where memory is the store for good, this is the moment in which the key goes. */
     if (store_state(e->store) == STORE_STANDALONE) {
         if (entry->knowledge == ENTRY_LIVE)
-            events_expired(e, entry->db, entry_key(entry));
+            tell_expired(e, entry->db, entry_key(entry));
         return;
     }
     if (!e->expiring->met)
@@ -173,8 +201,8 @@ void events_met_expired(struct engine *e, const struct entry *entry)
     e->expiring->met = true;
 }
 
-void events_note_overwritten(struct engine *e, const struct entry *entry, const struct commit_item *c,
-                             int64_t time_us)
+void events_note_overwritten(struct engine *e, const struct entry *entry,
+                             const struct commit_item *c, int64_t time_us)
 {
     bool expired = c->expired_before;
     if (__builtin_expect(e->events == 0, 1))
@@ -182,7 +210,7 @@ void events_note_overwritten(struct engine *e, const struct entry *entry, const 
     if (store_state(e->store) == STORE_STANDALONE)
         expired = entry->knowledge == ENTRY_LIVE && entry->expires_us <= time_us;
     if (expired)
-        events_expired(e, entry->db, entry_key(entry));
+        tell_expired(e, entry->db, entry_key(entry));
 }
 
 /* ---- what is wanted ---- */
@@ -207,6 +235,7 @@ void events_init(struct engine *e)
 {
     struct expiring *x = mem_zalloc(sizeof(*x));
     x->engine = e;
+    buf_init(&x->later);
     x->timer = timer_new(e->loop, on_look, x);
     e->expiring = x;
     events_refresh(e);
@@ -215,5 +244,6 @@ void events_init(struct engine *e)
 void events_free(struct engine *e)
 {
     timer_free(e->expiring->timer);
+    buf_release(&e->expiring->later);
     mem_free(e->expiring);
 }

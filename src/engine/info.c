@@ -104,8 +104,8 @@ static void section_clients(const struct info *i)
                i->e->nclients, i->e->max_clients);
     buf_printf(i->out, "client_recent_max_input_buffer:%zu\r\n"
                        "client_recent_max_output_buffer:%zu\r\n", most_in, most_out);
-    buf_printf(i->out, "blocked_clients:%zu\r\ntracking_clients:0\r\nclients_in_timeout_table:0\r\n",
-               pause_held_clients(i->e) + block_count(i->e));
+    buf_printf(i->out, "blocked_clients:%zu\r\ntracking_clients:0\r\nclients_in_timeout_table:%zu\r\n",
+               pause_held_clients(i->e) + block_count(i->e), block_timed_count(i->e));
 }
 
 static double per_cent(size_t part, size_t whole)

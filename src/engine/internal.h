@@ -578,8 +578,8 @@ void events_put_expired(struct txn *t, const struct key *k);
 /* It has failed: nothing was done. */
 void events_drop(struct txn *t);
 void events_release_txn(struct txn *t);
-/* Nobody but us knows that this key has expired. */
-void events_expired(struct engine *e, int db, struct bytes key);
+/* Nobody but us knows that this key has expired, and others are not yet there to be told. */
+void events_expired_later(struct engine *e, int db, struct bytes key);
 /* A commit of ours has been applied at that time; the entry is still as it was before. */
 void events_note_overwritten(struct engine *e, const struct entry *entry, const struct commit_item *c,
                              int64_t time_us);

@@ -58,6 +58,7 @@ static struct client *nobody(struct put_back *p)
         list_remove(&p->nobody->node);
         e->nclients--;
         e->total_connections--;
+        p->nobody->user = NULL; /* nor is it a user's: ACL LOAD does not know of it */
     }
     return p->nobody;
 }

@@ -136,6 +136,17 @@ def test_a_key_that_expired_while_the_rows_were_read(story):
     story.passes()
 
 
+def test_what_was_known_before_a_doubt_may_be_forgotten(story):
+    story.op(SET, "own:1", 1, b"real").op(EXPIRE, "own:1", 9, ttl=FOREVER, outcome=UNKNOWN)
+    story.op(SET, "own:1", 12, b"next").row("own:1", b"real").lost("own:1", b"next").passes()
+
+
+def test_what_reads_as_absent_is_not_known(story):
+    story.op(SET, "session:1", 1, b"old").op(SET, "session:1", 2, b"real", instance=1)
+    story.op(READ, "session:1", 11, reply=None).op(SET, "session:1", 12, b"next")
+    story.row("session:1", b"real").lost("session:1", b"next").passes()
+
+
 # --- what is wrong: registers -------------------------------------------------------------------
 
 def test_a_write_is_missing(story):

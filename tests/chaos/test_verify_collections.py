@@ -234,6 +234,12 @@ def test_one_is_taken_twice_while_nothing_is_wrong(story):
     story.call("line:0", 4, "LPOP", bulk(b"a"), instance=1).held("line:0", "b").fails("taken twice")
 
 
+def test_one_is_taken_twice_as_trouble_begins(story):
+    """The first to take it was still at it."""
+    story.pushed("line:0", "a", "b").call("line:0", 8.8, "LPOP", bulk(b"a"), ended=9.1)
+    story.call("line:0", 8.85, "LPOP", bulk(b"a"), instance=1).held("line:0", "b").passes()
+
+
 def test_half_a_block_of_two_collections(story):
     story.call("duo:list:1", 1, "RPUSH a", number(1), group=1)
     story.call("duo:hash:1", 1, "HINCRBY n 1", number(1), group=1)

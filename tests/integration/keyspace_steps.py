@@ -388,6 +388,9 @@ SORT so STORE sd
 SORT none STORE sd
 SORT none STORE sd
 SORT so LIMIT 10 10 STORE sd2
+MSET w_1 3 w_2 2 w_3 1
+SORT so BY w_* GET # GET w_*
+SORT so BY w_* STORE sd
 SORT so STORE z
 # together
 MULTI

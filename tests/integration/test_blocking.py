@@ -252,6 +252,49 @@ def what_is_sent_behind_it_waits(s):
     s.hear("a", 3)
 
 
+def it_leaves_behind_what_it_waits_for(s):
+    s.ask("a", "CLIENT SETNAME someone", "BLPOP k 0", "RESET", "CLIENT GETNAME", "QUIT", "SET never 1")
+    s.hear("a")
+    s.blocked(1)
+    s("p", "RPUSH k x")
+    s.hear("a", 4)
+    s.told.append(s.actors.pop("a").rest())
+    s("p", "GET never")
+
+
+def watched(s):
+    """A block and a wait of one client; WATCH notices what it was served."""
+    s("a", "RPUSH k 1", "WATCH k", "BLPOP k 0", "MULTI", "PING", "EXEC")
+    s("a", "WATCH k")
+    s.waits("a", "BLPOP k 0")
+    s("p", "RPUSH k x")
+    s.hear("a")
+    s("a", "MULTI", "PING", "EXEC")
+
+
+def monitored(s):
+    s("m", "MONITOR")
+    s.actor("p")
+    if s.proto == 3:
+        s.actor("m").reply()
+    for name, command in (("a", "BLPOP k 0"), ("b", "BLMOVE j k LEFT LEFT 0")):
+        s.ask(name, command)
+        seen = b""
+        while command.split()[0].encode() not in seen:
+            seen = s.actor("m").reply()
+        s.told.append(seen.partition(b'"')[2])
+    s.ask("p", "RPUSH j x")
+    s.hear("p")
+    s.hear("a")
+    s.hear("b")
+    seen = s.actor("m").reply()
+    while b"RPUSH" not in seen:
+        seen = s.actor("m").reply()
+    s.ask("p", "PING")
+    s.hear("p")
+    s.told.append(s.actor("m").reply().partition(b'"')[2])  # nothing in between
+
+
 def unblocked_by_a_client(s):
     number = s.id_of("a")
     s("p", f"CLIENT UNBLOCK {number}", "CLIENT UNBLOCK 123456")
@@ -307,8 +350,9 @@ def paused(s):
 
 
 def its_time_is_up_and_another_is_served(s):
-    s.ask("a", "BLPOP k 0.2")
+    s.ask("a", "BLPOP k 0.7")
     s.waits("b", "BLPOP k 0", 2)
+    s.told.append(s.watcher.info("clients")["clients_in_timeout_table"])
     s.hear("a")
     s.blocked(1)
     s("p", "RPUSH k x")
@@ -349,6 +393,7 @@ PLAYS = [at_once, wrong_arguments, time_is_up, within_multi, each_is_served,
          the_one_that_waits_longest_is_first, keys_of_another_type_are_passed_over,
          a_destination_of_another_type, whatever_makes_the_key_appear, another_database,
          deleted_and_made_again, a_block_serves_at_its_end, chains, what_is_sent_behind_it_waits,
+         it_leaves_behind_what_it_waits_for, watched, monitored,
          unblocked_by_a_client, killed, gone, paused, its_time_is_up_and_another_is_served,
          a_number_of_elements, the_names_of_keys_and_flags, users]
 

@@ -250,7 +250,7 @@ def test_conflicts_double_nothing(lab):
     for name, key in ((b"incrby", b"hot"), (b"append", b"hot2"), (b"expire", b"hot2")):
         assert counted[(b"__keyevent@0__:" + name, key)] == len(threads) * rounds
     assert servers[0].raw().command("GET", "hot") == b"$3\r\n%d\r\n" % (len(threads) * rounds)
-    conflicts = sum(int(server.client().info("respgres")["conflicts"]) for server in servers)
+    conflicts = sum(int(server.client().info("postgres")["postgres_conflicts"]) for server in servers)
     assert conflicts > 0
 
 

@@ -180,7 +180,7 @@ def test_the_search_agrees_with_all_permutations(kind, seed):
     """Random histories of six operations, true ones and such with a wrong reply."""
     chance, verdicts = random.Random(f"{kind}/{seed}"), []
     others = [NIL, OK, number(0), number(1), number(2), bulk(b"a"), bulk(b"1"), NOTHING]
-    for _ in range(120):
+    for _ in range(80):
         history, _ = some_history(chance, kind, 6)
         for i, o in enumerate(history):
             if o.ended is not None and chance.random() < 0.12 and o.commands != (("SPOP",),):
@@ -188,7 +188,7 @@ def test_the_search_agrees_with_all_permutations(kind, seed):
         verdict = why_not_linearizable(history) is None
         assert verdict == by_permutation(history), history
         verdicts.append(verdict)
-    assert 20 < sum(verdicts) < 110
+    assert 10 < sum(verdicts) < 75
 
 
 def by_permutation(history):

@@ -22,9 +22,9 @@ def both(module_lab):
 
 @pytest.fixture
 def ours(both):
-    client = both[0].client()
-    client.flushall()
-    return client
+    for server in both:
+        server.client().flushall()
+    return both[0].client()
 
 
 def store_articles(client):
@@ -60,6 +60,17 @@ def test_ten_thousand_keys(ours):
     assert list(map(int, ours.sort("all", by="w*", get="w*", start=5000, num=3))) == [5000, 5001, 5002]
     assert ours.sort("all", by="w*", desc=True, store="sorted") == 10_000
     assert list(map(int, ours.lrange("sorted", 0, -1))) == expected[::-1]
+
+
+def test_an_element_too_long_for_a_name(both, ours):
+    """There can be no such key; nothing asks PostgreSQL for it, and nothing waits for it to stay absent."""
+    for server in both:
+        client = server.client()
+        client.rpush("l", "x" * 3000, "a")
+        client.mset({"w_a": -5, "k_a": "v"})
+        assert client.sort("l", by="w_*", get=["k_*", "h_*->f"], store="out") == 4
+        assert client.lrange("out", 0, -1) == [b"v", b"", b"", b""]
+        assert client.sort("l", by="w_*", get="k_*") == [b"v", None]
 
 
 def test_in_a_block(ours):
@@ -374,3 +385,19 @@ def test_while_postgresql_is_away(lab):
     postgres.start()
     wait_until(lambda: stat(server, "store_state") == "online", 30, "it is merged")
     assert lab.respgres(database).client().lrange("out", 0, -1) == [b"2", b"3", b"1"]
+
+
+@pytest.mark.rows
+def test_when_memory_is_full(lab, tmp_path):
+    """SORT is refused, with STORE or without, as by Redis; SORT_RO is not."""
+    server = lab.respgres(None, standalone="yes", dir=tmp_path / "journal", maxmemory="3mb")
+    client = server.client()
+    store_articles(client)
+    with pytest.raises(redis.ResponseError, match="OOM command not allowed"):
+        for number in range(200):
+            client.set(f"big:{number}", bytes(100_000))
+    for more in ([], ["STORE", "out"]):
+        with pytest.raises(redis.ResponseError, match="OOM command not allowed when used memory > 'maxmemory'"):
+            client.execute_command("SORT", "ids", "BY", "weight_*", *more)
+    assert client.execute_command("SORT_RO", "ids", "BY", "weight_*", "GET", "weight_*") == [
+        b"10", b"20", b"30"]

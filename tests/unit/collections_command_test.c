@@ -115,6 +115,35 @@ static void elements_move_between_lists(void)
     EXPECT_ROWS(rows, 2);
 }
 
+/* As in a block or a script: they answer at once. */
+static void what_may_not_wait(void)
+{
+    static const struct expectation rows[] = {
+        {"BLPOP l 0", "*-1"},
+        {"BLMOVE l m LEFT RIGHT 0", "$-1"},
+        {"BRPOPLPUSH l m 0", "$-1"},
+        {"BLMPOP 0 2 l m LEFT", "*-1"},
+        {"BZPOPMIN z 0", "*-1"},
+        {"BZMPOP 0 1 z MAX", "*-1"},
+        {"RPUSH l a b c d e", ":5"},
+        {"BLPOP m l 0", "*2\r\n$1\r\nl\r\n$1\r\na"},
+        {"BRPOP l m 0", "*2\r\n$1\r\nl\r\n$1\r\ne"},
+        {"BLMOVE l m RIGHT LEFT 1.5", "$1\r\nd"},
+        {"BLMPOP 0 2 x l LEFT COUNT 9", "*2\r\n$1\r\nl\r\n*2\r\n$1\r\nb\r\n$1\r\nc"},
+        {"ZADD z 1 a 2.5 b 3 c", ":3"},
+        {"BZPOPMAX x z 0", "*3\r\n$1\r\nz\r\n$1\r\nc\r\n$1\r\n3"},
+        {"BZMPOP 0 1 z MIN COUNT 2", "*2\r\n$1\r\nz\r\n*2\r\n*2\r\n$1\r\na\r\n$1\r\n1\r\n*2\r\n$1\r\nb\r\n$3\r\n2.5"},
+        {"BLPOP l -1", "-ERR timeout is negative"},
+        {"BLPOP l x", "-ERR timeout is not a float or out of range"},
+        {"BLMPOP x 0 l LEFT", "-ERR numkeys should be greater than 0"},
+        {"SET s v", "+OK"},
+        {"BLPOP x s m 0", WRONG},
+        {"BLPOP m s 0", "*2\r\n$1\r\nm\r\n$1\r\nd"},
+        {"BLMOVE x s LEFT LEFT 0", "$-1"},
+    };
+    EXPECT_ROWS(rows, 2);
+}
+
 static void sets(void)
 {
     static const struct expectation rows[] = {
@@ -270,9 +299,9 @@ static void sort_of_a_user_who_may_not_read_all(void)
     w.restricted = true;
     EXPECT_CSTR(run(&w, "RPUSH l a b"), ":2\r\n");
     EXPECT_CSTR(run(&w, "SORT l BY w_*"),
-               "-ERR BY option of SORT denied due to insufficient ACL permissions.\r\n");
+                "-ERR BY option of SORT denied due to insufficient ACL permissions.\r\n");
     EXPECT_CSTR(run(&w, "SORT_RO l BY nosort GET #"),
-               "-ERR GET option of SORT denied due to insufficient ACL permissions.\r\n");
+                "-ERR GET option of SORT denied due to insufficient ACL permissions.\r\n");
     EXPECT_CSTR(run(&w, "SORT l GET"), "-ERR syntax error\r\n");
     EXPECT_CSTR(run(&w, "SORT l BY nosort DESC"), "*2\r\n$1\r\nb\r\n$1\r\na\r\n");
     world_release(&w);
@@ -359,7 +388,7 @@ static void keys_are_where_arguments_say(void)
 }
 
 TEST_MAIN(TEST(lists_are_pushed_and_popped), TEST(lists_are_changed_within),
-          TEST(elements_move_between_lists), TEST(sets), TEST(sorted_sets_by_member),
+          TEST(elements_move_between_lists), TEST(what_may_not_wait), TEST(sets), TEST(sorted_sets_by_member),
           TEST(sorted_sets_by_range), TEST(sort), TEST(sort_by_and_get),
           TEST(sort_of_a_user_who_may_not_read_all), TEST(what_is_written),
           TEST(a_collection_has_a_largest_size), TEST(keys_are_where_arguments_say))

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "engine/client.h"
+#include "metrics/metrics.h"
 #include "value/deque.h"
 #include "world.h"
 
@@ -25,6 +26,12 @@ static bool waits(struct world *w, const char *n)
     char line[40];
     snprintf(line, sizeof(line), "blocked_clients:%s ", n);
     return strstr(peer_ask(&w->c, "INFO clients"), line) != NULL;
+}
+
+/* How often somebody has been woken, in this process. */
+static uint64_t wakes(void)
+{
+    return metrics.blocked_wakes;
 }
 
 static uint64_t calls(struct world *w, const char *command)
@@ -140,10 +147,12 @@ static void as_many_are_woken_as_there_are_elements(void)
     }
     EXPECT(waits(&w, "50"));
     uint64_t reads = counts(&w)->reads;
+    uint64_t woken = wakes();
     EXPECT_CSTR(peer_ask(&w.a, "RPUSH k x y"), ":2");
     EXPECT_CSTR(peer_take(&crowd[0]), "*2 $1 k $1 x");
     EXPECT_CSTR(peer_take(&crowd[1]), "*2 $1 k $1 y");
     EXPECT(waits(&w, "48"));
+    EXPECT_INT(wakes(), woken + 2);
     EXPECT_INT(counts(&w)->reads, reads); /* nobody has had to look whether there is something */
     for (int i = 0; i < WAITERS; i++)
         peer_close(&crowd[i]);

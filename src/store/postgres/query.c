@@ -419,6 +419,7 @@ static void send_identity(struct pg_store *s, struct link *k, enum statement_id 
         params_int4(&k->params, s->slot);
         link_add(k, STMT_EVENTS, &k->params, false);
         s->events_told = store_own_events(s);
+        params_reset(&k->params);
         link_add(k, STMT_FLEET, &k->params, false);
     }
     lane_submit(k->lane, store_timeout_us(s) * 4, done);

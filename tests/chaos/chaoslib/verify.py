@@ -94,9 +94,12 @@ class Key:
 
     def _knew_before(self, op):
         started = self.facts.last_start(op.instance, op.begun)
-        return any(earlier.instance == op.instance and earlier.begun >= started
-                   and earlier.ended <= op.begun and _tells(earlier)
-                   and not self._knows_by_file(earlier, started) for earlier in self.ops)
+        mine = [earlier for earlier in self.ops if earlier.instance == op.instance
+                and earlier.begun >= started and earlier is not op]
+        doubted = max((earlier.ended for earlier in mine
+                       if earlier.begun < op.begun and _leaves_in_doubt(earlier)), default=started)
+        return any(earlier.ended <= op.begun and earlier.begun >= doubted and _tells(earlier)
+                   and not self._knows_by_file(earlier, started) for earlier in mine)
 
     def _knows_by_file(self, op, started):
         """Whether what the instance knew may be what the warm file said at its start, in an outage:
@@ -105,11 +108,13 @@ class Key:
         return trouble is not None and started >= trouble[0]
 
     def may_have_forgotten(self, op):
-        """Whether the instance was started again after it had written the key, and PostgreSQL may
-        not have been there to ask since."""
+        """Whether the instance was started again after it had written the key, or does not know what became
+        of a write, and PostgreSQL may not have been there to ask since."""
         started = self.facts.last_start(op.instance, op.begun)
-        return (self.facts.overlaps(self.facts.trouble, op) and not self.knew(op)
-                and any(w.begun < started for w in self.writes if w.instance == op.instance))
+        return (self.facts.overlaps(self.facts.trouble, op) and not self.knew(op) and any(
+            earlier.begun < started and earlier.kind in WRITES
+            or started <= earlier.begun < op.begun and earlier.outcome == UNKNOWN
+            for earlier in self.ops if earlier.instance == op.instance))
 
     def forgot(self):
         return any(map(self.may_have_forgotten, self.writes))
@@ -195,6 +200,12 @@ def _tells(op):
     if op.kind == READ:
         return op.done and op.reply is not None
     return op.done and (op.kind in WRITES or op.reply != 0)
+
+
+def _leaves_in_doubt(op):
+    """Whether the instance may have dropped what it knew of the key: of a write it does not know what came
+    of it, or, away, it had nothing to answer a read with."""
+    return op.outcome == UNKNOWN or (op.kind == READ and op.done and op.reply is None)
 
 
 # --- registers: SET, DEL, EXPIRE -----------------------------------------------------------------

@@ -154,7 +154,7 @@ def line(key):
             takers[element].append(op)
     for element, ops in sorted(takers.items()):
         for first, second in zip(ops, ops[1:]):
-            if not _trouble_within(key.facts, first.begun, second.ended):
+            if not _trouble_within(key.facts, first.begun, max(first.ended, second.ended)):
                 yield f"{short(element)} was taken twice: {when(first)}, {when(second)}"
 
 
