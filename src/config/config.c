@@ -137,16 +137,18 @@ static void keep_immutable(const struct config_store *s, struct values *fresh, s
 }
 
 void config_on_prepare(struct config_store *s,
-                       bool (*f)(void *arg, const struct config *fresh, struct buf *reason),
+                       bool (*f)(void *arg, const char *name, const struct config *fresh,
+                                 struct buf *reason),
                        void *arg)
 {
     s->on_prepare = f;
     s->on_prepare_arg = arg;
 }
 
-static bool prepare(struct config_store *s, const struct config *fresh, struct buf *reason)
+static bool prepare(struct config_store *s, const char *name, const struct config *fresh,
+                    struct buf *reason)
 {
-    return s->on_prepare == NULL || s->on_prepare(s->on_prepare_arg, fresh, reason);
+    return s->on_prepare == NULL || s->on_prepare(s->on_prepare_arg, name, fresh, reason);
 }
 
 void config_on_reload(struct config_store *s,
@@ -162,7 +164,7 @@ static bool prepare_reload(struct config_store *s, const struct config *fresh, s
 {
     if (s->on_reload != NULL && !s->on_reload(s->on_reload_arg, fresh, reason))
         return false;
-    bool ok = prepare(s, fresh, reason);
+    bool ok = prepare(s, NULL, fresh, reason);
     if (!ok && s->on_reload != NULL)
         (void)s->on_reload(s->on_reload_arg, NULL, reason);
     return ok;
@@ -244,23 +246,21 @@ static bool set_one(struct values *v, struct bytes name, struct bytes value, str
     return ok;
 }
 
-/* Of the options that were named, those marked PREPARED are ready for what they would be. */
+/* The options that were named and are marked PREPARED are ready for what they would be. */
 static bool prepare_set(struct config_store *s, int n, const struct bytes *names,
                         const struct config *fresh, struct buf *error)
 {
-    int concerned = -1;
-    for (int i = n - 1; i >= 0; i--) {
-        const struct option *o = option_find(names[i]);
-        if (o != NULL && (o->flags & OPTION_PREPARED))
-            concerned = i;
-    }
-    if (concerned < 0)
-        return true;
     struct buf reason;
     buf_init(&reason);
-    bool ok = check_together(fresh, &reason) && prepare(s, fresh, &reason);
-    if (!ok)
-        refuse(error, names[concerned], buf_cstr(&reason));
+    bool ok = true;
+    for (int i = 0; ok && i < n; i++) {
+        const struct option *o = option_find(names[i]);
+        if (o == NULL || !(o->flags & OPTION_PREPARED))
+            continue;
+        ok = check_together(fresh, &reason) && prepare(s, o->name, fresh, &reason);
+        if (!ok)
+            refuse(error, names[i], buf_cstr(&reason));
+    }
     buf_release(&reason);
     return ok;
 }

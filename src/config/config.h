@@ -179,11 +179,13 @@ void config_each_matching(const struct config_store *s, int n, const struct byte
 /* Called after every successful change at run time, so that the holders can apply it. */
 void config_on_change(struct config_store *s, void (*f)(void *arg), void *arg);
 
-/* Asked before a change at run time that concerns an option marked PREPARED, or may concern what
- * its file holds (a reload, and a CONFIG SET to the same name): `fresh` is what would be. False and
- * a reason refuse it; true promises that `config_on_change`'s call will find it all ready. */
+/* Asked before a change at run time, for each option marked PREPARED that it concerns, or whose file may
+ * hold something else (a CONFIG SET to the same name); `name` NULL: a reload, for all of them. `fresh` is
+ * what would be. False and a reason refuse it; true promises that `config_on_change`'s call will find it all
+ * ready. */
 void config_on_prepare(struct config_store *s,
-                       bool (*f)(void *arg, const struct config *fresh, struct buf *reason),
+                       bool (*f)(void *arg, const char *name, const struct config *fresh,
+                                 struct buf *reason),
                        void *arg);
 
 /* The same for a reload alone. `fresh` NULL: the reload that was just agreed to does not come. */

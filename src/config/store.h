@@ -11,7 +11,7 @@ struct config_store {
     char *path; /* NULL = no file */
     void (*on_change)(void *arg);
     void *on_change_arg;
-    bool (*on_prepare)(void *arg, const struct config *fresh, struct buf *reason);
+    bool (*on_prepare)(void *arg, const char *name, const struct config *fresh, struct buf *reason);
     void *on_prepare_arg;
     bool (*on_reload)(void *arg, const struct config *fresh, struct buf *reason);
     void *on_reload_arg;

@@ -22,13 +22,17 @@ static bool may_ask(const struct command *cmd)
     return cmd->id == CMD_SORT || cmd->id == CMD_SORT_RO || command_is_eval(cmd);
 }
 
-/* While it runs, its entries are marked with their places among its keys. */
+/* While it runs, its entries are marked with their places among its keys. One that is there to be written
+ * over has not been loaded. */
 static struct key *find(struct key_finder *f, int db, struct bytes name)
 {
     struct more *m = LIST_ITEM(f, struct more, finder);
     const struct entry *entry = keyspace_find(m->txn->engine->keyspace, db, name);
-    if (entry != NULL && entry->work != NULL && entry->work->marking == m->txn)
-        return &m->txn->keys[entry->work->mark_at].key;
+    if (entry != NULL && entry->work != NULL && entry->work->marking == m->txn) {
+        struct txn_key *k = &m->txn->keys[entry->work->mark_at];
+        if (k->observed || k->key.change != KEY_UNCHANGED)
+            return &k->key;
+    }
     struct noted noted = {db, name.len};
     buf_append(&m->names, &noted, sizeof(noted));
     buf_append_bytes(&m->names, name);
@@ -143,7 +147,7 @@ bool more_add_keys(struct txn *t)
         struct noted noted;
         memcpy(&noted, at, sizeof(noted));
         at += sizeof(noted);
-        (void)txn_add_key(t, noted.db, bytes_of(at, noted.len), true);
+        txn_add_key(t, noted.db, bytes_of(at, noted.len), true)->observed = true;
         at += noted.len;
     }
     unmark(t);

@@ -205,12 +205,15 @@ static void on_scan(void *arg)
 /* ---- life ---- */
 
 /* For config_on_prepare, in Redis' words. */
-static bool on_prepare(void *arg, const struct config *fresh, struct buf *reason)
+static bool on_prepare(void *arg, const char *name, const struct config *fresh, struct buf *reason)
 {
     struct net *n = arg;
     struct buf why;
-    if (!can_serve(n, fresh, reason))
+    bool clients = name != NULL && strcmp(name, "maxclients") == 0;
+    if ((clients || name == NULL) && !can_serve(n, fresh, reason))
         return false;
+    if (clients)
+        return true;
     buf_init(&why);
     bool ok = tls_door_prepare(n->tls, fresh, &why);
     if (!ok)

@@ -128,6 +128,7 @@ def test_a_list_that_was_not_known_is_not_written_over(lab, database):
     first, second = site.clients()
     second.rpush("queue", "a", "b")
     site.cut_off(0)
+    first.set("other", "1")  # so that there is a journal: who has none waits for PostgreSQL
     site.forget(0)
     first = site.servers[0].client()
     assert first.rpush("queue", "c") == 1

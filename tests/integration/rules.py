@@ -164,7 +164,7 @@ class Threads:
         for thread in self._threads:
             thread.join(60)
             assert not thread.is_alive(), "a thread does not end"
-        if self._errors and exc[0] is None:
+        if self._errors:  # the cause of what the block may have run into
             raise self._errors[0]
 
     def run_for(self, seconds):

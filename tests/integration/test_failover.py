@@ -112,10 +112,13 @@ def test_a_commit_cut_by_a_failover_counts_once(lab, replicated, lanes, side):  
     others = [lab.respgres(url(database, primary.port, standby.port), pg_timeout=PATIENT)
               for _ in range(2)]
     counts = []  # what INCR has answered
+    unknown = []  # a key that many want may be written with its row locked: no lane tells what became of that
 
     def take(reply):
         if reply.startswith(b":"):
             counts.append(int(reply[1:]))
+        elif b"the transaction may or may not have been applied" in reply:
+            unknown.append(reply)
         else:
             assert b"nothing was done" in reply, reply
 
@@ -147,7 +150,7 @@ def test_a_commit_cut_by_a_failover_counts_once(lab, replicated, lanes, side):  
     with others[0].raw(60) as raw:
         wait_until(lambda: b"nothing was done" not in raw.command("GET", "n"),
                    what="it has found the new primary")
-    assert int(others[0].client().get("n")) == len(counts)
+    assert len(counts) <= int(others[0].client().get("n")) <= len(counts) + len(unknown)
 
 
 def test_a_standby_that_had_not_heard_of_an_instance(lab, lanes):  # noqa: F811

@@ -66,6 +66,18 @@ def test_keys_that_were_not_declared_are_loaded(client, other):
     assert elsewhere.lrange("c", 0, -1) == ["x", "y", "z"]
 
 
+def test_a_key_that_its_block_only_writes_over_is_loaded_for_a_script(client, other):
+    """SET needs not know what a key holds, so the block had not asked for it."""
+    other.client().mset({"n": 41, "m": "x"})
+    with client.pipeline(transaction=True) as pipe:
+        pipe.eval("return redis.call('INCR', ARGV[1])", 0, "n")
+        pipe.set("n", "over")
+        pipe.set("m", "new")
+        pipe.eval("return redis.call('GET', 'm') .. redis.call('APPEND', 'm', 'er')", 0)
+        assert pipe.execute() == [42, True, True, "new5"]
+    assert client.mget("n", "m") == ["over", "newer"]
+
+
 def test_a_loop_over_many_keys(client):
     client.mset({f"k{i}": i for i in range(500)})
     script = "local s = 0 for i = 0, 499 do s = s + redis.call('get', 'k' .. i) end return s"

@@ -651,14 +651,16 @@ static void reload(void)
 
 struct preparer {
     int asked;
+    int named; /* -1 = a reload */
     bool agrees;
     int64_t tls_port;
     int64_t port;
 };
 
-static bool on_prepare(void *arg, const struct config *fresh, struct buf *reason)
+static bool on_prepare(void *arg, const char *name, const struct config *fresh, struct buf *reason)
 {
     struct preparer *p = arg;
+    p->named = name != NULL ? strcmp(name, "tls-port") == 0 : -1;
     p->asked++;
     p->tls_port = fresh->tls_port;
     p->port = fresh->port;
@@ -685,6 +687,7 @@ static void prepared(void)
     EXPECT_INT(p.asked, 0);
     expect_set(s, "timeout", "2", "tls-port", "7001", "");
     EXPECT_INT(p.asked, 1);
+    EXPECT_INT(p.named, 1);
     EXPECT_INT(p.tls_port, 7001);
     expect_set(s, "tls-port", "7001", NULL, NULL, ""); /* files behind it may have changed */
     EXPECT_INT(p.asked, 2);
@@ -703,6 +706,7 @@ static void prepared(void)
     write_file(path, "port 7003\ntls-port 7004\n", 24);
     EXPECT(!config_reload(s, &error));
     EXPECT_CSTR(buf_cstr(&error), "not today");
+    EXPECT_INT(p.named, -1);
     EXPECT_INT(p.port, 7000);
     EXPECT_INT(p.tls_port, 7004);
     EXPECT_INT(c->tls_port, 7001);

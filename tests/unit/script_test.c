@@ -224,8 +224,8 @@ static void test_nothing_stays_behind(void)
         "rawset(redis, 'x', 1)",
         "cjson.null = 1",
         "table.remove(math)",
-        "for k, v in pairs(_G) do if type(v) == 'table' and v ~= KEYS and v ~= ARGV "
-        "then v.x = 1 end end",
+        ("for k, v in pairs(_G) do if type(v) == 'table' and v ~= KEYS and v ~= ARGV "
+         "then v.x = 1 end end"),
         "local f, t = pairs(string) t.x = 1",
         "function f() end"};
     for (size_t i = 0; i < sizeof(readonly) / sizeof(readonly[0]); i++) {
@@ -288,8 +288,8 @@ static void test_memory(void)
         "local t = {('x'):rep(1000)} for i = 1, 40 do t = {t, t} end return cjson.encode(t)",
         "return cjson.encode({[1e9] = 1, 2})",
         "local function f(n) return {f(n + 1)} end return f(1)",
-        "return table.concat({('x'):rep(4e6), ('x'):rep(4e6), ('y'):rep(4e6), ('x'):rep(4e6), "
-        "('z'):rep(4e6)})"};
+        ("return table.concat({('x'):rep(4e6), ('x'):rep(4e6), ('y'):rep(4e6), ('x'):rep(4e6), "
+         "('z'):rep(4e6)})")};
     for (size_t i = 0; i < sizeof(hungry) / sizeof(hungry[0]); i++) {
         struct world w;
         world_init(&w, 8 << 20);
