@@ -146,7 +146,8 @@ def test_a_commit_cut_by_a_failover_counts_once(lab, replicated, lanes, side):  
     if side == "answer":
         assert {1, 2, 3, 4, 5} <= set(counts), "the commit was found out"
         assert "event=batch-settled lane=commit-0 items=1 applied=yes" in server.log
-    assert sorted(counts) == list(range(1, len(counts) + 1))
+    assert len(set(counts)) == len(counts)
+    assert len(set(range(1, max(counts) + 1)) - set(counts)) <= len(unknown)
     with others[0].raw(60) as raw:
         wait_until(lambda: b"nothing was done" not in raw.command("GET", "n"),
                    what="it has found the new primary")
