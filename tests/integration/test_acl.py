@@ -14,7 +14,7 @@ import urllib.request
 import pytest
 import redis
 
-from harness import encode, free_port, wait_until
+from harness import RawClient, encode, free_port, wait_until
 from harness.util import clean_environ
 
 APP_DIR = pathlib.Path(__file__).parent / "flask_app"
@@ -329,16 +329,11 @@ def test_protected_mode_asks_the_default_user(lab):
         pytest.skip("the machine has no address but its own")
     server = alone(lab, bind="0.0.0.0")
 
-    def reply():
-        with redis.Redis(host=outside[0], port=server.port, socket_timeout=5) as client:
-            try:
-                return client.ping()
-            except redis.exceptions.RedisError as error:
-                return str(error)
-
-    assert "DENIED" in str(reply()) or "protected mode" in str(reply())
+    with RawClient((outside[0], server.port)) as raw:
+        assert raw.rest().startswith(b"-DENIED ")
     server.client().execute_command("ACL", "SETUSER", "default", ">pw")
-    assert "Authentication required" in str(reply())
+    with RawClient((outside[0], server.port)) as raw:
+        assert raw.command("PING") == b"-NOAUTH Authentication required.\r\n"
 
 
 def test_check_config_looks_at_the_users(lab, tmp_path):
