@@ -78,22 +78,30 @@ static void nothing(struct command_ctx *ctx, enum value_type type, int64_t timeo
         reply_null_array(ctx->reply);
 }
 
+/* The reply of a pop begins: so many parts, the first is the key's name. False: there is an error,
+ * or nothing to pop. */
+static bool begin_pop(struct command_ctx *ctx, struct bytes timeout, enum value_type type,
+                      size_t parts, int *key)
+{
+    int64_t ms;
+    if (!timeout_or_reply(ctx, timeout, &ms) || !ready_or_reply(ctx, ctx->nkeys, type, key))
+        return false;
+    if (*key < 0) {
+        nothing(ctx, type, ms);
+        return false;
+    }
+    reply_array(ctx->reply, parts);
+    reply_bulk(ctx->reply, ctx->keys[*key]->name);
+    return true;
+}
+
 /* ---- lists ---- */
 
 static void pop(struct command_ctx *ctx, bool front)
 {
-    int64_t ms;
     int key;
-    if (!timeout_or_reply(ctx, ctx->argv[ctx->argc - 1], &ms) ||
-        !ready_or_reply(ctx, ctx->nkeys, VALUE_LIST, &key))
-        return;
-    if (key < 0) {
-        nothing(ctx, VALUE_LIST, ms);
-        return;
-    }
-    reply_array(ctx->reply, 2);
-    reply_bulk(ctx->reply, ctx->keys[key]->name);
-    list_pop_reply(ctx, key, front, 1, false);
+    if (begin_pop(ctx, ctx->argv[ctx->argc - 1], VALUE_LIST, 2, &key))
+        list_pop_reply(ctx, key, front, 1, false);
 }
 
 void block_blpop(struct command_ctx *ctx)
@@ -137,38 +145,21 @@ void block_brpoplpush(struct command_ctx *ctx)
 
 void block_blmpop(struct command_ctx *ctx)
 {
-    int64_t ms, count;
+    int64_t count;
     bool back;
     int key;
-    if (!mpop_arguments_or_reply(ctx, 2, "left", "right", &back, &count) ||
-        !timeout_or_reply(ctx, ctx->argv[1], &ms) ||
-        !ready_or_reply(ctx, ctx->nkeys, VALUE_LIST, &key))
-        return;
-    if (key < 0) {
-        nothing(ctx, VALUE_LIST, ms);
-        return;
-    }
-    reply_array(ctx->reply, 2);
-    reply_bulk(ctx->reply, ctx->keys[key]->name);
-    list_pop_reply(ctx, key, !back, (size_t)count, true);
+    if (mpop_arguments_or_reply(ctx, 2, "left", "right", &back, &count) &&
+        begin_pop(ctx, ctx->argv[1], VALUE_LIST, 2, &key))
+        list_pop_reply(ctx, key, !back, (size_t)count, true);
 }
 
 /* ---- sorted sets ---- */
 
 static void zpop(struct command_ctx *ctx, bool max)
 {
-    int64_t ms;
     int key;
-    if (!timeout_or_reply(ctx, ctx->argv[ctx->argc - 1], &ms) ||
-        !ready_or_reply(ctx, ctx->nkeys, VALUE_ZSET, &key))
-        return;
-    if (key < 0) {
-        nothing(ctx, VALUE_ZSET, ms);
-        return;
-    }
-    reply_array(ctx->reply, 3);
-    reply_bulk(ctx->reply, ctx->keys[key]->name);
-    zset_pop_members(ctx, key, max, 1, false);
+    if (begin_pop(ctx, ctx->argv[ctx->argc - 1], VALUE_ZSET, 3, &key))
+        zset_pop_members(ctx, key, max, 1, false);
 }
 
 void block_bzpopmin(struct command_ctx *ctx)
@@ -183,18 +174,10 @@ void block_bzpopmax(struct command_ctx *ctx)
 
 void block_bzmpop(struct command_ctx *ctx)
 {
-    int64_t ms, count;
+    int64_t count;
     bool max;
     int key;
-    if (!mpop_arguments_or_reply(ctx, 2, "min", "max", &max, &count) ||
-        !timeout_or_reply(ctx, ctx->argv[1], &ms) ||
-        !ready_or_reply(ctx, ctx->nkeys, VALUE_ZSET, &key))
-        return;
-    if (key < 0) {
-        nothing(ctx, VALUE_ZSET, ms);
-        return;
-    }
-    reply_array(ctx->reply, 2);
-    reply_bulk(ctx->reply, ctx->keys[key]->name);
-    zset_pop_reply(ctx, key, max, (size_t)count, true);
+    if (mpop_arguments_or_reply(ctx, 2, "min", "max", &max, &count) &&
+        begin_pop(ctx, ctx->argv[1], VALUE_ZSET, 2, &key))
+        zset_pop_reply(ctx, key, max, (size_t)count, true);
 }
