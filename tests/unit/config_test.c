@@ -1,5 +1,5 @@
-/* config: parsing, precedence, secrets, CONFIG GET and SET, reload, URLs, and that the sample
- * file says what the table says. */
+/* config: parsing, precedence, secrets, CONFIG GET and SET, reload, refused URLs, and that
+ * the sample file says what the table says. */
 #include "test.h"
 
 #include <stdlib.h>
@@ -193,8 +193,9 @@ static void file_errors(void)
     expect_file_refused("requirepass 'abc\n", ":1: unbalanced quotes");
     expect_file_refused("unixsocket \"a\\x00b\"\n",
                         ":1: unixsocket: argument must not contain a NUL byte");
-    expect_file_refused("consistency sometimes\n",
-                        ":1: consistency: argument(s) must be one of the following: strict, cached");
+    expect_file_refused(
+        "consistency sometimes\n",
+        ":1: consistency: argument(s) must be one of the following: strict, cached");
     expect_file_refused("durability no\n", ":1: durability: argument(s) must be one of the "
                                            "following: commit, relaxed");
     expect_file_refused("so-reuseport 1\n", ":1: so-reuseport: argument must be 'yes' or 'no'");
@@ -552,8 +553,9 @@ static void set(void)
     expect_set(s, "timeout", "x", "Nope", "1",
                "ERR Unknown option or number of arguments for CONFIG SET - 'Nope'");
     expect_set(s, "Timeout", "1", "TIMEOUT", "2", FAILED("TIMEOUT") "duplicate parameter");
-    expect_set(s, "notify-keyspace-events", "q", NULL, NULL,
-               FAILED("notify-keyspace-events") "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.");
+    expect_set(
+        s, "notify-keyspace-events", "q", NULL, NULL,
+        FAILED("notify-keyspace-events") "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.");
     expect_set(s, "notify-keyspace-events", "nKmE$g", NULL, NULL, "");
     expect_get(s, "notify-keyspace-events", "notify-keyspace-events=g$nKEm;");
     expect_set(s, "notify-keyspace-events", "nlhzxetdEKg$s", NULL, NULL, "");
@@ -691,9 +693,10 @@ static void prepared(void)
     EXPECT_INT(p.tls_port, 7001);
     expect_set(s, "tls-port", "7001", NULL, NULL, ""); /* files behind it may have changed */
     EXPECT_INT(p.asked, 2);
-    expect_set(s, "tls-port", "7000", NULL, NULL,
-               FAILED("tls-port") "tls-port: the same as port: each needs one of its own, and port 0 "
-                                  "leaves TLS alone");
+    expect_set(
+        s, "tls-port", "7000", NULL, NULL,
+        FAILED("tls-port") "tls-port: the same as port: each needs one of its own, and port 0 "
+                           "leaves TLS alone");
     expect_set(s, "tls-port", "x", NULL, NULL,
                FAILED("tls-port") "argument couldn't be parsed into an integer");
     EXPECT_INT(p.asked, 2);
@@ -724,7 +727,8 @@ static void prepared(void)
 
 static void tls_protocols(void)
 {
-    struct config_store *s = load_ok("--tls-protocols|TLSv1.2 tlsv1.3|--tls-auth-clients|Optional", no_env);
+    struct config_store *s =
+        load_ok("--tls-protocols|TLSv1.2 tlsv1.3|--tls-auth-clients|Optional", no_env);
     EXPECT_CSTR(config_values(s)->tls_protocols, "TLSv1.2 tlsv1.3");
     EXPECT_INT(config_values(s)->tls_auth_clients, TLS_AUTH_OPTIONAL);
     config_free(s);
@@ -775,53 +779,6 @@ static void reload_of_secrets(void)
     config_free(s);
 }
 
-static void expect_url(const char *url, const char *want, const char *want_dropped)
-{
-    struct buf out;
-    struct buf dropped;
-    buf_init(&out);
-    buf_init(&dropped);
-    config_normalise_url(url, &out, &dropped);
-    EXPECT_CSTR(buf_cstr(&out), want);
-    EXPECT_CSTR(buf_cstr(&dropped), want_dropped);
-    buf_release(&out);
-    buf_release(&dropped);
-}
-
-static void url_normalised(void)
-{
-    static const char *const same[] = {
-        "",
-        "postgresql://",
-        "postgresql://u:p@h:5432/db",
-        "host=h user=u password='a://b?c=d'",
-        "postgresql:///db?host=/run/postgresql&sslmode=verify-full",
-        "postgresql://u:p?a=b&c@h/db?application_name=x",
-        "mysql://h/d?x=y",
-        "nonsense",
-    };
-    for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++)
-        expect_url(same[i], same[i], "");
-    expect_url("postgres://h", "postgresql://h", "");
-    expect_url("PostgreSQL+psycopg2://u@h/d", "postgresql://u@h/d", "");
-    expect_url("postgresql+asyncpg://u@h/d", "postgresql://u@h/d", "");
-    expect_url("psycopg2://h/d", "postgresql://h/d", "");
-    expect_url("pgsql://h/d", "postgresql://h/d", "");
-    expect_url("postgis://h/d", "postgresql://h/d", "");
-    expect_url("postgres://h/d?pool_size=5", "postgresql://h/d", "pool_size");
-    expect_url("postgres://h/d?pool_size=5&sslmode=require&pgbouncer=true&connect_timeout=3",
-               "postgresql://h/d?sslmode=require&connect_timeout=3", "pool_size,pgbouncer");
-    expect_url("postgres://h/d?ssl=true", "postgresql://h/d?sslmode=require", "");
-    expect_url("postgres://h/d?ssl=False&user=u", "postgresql://h/d?sslmode=disable&user=u", "");
-    expect_url("postgres://h/d?ssl=verify-full", "postgresql://h/d?sslmode=verify-full", "");
-    expect_url("postgres://h/d?ssl=perhaps", "postgresql://h/d", "ssl");
-    /* Not a name: might be a piece of a password. */
-    expect_url("postgres://h/d?pa%24s=x", "postgresql://h/d", "?");
-    /* The '@' ended no user: the '?' came first, thanks to a '/' that is dropped. */
-    expect_url("postgresql://h?a=/&user=u@x", "postgresql://h?user=u%40x", "a");
-    expect_url("postgres://h/d?options=-c%20x%3Dy", "postgresql://h/d?options=-c%20x%3Dy", "");
-}
-
 static void url_refused(void)
 {
     expect_refused("--database-url|mysql://u:hush@h/d", no_env,
@@ -829,34 +786,45 @@ static void url_refused(void)
                    "postgresql://");
     expect_refused("--database-url|localhost", no_env,
                    "command line: database-url: neither a postgresql:// URL nor keyword=value");
-    expect_refused("--database-url|postgres://u:a/hu?sh@h/d", no_env,
-                   "command line: database-url: a parameter behind '?' has no '=', or two (in a user "
-                   "name or password, write / as %2F, ? as %3F, = as %3D and @ as %40)");
-    expect_refused("--database-url|postgres://h/d?password=hu=sh", no_env,
-                   "command line: database-url: a parameter behind '?' has no '=', or two (in a user "
-                   "name or password, write / as %2F, ? as %3F, = as %3D and @ as %40)");
-    static const char *const places[] = {
-        "postgres://u:hu@sh@h/d", "postgres://u:hu/sh@h/d", "postgres://u:12/sh@h/d",
-        "postgres://u:p@h:12x/d", "postgres://u:p@[::1/d",  "postgres://u:p@[]/d",
-        "postgres://u:p@a,b:x/d", "postgres://u:p@[::1]x/d"};
+    expect_refused(
+        "--database-url|postgres://u:a/hu?sh@h/d", no_env,
+        "command line: database-url: a parameter behind '?' has no '=', or two (in a user "
+        "name or password, write / as %2F, ? as %3F, = as %3D and @ as %40)");
+    expect_refused(
+        "--database-url|postgres://h/d?password=hu=sh", no_env,
+        "command line: database-url: a parameter behind '?' has no '=', or two (in a user "
+        "name or password, write / as %2F, ? as %3F, = as %3D and @ as %40)");
+    static const char *const places[] = {"postgres://u:hu@sh@h/d", "postgres://u:hu/sh@h/d",
+                                         "postgres://u:12/sh@h/d", "postgres://u:p@h:12x/d",
+                                         "postgres://u:p@[::1/d",  "postgres://u:p@[]/d",
+                                         "postgres://u:p@a,b:x/d", "postgres://u:p@[::1]x/d"};
     for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
         char args[100];
         snprintf(args, sizeof(args), "--database-url|%s", places[i]);
-        expect_refused(args, no_env,
-                       "command line: database-url: host, port and database cannot be told apart (in "
-                       "a user name or password, write / as %2F, ? as %3F and @ as %40; a port is a "
-                       "number)");
+        expect_refused(
+            args, no_env,
+            "command line: database-url: host, port and database cannot be told apart (in "
+            "a user name or password, write / as %2F, ? as %3F and @ as %40; a port is a "
+            "number)");
     }
-    expect_refused("--database-url|postgres://u:hu%zzsh@h/d", no_env,
-                   "command line: database-url: a % is not followed by two hexadecimal digits, or by "
-                   "00 (write % itself as %25)");
-    expect_refused("--database-url|postgres://u:hush@h/d%00", no_env,
-                   "command line: database-url: a % is not followed by two hexadecimal digits, or by "
-                   "00 (write % itself as %25)");
+    expect_refused(
+        "--database-url|postgres://u:hu%zzsh@h/d", no_env,
+        "command line: database-url: a % is not followed by two hexadecimal digits, or by "
+        "00 (write % itself as %25)");
+    expect_refused(
+        "--database-url|postgres://u:hush@h/d%00", no_env,
+        "command line: database-url: a % is not followed by two hexadecimal digits, or by "
+        "00 (write % itself as %25)");
     static const char *const good[] = {
-        "postgresql://",         "postgresql://h",         "postgresql://h:5432",
-        "postgresql:///d",       "postgresql://@/d",       "postgresql://u@a:1,b:2,c/d",
-        "postgresql://[::1]/d",  "postgresql://[::1]:5/d", "postgresql://%2Frun%2Fpg/d",
+        "postgresql://",
+        "postgresql://h",
+        "postgresql://h:5432",
+        "postgresql:///d",
+        "postgresql://@/d",
+        "postgresql://u@a:1,b:2,c/d",
+        "postgresql://[::1]/d",
+        "postgresql://[::1]:5/d",
+        "postgresql://%2Frun%2Fpg/d",
         "postgresql://a,[fe80::1],b:7/d?host=x",
     };
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
@@ -1023,8 +991,7 @@ static void clean_up(void)
 
 TEST_MAIN(TEST(defaults), TEST(file_syntax), TEST(file_errors), TEST(file_include), TEST(units),
           TEST(flags), TEST(flags_scrubbed), TEST(environment), TEST(environment_secret_files),
-          TEST(precedence), TEST(get), TEST(set), TEST(output_limit), TEST(reload), TEST(reload_of_secrets),
-          TEST(prepared), TEST(tls_protocols),
-          TEST(url_normalised), TEST(url_refused), TEST(bind_addresses), TEST(logged),
-          TEST(sample_file), TEST(sample_file_loads), TEST(options_that_exclude_each_other),
-          TEST(usage), TEST(clean_up))
+          TEST(precedence), TEST(get), TEST(set), TEST(output_limit), TEST(reload),
+          TEST(reload_of_secrets), TEST(prepared), TEST(tls_protocols), TEST(url_refused),
+          TEST(bind_addresses), TEST(logged), TEST(sample_file), TEST(sample_file_loads),
+          TEST(options_that_exclude_each_other), TEST(usage), TEST(clean_up))
