@@ -6,6 +6,7 @@ ties whose order Redis leaves open.
 from differential_kinds import OWN
 
 SOURCES = (b"sl0", b"sl1", b"ss0", b"sz0", b"order:l", b"order:s")
+SETS = (b"ss0", b"order:s")  # unsorted, their order is that of a hash table
 ELEMENTS = (b"1", b"2", b"3", b"10", b"a", b"->", b"*", b"")
 PATTERNS = (b"w_*", b"w_*", b"o_*->f", b"o_*->f", b"o_*->g", b"o_*->", b"w_*->f", b"o_*", b"*", b"**",
             b"w_*_x", b"none_*", b"w_1", b"#", b"", b"o_*->f->g", b"o_->*", b"->*", b"w_\0*", b"*\0->f",
@@ -33,7 +34,7 @@ def sort(g):
     key, name = g.pick(SOURCES), g.case(g.pick((b"SORT", b"SORT", b"SORT_RO")))
     options = [(g.case(b"GET"), g.pick(PATTERNS)) for _ in range(g.pick((0, 0, 1, 1, 2, 3)))]
     if g.chance(0.7):
-        options.append((g.case(b"BY"), g.pick(PATTERNS[:12] if key[1:2] == b"s" else PATTERNS)))
+        options.append((g.case(b"BY"), g.pick(PATTERNS[:12] if key in SETS else PATTERNS)))
     way = g.pick((b"ASC", b"DESC", b"ALPHA", b"LIMIT", b""))
     if way == b"LIMIT":
         options.append((way, g.pick((b"0", b"1", b"-1", b"x")), g.pick((b"2", b"100", b"-1", b"0"))))
