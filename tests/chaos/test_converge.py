@@ -39,8 +39,9 @@ def both_say(site, rows):
 def test_the_later_write_wins(site, order):
     first, second = site.clients()
     first.setex("a", 3000, b"a0")
-    second.setex("a", 4000, b"a1")
     second.setex("b", 4000, b"b1")
+    site.later()
+    second.setex("a", 4000, b"a1")
     first.setex("b", 3000, b"b0")
     first.setex("new", 3000, b"n0")     # neither knew it
     second.setex("new", 3000, b"n1")
@@ -61,8 +62,9 @@ def test_deleted_here_and_written_there(site, order):
     comes back by itself. What was written is kept."""
     first, second = site.clients()
     first.delete("a")
-    second.setex("a", 4000, b"a1")
     second.setex("b", 4000, b"b1")
+    site.later()
+    second.setex("a", 4000, b"a1")
     first.delete("b")
     first.delete("c")
     second.delete("c")
@@ -90,10 +92,11 @@ def test_same_bytes_and_other_expiries(site, order):
     """Sessions that were only read and written back."""
     first, second = site.clients()
     first.setex("a", 1000, b"old")
-    second.setex("a", 2000, b"old")
     second.expire("b", 2000)
-    first.expire("b", 1000)
     first.setex("c", 1000, b"same")
+    site.later()
+    second.setex("a", 2000, b"old")
+    first.expire("b", 1000)
     second.setex("c", 2000, b"same")
     come_back(site, order)
     both_say(site, dict.fromkeys("abdef", b"old") | {"c": b"same"})
@@ -125,6 +128,7 @@ def test_one_key_of_a_block_meets_a_conflict(site, order):
     is kept."""
     first, second = site.clients()
     first.pipeline(transaction=True).set("a", b"block").set("b", b"block").execute()
+    site.later()
     second.set("a", b"later")
     come_back(site, order)
     both_say(site, {"a": b"later", "b": b"block"} | dict.fromkeys("cdef", b"old"))
