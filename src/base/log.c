@@ -1,5 +1,6 @@
 #include "base/log.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -36,13 +37,24 @@ const char *log_quote(const char *text, char out[LOG_QUOTE_SIZE])
     return out;
 }
 
-/* A log that cannot be written (its disk is full, its reader has gone) must not stop the server.
- * What was not written is counted, and told when writing works again. Threads log, too. */
+/* A log that cannot be written (its disk is full, its reader has gone, or does not read) must not stop
+ * the server. What was not written is counted, and told when writing works again. Threads log, too. */
 static atomic_size_t lost_lines;
 static atomic_bool torn; /* a line's beginning was written, its end was not */
 
+/* stderr is shared with whoever started us: it is asked instead of being made non-blocking. A pipe that
+ * can be written has room for PIPE_BUF, which is more than a line. (A child that fills it between the two
+ * calls can still hold us up.) */
+static bool would_block(void)
+{
+    struct pollfd to = {.fd = STDERR_FILENO, .events = POLLOUT};
+    return poll(&to, 1, 0) == 0;
+}
+
 static bool write_line(const char *line, size_t n)
 {
+    if (would_block())
+        return false;
     ssize_t written = write(STDERR_FILENO, line, n);
     if (written > 0 && (size_t)written < n)
         torn = true;

@@ -7,6 +7,7 @@ import pty
 import signal
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 
@@ -44,15 +45,20 @@ class Running:
         url = getattr(database, "url", database)
         environ = clean_environ(**SANITIZERS, **({"DATABASE_URL": url} if url else {}),
                                 **(env or {}))
+        self.log = tempfile.TemporaryFile("w+")  # a pipe that nobody reads would stop the command
         self.process = lab.process(
             [*wrapper, Respgres.binary(), *flags, "--exec", "--", *command], env=environ,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            stdout=subprocess.PIPE, stderr=self.log, text=True)
 
     def end(self, timeout=40):
         """(exit status, stdout, stderr)"""
-        out, err = self.process.communicate(timeout=timeout)
+        out, _ = self.process.communicate(timeout=timeout)
+        err = self.log_text()
         assert "ERROR: AddressSanitizer" not in err and "runtime error" not in err, err
         return self.process.returncode, out, err
+
+    def log_text(self):
+        return os.pread(self.log.fileno(), 1 << 24, 0).decode()
 
     def line(self):
         return self.process.stdout.readline().rstrip("\n")
@@ -308,7 +314,10 @@ def test_gunicorn_and_flask(lab, database):
         except OSError:
             return None
 
-    wait_until(lambda: ask("/login", b"user=ada") == b"hello ada\n", 40, "somebody can log in")
+    try:
+        wait_until(lambda: ask("/login", b"user=ada") == b"hello ada\n", 40, interval=0.2)
+    except AssertionError as error:
+        raise AssertionError(f"nobody can log in\n{running.log_text()}") from error
     assert ask("/") == b"ada, visit 1\n"
     running.process.send_signal(signal.SIGTERM)
     status, _, log = running.end()

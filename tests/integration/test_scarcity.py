@@ -256,6 +256,25 @@ def test_a_log_that_is_always_full(lab, database):
     assert log.server.client().incr("n") == 1
 
 
+def test_a_log_whose_reader_stands_still(lab, database):
+    """A pipe that is full: a collector that hangs, a terminal that is stopped. When it is read again, the
+    log says how many lines are missing."""
+    reader, writer = os.pipe()
+    log = LogOn(lab, database, writer)
+    os.close(writer)
+    log.chatter(800)
+    assert log.server.client().incr("n") == 1
+    os.set_blocking(reader, False)
+    kept = os.read(reader, 1 << 20)
+    assert len(kept) >= 60_000 and kept.endswith(b"\n")
+    log.chatter(5)
+    text = os.read(reader, 1 << 20).decode()
+    os.close(reader)
+    assert len(re.findall(r"event=log-lines-lost count=\d+", text)) == 1
+    assert "event=connection" in text
+    assert log.server.client().incr("n") == 2
+
+
 def test_a_log_that_nobody_reads(lab, database):
     """A pipe whose reader has gone."""
     reader, writer = os.pipe()
