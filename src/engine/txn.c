@@ -373,6 +373,7 @@ static void fill_key(struct txn_key *k)
     k->key.change = KEY_UNCHANGED;
     k->key.blind = !k->observed;
     k->key.guessed = false;
+    k->key.removed = false;
     k->key.used_ms = use_of_key(k);
     k->key.expiry = (struct expiry){EXPIRY_NONE, 0};
     if (k->key.blind)
