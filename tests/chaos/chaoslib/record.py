@@ -70,6 +70,16 @@ class Failure:
     text: bytes
 
 
+@dataclasses.dataclass
+class ScriptCall:
+    """EVAL or EVALSHA: carried out (known), or answered NOSCRIPT."""
+    name: str
+    instance: int
+    begun: float
+    ended: float
+    known: bool
+
+
 class History:
     """Filled by many threads."""
 
@@ -77,6 +87,7 @@ class History:
         self.ops = []
         self.timings = []
         self.failures = []
+        self.scripts = []
         self.wrong = []     # what a client saw that can't be: texts
         self._lock = threading.Lock()
 
@@ -91,6 +102,10 @@ class History:
     def add_failure(self, failure):
         with self._lock:
             self.failures.append(failure)
+
+    def add_script(self, call):
+        with self._lock:
+            self.scripts.append(call)
 
     def complain(self, text):
         with self._lock:

@@ -9,7 +9,7 @@ Each complaint of this file is provoked by a faked history in test_verify.py.
 
 import dataclasses
 
-from . import errors, verify_collections
+from . import errors, verify_collections, verify_scripts
 from .record import (CAS, DEL, EXPIRE, INCR, PERSIST, READ, SET, UNKNOWN, WRITES, short, when)
 
 TTL_SLACK_S = 1.0      # expiries are compared to the second
@@ -38,6 +38,7 @@ def contents(history, facts, final):
     complaints += unknown_keys(history, final)
     complaints += whole_pairs(history, final)
     complaints += verify_collections.whole_duos(history, final)
+    complaints += verify_scripts.check(history, facts, final)
     complaints += agreement(facts, final)
     complaints += [f"a journal is left over: {text}" for text in final.left_over]
     complaints += [f"instance {n} is {state}" for n, state in final.states.items()
@@ -440,6 +441,9 @@ JUDGES = {
     b"cas": counter,        # WATCH, EXEC by the clients of one instance
     b"list": appended,      # one client
     b"slist": appended_by_many,
+    b"tally": counter,      # a script, by one client
+    b"both": counter,       # one client, two keys in one script
+    b"twin": register,      # the same
     **verify_collections.JUDGES,
 }
 
