@@ -385,10 +385,10 @@ static void fill_key(struct txn_key *k)
         if (entry->expires_us != STORE_NEVER)
             k->key.expiry = (struct expiry){EXPIRY_AT, entry->expires_us};
     } else {
-        /* Also what was absent when it was last looked at: another instance may have made it since. */
+        /* Also what was absent when it was last looked at, or has expired here since it was journalled:
+         * another instance may have made it since, or prolonged it. */
         const struct store *store = k->txn->engine->store;
-        k->key.guessed = entry->dirty == NULL && store_state(store) == STORE_AWAY &&
-                         store_memory_is_truth(store);
+        k->key.guessed = store_state(store) == STORE_AWAY && store_memory_is_truth(store);
     }
 }
 

@@ -4,6 +4,7 @@ counts, however close behind it the new value comes: in a block, in a script, in
 import pytest
 
 from chaoslib.site import Site
+from harness import wait_until
 from harness.replies import bulk
 
 SCRIPT = "redis.call('DEL', KEYS[1]) return redis.call('SET', KEYS[1], ARGV[1])"
@@ -97,15 +98,31 @@ def test_a_restart_keeps_it(site):
     assert ("kept", b"real", "row") in site.conflicts()
 
 
+def test_what_has_expired_here_is_deleted_all_the_same(site):
+    """It lived on elsewhere; the logout counts."""
+    first, second = site.clients()
+    keys = ["expired", "expired block", "prolonged"]
+    first.set("prolonged", b"real", px=300)
+    second.mset(dict.fromkeys(keys, b"real"))
+    site.cut_off(0)
+    for key in keys[:2]:
+        first.set(key, b"empty", px=1)
+    wait_until(lambda: first.mget(keys) == [None] * 3)
+    assert [first.delete("expired"), first.delete("prolonged")] == [0, 0]
+    assert first.pipeline().dbsize().delete("expired block").execute()[1] == 0
+    site.reconnect(0)
+    assert first.mget(keys) == second.mget(keys) == [None] * 3
+    assert {(key, b"real", "row") for key in keys} <= set(site.conflicts())
+
+
 def test_an_expiry_is_no_removal(site):
     """What had expired here may be there all the same: it is not replaced."""
     first, second = site.clients()
-    second.set("expired", b"real")
+    second.set("over", b"real")
     site.cut_off(0)
-    first.set("expired", b"empty", px=1)
-    while first.get("expired") is not None:
-        pass
-    first.incr("expired")
+    first.set("over", b"empty", px=1)
+    wait_until(lambda: first.get("over") is None)
+    first.incr("over")
     site.reconnect(0)
-    assert second.get("expired") == b"real"
-    assert ("expired", b"1", "journal") in site.conflicts()
+    assert second.get("over") == b"real"
+    assert ("over", b"1", "journal") in site.conflicts()

@@ -317,7 +317,7 @@ bool local_query_busy(const struct router *r)
 static bool may_be_elsewhere(const struct router *r, const struct entry *e)
 {
     return r->state == STORE_AWAY && !r->was_flushed &&
-           (e == NULL || (e->dirty == NULL && staged_of(r, e) == NULL));
+           (e == NULL || staged_of(r, e) == NULL);
 }
 
 static void fill_reads(struct router *r, struct store_xact *x)

@@ -327,7 +327,7 @@ class Scenario:
     def _tear_down(self):
         if self.states:
             self.states.stop()
-            self.facts.away = self.states.windows("away")
+            self.facts.away, self.facts.online = self.states.windows("away"), self.states.said("online")
         if self.load:
             self.load.stop()
         self.ground.postgres_goes_on()
