@@ -41,6 +41,7 @@ def contents(history, facts, final):
     complaints += unknown_keys(history, final)
     complaints += whole_pairs(history, final)
     complaints += verify_collections.whole_duos(history, final)
+    complaints += verify_collections.whole_moves(history, final)
     complaints += verify_scripts.check(history, facts, final)
     complaints += agreement(facts, final)
     complaints += [f"a journal is left over: {text}" for text in final.left_over]
