@@ -139,6 +139,8 @@ struct txn {
     bool is_query;           /* over the whole keyspace */
     bool readonly;
     bool shared;             /* others may read its keys while it does: readonly, or it may come to wait */
+    bool idle;               /* it writes, but has found nothing to change, which is to be proven */
+    bool tried;              /* has been run to see whether it would be idle */
     bool wants_wait;         /* its last run has found nothing that it could do: block.c */
     bool ungathered;         /* it goes on when its keys are in no gather any more */
     bool publishes;          /* has a PUBLISH */
@@ -169,6 +171,7 @@ struct txn {
 struct entry_work {
     struct list queue;        /* txn_key.queue_node, in order of seq */
     int readers;              /* fetching to read */
+    int idlers;               /* those of them that are idle */
     bool exclusive;           /* one txn fetches to write */
     struct txn *marking;      /* while a txn's keys are resolved: already its mark_at-th key */
     int mark_at;
