@@ -134,6 +134,7 @@ struct txn {
     bool is_watch;           /* WATCH: remembers what it read */
     bool exclusive;          /* needs a PostgreSQL transaction of its own */
     bool stalls;             /* may change how what follows it is to be read */
+    bool asks_rights;        /* while it runs, what its client may do is asked */
     bool begun;              /* has been started once */
     bool built;              /* keys are resolved */
     bool is_query;           /* over the whole keyspace */
@@ -341,6 +342,7 @@ struct engine {
     struct latency *latency;
     struct preload *preload; /* NULL unless `preload yes` */
     struct pubsub *pubsub;
+    uint64_t call_backs; /* gather.c */
     struct list parked;
     size_t nparked;
     struct timer *parked_timer;
@@ -410,6 +412,7 @@ struct client {
     size_t sent_conditional;
     size_t read_lane;         /* while fetching > 0 */
     size_t commit_lane;       /* while gathered > 0 */
+    uint64_t called_back;     /* engine's `call_backs` when what it has gathered was called back */
     size_t expected_bytes;    /* of replies that its started reads will make, as far as known */
     bool paused;              /* by CLIENT PAUSE: requests are held */
     bool hold_reply;          /* what runs now is to be answered later: pause.c */

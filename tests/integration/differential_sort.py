@@ -30,7 +30,8 @@ def fill(g):
 
 
 def sort(g):
-    """BY of texts only together with all elements: which of those that tie a LIMIT takes is open."""
+    """BY of texts only together with all elements: which of those that tie a LIMIT takes is open. What is
+    stored is sorted by the elements, for the same reason."""
     key, name = g.pick(SOURCES), g.case(g.pick((b"SORT", b"SORT", b"SORT_RO")))
     options = [(g.case(b"GET"), g.pick(PATTERNS)) for _ in range(g.pick((0, 0, 1, 1, 2, 3)))]
     if g.chance(0.7):
@@ -42,6 +43,7 @@ def sort(g):
         options.append((way,))
     g.rng.shuffle(options)
     if g.chance(0.2):
+        options = [option for option in options if option[0].upper() != b"BY"]
         options.append((g.case(b"STORE"), g.pick((b"sl1", b"w_1", b"order:l"))))
     return [[name, key, *(word for option in options for word in option)]]
 
