@@ -22,7 +22,7 @@ def fill(g):
     element, number = g.pick(ELEMENTS), b"%d" % g.rng.randint(-9, 99)
     return g.pick((
         [[b"SET", b"w_" + element, g.pick((number, number, number, b"1.5", b"word", b"", b"nan"))]],
-        [[b"SET", b"w_" + element, number, b"PX", b"100000"]], [[b"DEL", b"w_" + element]],
+        [[b"SET", b"w_" + element, number, b"PX", b"3000000"]], [[b"DEL", b"w_" + element]],
         [[b"HSET", b"o_" + element, b"f", number, b"g", g.pick((number, b"text", b"")), b"f->g", number]],
         [[b"HDEL", b"o_" + element, g.pick((b"f", b"g"))]], [[b"LPUSH", b"o_" + element, b"x"]],
         [[b"RPUSH", b"order:l", element]], [[b"RPUSH", b"order:l", *ELEMENTS[:3]]],
