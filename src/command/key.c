@@ -38,6 +38,7 @@ void key_remove(struct key *k)
     value_unref(k->value);
     k->value = NULL;
     k->change = KEY_WRITTEN;
+    k->removed = true;
 }
 
 void key_remove_guessed(struct key *k)
@@ -47,6 +48,7 @@ void key_remove_guessed(struct key *k)
     value_unref(k->value); /* one that has expired may still be here */
     k->value = NULL;
     k->change = KEY_WRITTEN;
+    k->removed = true;
 }
 
 int64_t key_expires_ms(const struct key *k, int64_t now_ms)

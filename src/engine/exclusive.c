@@ -156,7 +156,8 @@ static void load_values(struct exclusive *ex)
         it->value = NULL;
         k->change = KEY_UNCHANGED;
         k->blind = false;
-        k->guessed = false;
+        k->guessed = it->guessed;
+        k->removed = false;
         k->expiry = it->version > 0 && it->expires_us != STORE_NEVER
                         ? (struct expiry){EXPIRY_AT, it->expires_us}
                         : (struct expiry){EXPIRY_NONE, 0};
@@ -191,7 +192,7 @@ static void collect_writes(struct exclusive *ex)
             .db = k->db, .key = k->name, .expect = EXPECT_ANY, .value = k->value,
             .saw_absent = t->keys[i].observed ||
                           (t->client != NULL && client_saw_absent(t->client, t->keys[i].entry)),
-            .op = k->change == KEY_TOUCHED ? COMMIT_TOUCH : COMMIT_WRITE,
+            .removed = k->removed, .op = k->change == KEY_TOUCHED ? COMMIT_TOUCH : COMMIT_WRITE,
             .expiry = k->value != NULL ? k->expiry : (struct expiry){EXPIRY_NONE, 0}};
         k->change = KEY_UNCHANGED;
     }

@@ -296,6 +296,7 @@ static void change_item(struct gather *g, struct item *it, struct txn_key *k, bo
         it->op = COMMIT_TOUCH;
     }
     it->saw_absent = k->txn->client != NULL && client_saw_absent(k->txn->client, entry);
+    it->removed |= k->key.removed;
     it->group->nwrites += !was_write;
     value_unref(it->value);
     it->value = k->key.value; /* takes the reference */
@@ -600,7 +601,7 @@ static void fill_commit_item(struct commit_item *c, const struct item *it)
     *c = (struct commit_item){.entry = it->entry, .db = entry->db, .key = entry_key(entry), .group = it->group->number,
                               .op = it->op, .expect = it->expect, .expected = it->expected,
                               .expected_space = it->expected_space, .saw_absent = it->saw_absent,
-                              .value = it->value, .expiry = it->expiry};
+                              .removed = it->removed, .value = it->value, .expiry = it->expiry};
 }
 
 void gather_fill_batch(struct gather *g)
@@ -625,6 +626,7 @@ void gather_fill_batch(struct gather *g)
     g->batch.items = g->commit_items;
     g->batch.n = n;
     g->batch.abandoned = false;
+    g->batch.found_out = false;
     g->batch.done = on_commit;
 }
 
@@ -686,10 +688,6 @@ static void settle_item(struct engine *e, struct item *it, const struct commit_i
     if (c->op == COMMIT_CHECK)
         return;
     events_note_overwritten(e, entry, c, time_us);
-    if (c->version == 0) { /* found out only afterwards that it was applied */
-        entry_set_unknown(e->keyspace, entry);
-        return;
-    }
     entry->as_of = as_of;
     if (c->version < 0) { /* stored, but not live: ended by SQL, or by what it says itself */
         entry_set_absent(e->keyspace, entry, -c->version);
@@ -707,12 +705,17 @@ static void settle_item(struct engine *e, struct item *it, const struct commit_i
     entry_set_live(e->keyspace, entry, value_ref(it->value), c->version, value_version, expires_us);
 }
 
-/* PostgreSQL may have what the journal could not take: what is known here is asked for again, even
- * where answers come from memory. */
+/* PostgreSQL may have what was not confirmed: what is known here is asked for again, even where answers
+ * come from memory. It is not forgotten: should PostgreSQL go now, it is what this instance knows, and
+ * what its writes are based on. */
 static void doubt_entries(struct group *grp)
 {
     LIST_EACH(it, &grp->items)
-    LIST_ITEM(it, struct item, node)->entry->as_of = 0;
+    {
+        struct entry *entry = LIST_ITEM(it, struct item, node)->entry;
+        entry->as_of = 0;
+        block_look(grp->gather->engine, entry);
+    }
 }
 
 /* Who waits because of what this group has left of a key does so rightly. */
@@ -754,7 +757,7 @@ static void settle_batch(struct gather *g)
             CHECK(c->applied == applied);
             if (applied)
                 settle_item(e, LIST_ITEM(it, struct item, node), c, g->batch.time_us,
-                            g->batch.local ? 0 : g->sent_as_of);
+                            g->batch.local || g->batch.found_out ? 0 : g->sent_as_of);
             c++;
         }
         if (applied) {
@@ -839,7 +842,7 @@ static void fail_all(struct gather *g, const char *error)
 static void give_up(struct gather *g)
 {
     LIST_EACH(it, &g->groups)
-    forget_entries(LIST_ITEM(it, struct group, node));
+    doubt_entries(LIST_ITEM(it, struct group, node));
     fail_all(g, "ERR PostgreSQL did not confirm, the write may or may not have been applied");
 }
 

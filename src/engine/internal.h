@@ -201,6 +201,7 @@ struct item {
     struct expiry expiry;
     bool demotable;           /* a touch that may as well be a full blind write */
     bool saw_absent;          /* its last writer had read the key as absent: see absence.c */
+    bool removed;             /* some writer has removed it, whatever came behind */
 };
 
 /* Txns that share written keys, or a client: they commit together or not at all. */

@@ -373,6 +373,7 @@ static void fill_key(struct txn_key *k)
     k->key.change = KEY_UNCHANGED;
     k->key.blind = !k->observed;
     k->key.guessed = false;
+    k->key.removed = false;
     k->key.used_ms = use_of_key(k);
     k->key.expiry = (struct expiry){EXPIRY_NONE, 0};
     if (k->key.blind)
@@ -384,10 +385,10 @@ static void fill_key(struct txn_key *k)
         if (entry->expires_us != STORE_NEVER)
             k->key.expiry = (struct expiry){EXPIRY_AT, entry->expires_us};
     } else {
-        /* Also what was absent when it was last looked at: another instance may have made it since. */
+        /* Also what was absent when it was last looked at, or has expired here since it was journalled:
+         * another instance may have made it since, or prolonged it. */
         const struct store *store = k->txn->engine->store;
-        k->key.guessed = entry->dirty == NULL && store_state(store) == STORE_AWAY &&
-                         store_memory_is_truth(store);
+        k->key.guessed = store_state(store) == STORE_AWAY && store_memory_is_truth(store);
     }
 }
 

@@ -109,6 +109,7 @@ struct commit_item {
     int32_t expected_space;
     bool saw_absent; /* with EXPECT_ANY: whoever writes knows that the key was absent. A key that SQL has
                         ended within `revoke-grace` is only written anew by such. */
+    bool removed;    /* the key was removed on the way to `value`: that counts whatever there was before */
     struct entry *entry; /* of the key, where the caller has it at hand; a store may pass it by */
     struct value *value; /* borrowed; COMMIT_WRITE only: NULL = remove */
     struct expiry expiry;
@@ -128,6 +129,7 @@ struct commit_batch {
     /* out: */
     enum store_result result;
     int64_t time_us;  /* relative expiries counted from here, PostgreSQL's clock */
+    bool found_out;   /* its answer was lost: versions are as they were asked for, a row may be ahead */
     bool local;       /* decided by what is in memory: where a group was not applied, the caller's
                          knowledge of its keys is right all the same */
     char error[160];  /* with STORE_REFUSED: PostgreSQL's words, no data in them */

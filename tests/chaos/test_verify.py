@@ -136,15 +136,16 @@ def test_a_key_that_expired_while_the_rows_were_read(story):
     story.passes()
 
 
-def test_what_was_known_before_a_doubt_may_be_forgotten(story):
-    story.op(SET, "own:1", 1, b"real").op(EXPIRE, "own:1", 9, ttl=FOREVER, outcome=UNKNOWN)
-    story.op(SET, "own:1", 12, b"next").row("own:1", b"real").lost("own:1", b"next").passes()
-
-
 def test_what_reads_as_absent_is_not_known(story):
+    """It was told of a write elsewhere, and then PostgreSQL went."""
     story.op(SET, "session:1", 1, b"old").op(SET, "session:1", 2, b"real", instance=1)
     story.op(READ, "session:1", 11, reply=None).op(SET, "session:1", 12, b"next")
     story.row("session:1", b"real").lost("session:1", b"next").passes()
+
+
+def test_what_was_in_doubt_and_never_known_may_be_replaced_by_itself(story):
+    story.op(SET, "own:1", 9, b"first", outcome=UNKNOWN)
+    story.op(SET, "own:1", 12, b"next").row("own:1", b"first").lost("own:1", b"next").passes()
 
 
 # --- what is wrong: registers -------------------------------------------------------------------
@@ -209,6 +210,18 @@ def test_what_was_in_the_warm_file_may_be_replaced(story, written, knows):
         story.fails("missing")
 
 
+@pytest.mark.parametrize("written, knows", [(1.5, True), (0.5, False)])
+def test_what_was_in_the_warm_file_may_be_back_by_an_expire(story, written, knows):
+    restarted_in_the_outage(story)
+    story.facts.warm[0] = {13.0: written}
+    story.op(SET, "own:1", 1, b"old").op(SET, "own:1", 2, b"new").op(EXPIRE, "own:1", 14, ttl=FOREVER, reply=1)
+    story.row("own:1", b"old", 14.0 + FOREVER).lost("own:1", b"new", "row")
+    if knows:
+        story.passes()
+    else:
+        story.fails("stale")
+
+
 @pytest.mark.parametrize("instance", [0, 1])
 def test_a_chain_of_unknowing_writes_destroys_the_session(story, instance):
     restarted_in_the_outage(story)
@@ -236,6 +249,31 @@ def test_a_knowing_write_loses_as_if_it_had_not_known(story):
     story.lost("session:1", b"next").fails("stale")
 
 
+@pytest.mark.parametrize("doubtful", [EXPIRE, SET, DEL])
+def test_what_was_known_before_a_doubt_is_known(story, doubtful):
+    story.op(SET, "own:1", 1, b"real").op(doubtful, "own:1", 9, b"real", ttl=FOREVER, outcome=UNKNOWN)
+    story.op(SET, "own:1", 12, b"next").row("own:1", b"real").lost("own:1", b"next")
+    story.fails("stale", "only one instance")
+
+
+def test_what_was_deleted_here_is_known_to_be_absent(story):
+    story.op(SET, "own:1", 1, b"real").op(DEL, "own:1", 11, reply=1).op(READ, "own:1", 12, reply=None)
+    story.op(SET, "own:1", 13, b"next").row("own:1", b"real").lost("own:1", b"next")
+    story.fails("stale", "only one instance", "resurrected")
+
+
+def test_what_has_expired_here_is_known_to_be_absent(story):
+    story.op(SET, "own:1", 1, b"real", ttl=3).op(READ, "own:1", 12, reply=None)
+    story.op(SET, "own:1", 13, b"next").row("own:1", b"real", 4.0).lost("own:1", b"next")
+    story.fails("stale", "only one instance", "instance")
+
+
+def test_an_absence_that_postgresql_has_told_is_known(story):
+    story.op(SET, "session:1", 1, b"old").op(DEL, "session:1", 2, instance=1, reply=1)
+    story.op(READ, "session:1", 3, reply=None).op(SET, "session:1", 4, b"again")
+    story.op(SET, "session:1", 12, b"next").row("session:1", b"again").lost("session:1", b"next").fails("stale")
+
+
 def test_what_is_in_the_journal_is_known_after_a_restart(story):
     restarted_in_the_outage(story)
     story.op(SET, "session:1", 1, b"real", instance=1).op(READ, "session:1", 2, reply=b"real")
@@ -254,9 +292,13 @@ def test_a_key_deleted_elsewhere_is_back(story):
     story.row("session:1", b"x").fails("resurrected")
 
 
-@pytest.mark.parametrize("at, reply, passes", [(20.5, 0, True), (20.5, 1, False), (13, 0, False)])
-def test_a_delete_that_found_nothing_because_another_has_not_merged(story, at, reply, passes):
-    """Only where PostgreSQL was there to be asked."""
+@pytest.mark.parametrize("at, reply, online, passes", [
+    (20.5, 0, None, True), (20.5, 0, 20.6, True), (20.5, 0, 11.9, True), (20.5, 0, 20.4, False),
+    (20.5, 1, None, False), (13, 0, None, False)])
+def test_a_delete_that_found_nothing_because_another_has_not_merged(story, at, reply, online, passes):
+    """Only where PostgreSQL was there to be asked, and the other one had not said since that it is online."""
+    if online:
+        story.facts.online[1] = [(online, online + 0.01)]
     story.op(SET, "session:1", 12, b"x", instance=1).op(DEL, "session:1", at, reply=reply)
     story.row("session:1", b"x")
     if passes:
@@ -269,9 +311,15 @@ def test_a_write_after_a_delete_is_missing(story):
     story.op(SET, "own:1", 1, b"x").op(DEL, "own:1", 2).op(SET, "own:1", 3, b"y").fails("missing")
 
 
-def test_a_delete_that_found_nothing_behind_a_doubt(story):
-    story.op(SET, "own:1", 1, b"x", ttl=5).op(EXPIRE, "own:1", 2, ttl=300, outcome=UNKNOWN)
-    story.op(DEL, "own:1", 12, reply=0).row("own:1", b"x", 302.0).passes()
+@pytest.mark.parametrize("at, doubtful, passes", [(8, SET, True), (12, SET, False), (8, EXPIRE, False)])
+def test_a_delete_that_found_nothing_behind_a_doubt(story, at, doubtful, passes):
+    """The doubtful write may be carried out later; where the instance is cut off, its DEL is journalled."""
+    story.op(SET, "own:1", 1, b"x", ttl=3).op(doubtful, "own:1", 2, b"x", ttl=300, outcome=UNKNOWN)
+    story.op(DEL, "own:1", at, reply=0).row("own:1", b"x", 302.0)
+    if passes:
+        story.passes()
+    else:
+        story.fails("resurrected")
 
 
 def test_a_delete_that_found_something_behind_a_doubt(story):

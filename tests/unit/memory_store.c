@@ -589,13 +589,6 @@ bool memory_store_turn(struct memory_store *ms)
     return any;
 }
 
-/* Its outcome was found out, but not the versions. */
-static void forget_versions(struct commit_batch *b)
-{
-    for (size_t i = 0; i < b->n; i++)
-        b->items[i].version = 0;
-}
-
 bool memory_store_lose(struct memory_store *ms, enum memory_lane kind, size_t lane,
                        enum memory_loss loss)
 {
@@ -619,7 +612,7 @@ bool memory_store_lose(struct memory_store *ms, enum memory_lane kind, size_t la
         }
     }
     if (counts && l->commit != NULL)
-        forget_versions(l->commit);
+        l->commit->found_out = true;
     answer_lane(l, counts && loss != MEMORY_LOST_FENCED ? STORE_OK : STORE_LOST);
     return true;
 }

@@ -548,13 +548,13 @@ static void mark_checks(struct commit_batch *b)
     mem_free(applied);
 }
 
-/* `accepted` is the binary int[] of the lane's row, NULL = all. `stamp` 0 = versions not known. */
-static void mark_outcome(struct link *k, const char *accepted, int64_t stamp)
+/* `accepted` is the binary int[] of the lane's row, NULL = all. */
+static void mark_outcome(struct link *k, const char *accepted)
 {
     struct commit_batch *b = k->committing;
     for (size_t i = 0; i < b->n; i++) {
         b->items[i].applied = accepted == NULL;
-        b->items[i].version = stamp == 0 ? 0 : stamp_at(stamp, i);
+        b->items[i].version = stamp_at(k->stamp, i);
     }
     if (accepted == NULL)
         return;
@@ -740,7 +740,7 @@ static void on_commit(void *arg, struct lane *l, PGresult **results, int n)
         return;
     }
     b->time_us = pg_timestamp_us(PQgetvalue(r, 0, 0));
-    mark_outcome(k, PQgetisnull(r, 0, 1) ? NULL : PQgetvalue(r, 0, 1), k->stamp);
+    mark_outcome(k, PQgetisnull(r, 0, 1) ? NULL : PQgetvalue(r, 0, 1));
     take_versions(k, r);
     batch_take_expired(b, r);
     store_clock_sample(k->store, b->time_us, lane_sent_us(l));
@@ -763,7 +763,8 @@ void batch_settle(struct link *k, const PGresult *r)
     if (applied) {
         k->store->settled_applied++;
         b->time_us = pg_timestamp_us(PQgetvalue(r, 0, 1));
-        mark_outcome(k, PQgetisnull(r, 0, 2) ? NULL : PQgetvalue(r, 0, 2), 0);
+        mark_outcome(k, PQgetisnull(r, 0, 2) ? NULL : PQgetvalue(r, 0, 2));
+        b->found_out = true;
         end_commit(k, STORE_OK);
         return;
     }

@@ -25,6 +25,15 @@ void dirty_base_of(const struct router *r, const struct entry *e, struct journal
     it->base_version = e->version;
 }
 
+/* A write behind a removal that is not journalled by itself: the same as if it were. */
+void dirty_base_if_removed(bool removed, struct journal_item *it)
+{
+    if (!removed || it->base != BASE_UNKNOWN)
+        return;
+    it->base = BASE_ABSENT;
+    it->base_version = 0;
+}
+
 struct dirty *dirty_note(struct router *r, struct entry *e, const struct journal_item *it)
 {
     struct dirty *d = e->dirty;

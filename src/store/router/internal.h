@@ -72,6 +72,7 @@ struct staged {
     struct value *value;     /* one reference; NULL = removed */
     int64_t expires_us;
     int64_t version;
+    bool removed;            /* on the way to what it is now */
 };
 
 struct flushed {
@@ -235,6 +236,7 @@ void dirty_drop_db(struct router *r, int db);
 void dirty_unite(struct dirty *a, struct dirty *b);
 /* What the key was based on, of a write by `e`'s knowledge. */
 void dirty_base_of(const struct router *r, const struct entry *e, struct journal_item *it);
+void dirty_base_if_removed(bool removed, struct journal_item *it);
 /* The journal's item of a dirty entry, with its bytes if they are wanted. */
 void dirty_item(const struct dirty *d, bool bytes, struct journal_item *it);
 void router_note_flush(struct router *r, int db, int64_t stamp);

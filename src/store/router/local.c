@@ -137,6 +137,7 @@ static void describe(struct router *r, const struct commit_item *it, bool taken,
     out->live = it->value != NULL;
     if (!out->live)
         return;
+    dirty_base_if_removed(it->removed, out);
     out->expires_us = expiry_us(it, now_us);
     out->type = it->value->type;
     out->touch = it->op == COMMIT_TOUCH && e->dirty != NULL && e->dirty->live && e->value != NULL;

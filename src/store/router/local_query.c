@@ -313,6 +313,13 @@ bool local_query_busy(const struct router *r)
 
 /* ---- transactions ---- */
 
+/* What is not here may be in PostgreSQL: another instance may have made it since it was looked for. */
+static bool may_be_elsewhere(const struct router *r, const struct entry *e)
+{
+    return r->state == STORE_AWAY && !r->was_flushed &&
+           (e == NULL || staged_of(r, e) == NULL);
+}
+
 static void fill_reads(struct router *r, struct store_xact *x)
 {
     int64_t now_us = router_now_us(r);
@@ -326,8 +333,11 @@ static void fill_reads(struct router *r, struct store_xact *x)
         it->changed = true;
         it->version = e != NULL ? -e->version : 0;
         it->expires_us = STORE_NEVER;
-        if (e == NULL || !is_live(r, e, now_us, &type))
+        it->guessed = false;
+        if (e == NULL || !is_live(r, e, now_us, &type)) {
+            it->guessed = may_be_elsewhere(r, e);
             continue;
+        }
         const struct staged *s = staged_of(r, e);
         it->version = e->version > 0 ? e->version : 1;
         it->type = type;
@@ -376,6 +386,7 @@ static void stage(struct router *r, struct store_xact *x)
             list_push_back(&r->staged, &s->node);
         }
         value_unref(s->value);
+        s->removed |= it->value == NULL || it->removed;
         s->value = it->value != NULL ? value_ref(it->value) : NULL;
         s->expires_us = it->value == NULL || it->expiry.kind == EXPIRY_NONE ? STORE_NEVER
                         : it->expiry.us + (it->expiry.kind == EXPIRY_RELATIVE ? now_us : 0);
@@ -452,6 +463,7 @@ static void describe_staged(struct router *r, const struct staged *s, int64_t ve
     it->live = s->value != NULL;
     if (!it->live)
         return;
+    dirty_base_if_removed(s->removed, it);
     it->type = s->value->type;
     it->value = value_bytes(s->value);
     it->value_version = version;

@@ -27,13 +27,14 @@ class Plan:
     clock: int = 0                    # seconds that the host's clock of instance 0 is moved by
     large_values: bool = False
     collections: bool = False         # lists, hashes, sets and sorted sets, or strings
+    scripts: bool = False             # the same and strings, much of it in scripts
 
     def __str__(self):
         parts = [self.fault]
         parts += [f"{deed}-{instance}-{when}" for deed, when, instance in self.deeds]
         parts += ["again"] * self.again + ["journal-full"] * self.journal_full
         parts += [f"clock{self.clock:+d}"] * bool(self.clock) + ["large"] * self.large_values
-        parts += ["collections"] * self.collections
+        parts += ["collections"] * self.collections + ["scripts"] * self.scripts
         parts += [self.fallback] * (self.fallback != "on")
         parts += [f"fsync-{self.journal_fsync}"] * (self.journal_fsync != "everysec")
         parts += [self.consistency] * (self.consistency != "strict")
@@ -88,6 +89,10 @@ def _chosen():
             {"fault": "failover"}, {"fault": "freeze", "again": True, "clock": 3600},
             {"fault": "blackhole-one", "consistency": "cached", "deeds": (("kill", "online", 1),)}):
         yield {"collections": True, **chosen}
+    for chosen in (
+            {"fault": "kill"}, {"fault": "freeze", "deeds": (("kill", "away", 0),)},
+            {"fault": "blackhole-one", "deeds": (("kill", "online", 1),)}):
+        yield {"scripts": True, **chosen}
 
 
 CHOSEN = tuple(_chosen())
@@ -109,4 +114,10 @@ def plan(seed):
         journal_full=chance.random() < 0.08,
         clock=chance.choice((0,) * 12 + (3600, -3600)),
         large_values=chance.random() < 0.15,
-        collections=chance.random() < 0.4)
+        **_clients(chance))
+
+
+def _clients(chance):
+    collections = chance.random() < 0.4
+    scripts = chance.random() < 0.3
+    return {"collections": collections and not scripts, "scripts": scripts}

@@ -70,6 +70,16 @@ class Failure:
     text: bytes
 
 
+@dataclasses.dataclass
+class ScriptCall:
+    """EVAL or EVALSHA: carried out (known), or answered NOSCRIPT."""
+    name: str
+    instance: int
+    begun: float
+    ended: float
+    known: bool
+
+
 class History:
     """Filled by many threads."""
 
@@ -77,6 +87,7 @@ class History:
         self.ops = []
         self.timings = []
         self.failures = []
+        self.scripts = []
         self.wrong = []     # what a client saw that can't be: texts
         self._lock = threading.Lock()
 
@@ -91,6 +102,10 @@ class History:
     def add_failure(self, failure):
         with self._lock:
             self.failures.append(failure)
+
+    def add_script(self, call):
+        with self._lock:
+            self.scripts.append(call)
 
     def complain(self, text):
         with self._lock:
@@ -123,6 +138,8 @@ class Facts:
     trouble: dict = dataclasses.field(default_factory=dict)
     # instance → (from, to): it said itself, before and after, that it was away.
     away: dict = dataclasses.field(default_factory=dict)
+    # instance → (asked, answered): it said that it is online, so all of its journal is merged.
+    online: dict = dataclasses.field(default_factory=dict)
     slow: bool = False               # PostgreSQL is there, and too slow
     errors_expected: bool = False    # the scenario has commands refused, with documented errors
     clock_skew: float = 0.05         # of stamps of two instances, in seconds

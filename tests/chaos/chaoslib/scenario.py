@@ -21,6 +21,7 @@ from .values import READS, decode, from_reply
 from .verify_collections import kind_of
 from .workload import Load, bulk, number
 from .workload_collections import CollectionResident, CollectionRoamer
+from .workload_scripts import ScriptResident, ScriptRoamer, load_scripts
 
 PG_TIMEOUT_S = 0.2
 WARM_S = 0.4           # of load before anything breaks
@@ -142,10 +143,11 @@ class Scenario:
     # --- the play -----------------------------------------------------------------------------------
 
     def _play(self):
+        if self.plan.scripts:
+            load_scripts(self.servers)
         self.load = Load(self.history, {n: s.port for n, s in enumerate(self.servers)},
                          self.plan.seed, sizes=(3000, 6000) if self.plan.large_values else
-                         (10, 10, 60, 300), classes=(CollectionResident, CollectionRoamer)
-                         if self.plan.collections else None)
+                         (10, 10, 60, 300), classes=self._classes())
         self._cleanup.callback(self.load.stop)
         sleep_until(now() + WARM_S)
         self._do("online")
@@ -166,6 +168,11 @@ class Scenario:
         sleep_until(now() + 0.1)
         self.load.stop()
         self.say("all are online")
+
+    def _classes(self):
+        if self.plan.scripts:
+            return ScriptResident, ScriptRoamer
+        return (CollectionResident, CollectionRoamer) if self.plan.collections else None
 
     def _outage(self, duration_s, deeds=True):
         concerned = INSTANCES if self.fault.instances is None else self.fault.instances
@@ -320,7 +327,7 @@ class Scenario:
     def _tear_down(self):
         if self.states:
             self.states.stop()
-            self.facts.away = self.states.windows("away")
+            self.facts.away, self.facts.online = self.states.windows("away"), self.states.said("online")
         if self.load:
             self.load.stop()
         self.ground.postgres_goes_on()

@@ -72,6 +72,11 @@ class States:
                 windows.append((since, last))
         return found
 
+    def said(self, state):
+        """instance → (asked, answered) of each answer that was this state."""
+        return {instance: [(asked, answered) for asked, answered, said in samples if said == state]
+                for instance, samples in self.samples.items()}
+
     def journal_left(self, instance):
         """What INFO says of a journal that isn't empty."""
         info = self.info(instance) or {}

@@ -9,9 +9,12 @@ Each complaint of this file is provoked by a faked history in test_verify.py.
 
 import dataclasses
 
-from . import errors, verify_collections
-from .record import (CAS, DEL, EXPIRE, INCR, PERSIST, READ, SET, UNKNOWN, WRITES, short, when)
+from harness.replies import NIL
 
+from . import errors, verify_collections, verify_scripts
+from .record import (CALL, CAS, DEL, EXPIRE, INCR, PERSIST, READ, SET, UNKNOWN, WRITES, short, when)
+
+NULL, NOTHING = b"*-1\r\n", b"*0\r\n"
 TTL_SLACK_S = 1.0      # expiries are compared to the second
 SHOWN = 3              # complaints of one kind that are worth reading
 RARE = 30              # errors about time that a busy machine may cause, or two of a hundred
@@ -38,6 +41,7 @@ def contents(history, facts, final):
     complaints += unknown_keys(history, final)
     complaints += whole_pairs(history, final)
     complaints += verify_collections.whole_duos(history, final)
+    complaints += verify_scripts.check(history, facts, final)
     complaints += agreement(facts, final)
     complaints += [f"a journal is left over: {text}" for text in final.left_over]
     complaints += [f"instance {n} is {state}" for n, state in final.states.items()
@@ -96,10 +100,19 @@ class Key:
         started = self.facts.last_start(op.instance, op.begun)
         mine = [earlier for earlier in self.ops if earlier.instance == op.instance
                 and earlier.begun >= started and earlier is not op]
-        doubted = max((earlier.ended for earlier in mine
-                       if earlier.begun < op.begun and _leaves_in_doubt(earlier)), default=started)
-        return any(earlier.ended <= op.begun and earlier.begun >= doubted and _tells(earlier)
+        blank = max((earlier.ended for earlier in mine
+                     if earlier.begun < op.begun and self._shows_a_blank(earlier, mine)), default=started)
+        return any(earlier.ended <= op.begun and earlier.begun >= blank and _tells(earlier)
                    and not self._knows_by_file(earlier, started) for earlier in mine)
+
+    def _shows_a_blank(self, op, mine):
+        """Whether the instance had nothing to answer this with, though it did not remove the key itself: that
+        another one had changed it was all it knew when PostgreSQL went."""
+        if not _finds_nothing(op) or not self.facts.overlaps(self.facts.trouble, op):
+            return False
+        before = [w for w in mine if w.kind in WRITES and w.begun <= op.ended]
+        last = [w for w in before if not any(x.done and x.begun > w.ended and x.ended < op.begun for x in before)]
+        return not any(_may_remove(w) or _expired_by(w, op) for w in last)
 
     def _knows_by_file(self, op, started):
         """Whether what the instance knew may be what the warm file said at its start, in an outage:
@@ -108,16 +121,28 @@ class Key:
         return trouble is not None and started >= trouble[0]
 
     def may_have_forgotten(self, op):
-        """Whether the instance was started again after it had written the key, or does not know what became
-        of a write, and PostgreSQL may not have been there to ask since."""
+        """Whether the instance was started again after it had written the key, or had written it with an
+        outcome that it does not know and knew nothing of it before, and PostgreSQL may not have been there to
+        ask since."""
         started = self.facts.last_start(op.instance, op.begun)
         return (self.facts.overlaps(self.facts.trouble, op) and not self.knew(op) and any(
             earlier.begun < started and earlier.kind in WRITES
-            or started <= earlier.begun < op.begun and earlier.outcome == UNKNOWN
+            or started <= earlier.begun < op.begun
+            and (earlier.outcome == UNKNOWN or self._shows_a_blank(earlier, self.ops))
             for earlier in self.ops if earlier.instance == op.instance))
 
     def forgot(self):
-        return any(map(self.may_have_forgotten, self.writes))
+        """Also before an EXPIRE: it is a write of the bytes that the instance has."""
+        return any(self.may_have_forgotten(op) for op in self.ops
+                   if op.kind in WRITES or op.kind == EXPIRE and op.done and op.reply != 0)
+
+    def makers(self, value):
+        """The writes of it, and each EXPIRE by an instance that may have found it in its warm file: that is a
+        write of it, too, by an instance that has not seen what came behind the file."""
+        written = [op for op in self.writes if op.kind != DEL and op.value == value]
+        return written + [op for op in self.ops if op.kind == EXPIRE and op.done and op.reply != 0
+                          and self.may_have_forgotten(op)
+                          and any(self._may_be_in_warm_file(op, w) for w in written)]
 
     def certainly_unknown(self, op):
         """Whether the instance had started without PostgreSQL, and what it knew of the key was at most
@@ -180,18 +205,20 @@ class Key:
 
 
 def _in_doubt(op, ops, facts):
-    """A DEL that found nothing, behind a command whose outcome is unknown, may not have looked for what
-    that one has left in PostgreSQL. And where PostgreSQL was there to be asked it leaves no trace: what
-    another instance that is away has written comes with its merge, and stays."""
-    doubtful = op.kind == DEL and op.reply == 0 and any(
-        earlier.begun < op.begun and (earlier.outcome == UNKNOWN or _may_not_be_merged(earlier, op, facts))
-        for earlier in ops)
+    """Where PostgreSQL was there to be asked, a DEL that found nothing leaves no trace. What it may not have
+    found stays: what a write of unknown outcome leaves in PostgreSQL later, and what another instance that was
+    away comes with when it merges. (An instance that is away journals such a DEL.)"""
+    doubtful = op.kind == DEL and op.reply == 0 and not facts.is_cut_off(op) and any(
+        earlier.begun < op.begun and earlier.kind in WRITES and earlier.kind != DEL
+        and (earlier.outcome == UNKNOWN or _may_not_be_merged(earlier, op, facts)) for earlier in ops)
     return dataclasses.replace(op, outcome=UNKNOWN) if doubtful else op
 
 
 def _may_not_be_merged(write, op, facts):
-    return (write.kind in WRITES and write.instance != op.instance and not facts.is_cut_off(op)
-            and facts.window_of(facts.trouble, write) is not None)
+    """Unless its instance has said in between that it is online: then all is merged."""
+    return write.instance != op.instance and facts.window_of(facts.trouble, write) is not None and not any(
+        write.ended <= asked and answered <= op.begun
+        for asked, answered in facts.online.get(write.instance, ()))
 
 
 def _tells(op):
@@ -202,10 +229,13 @@ def _tells(op):
     return op.done and (op.kind in WRITES or op.reply != 0)
 
 
-def _leaves_in_doubt(op):
-    """Whether the instance may have dropped what it knew of the key: of a write it does not know what came
-    of it, or, away, it had nothing to answer a read with."""
-    return op.outcome == UNKNOWN or (op.kind == READ and op.done and op.reply is None)
+def _finds_nothing(op):
+    """Not even the key; an SREM or a SADD that changes nothing says nothing of that."""
+    return op.kind == READ and op.done and op.reply is None and op.told in (None, NIL, NULL, NOTHING)
+
+
+def _may_remove(op):
+    return op.kind == DEL or op.kind == CALL and op.command[0] in verify_collections.POPS + verify_collections.REMOVES
 
 
 # --- registers: SET, DEL, EXPIRE -----------------------------------------------------------------
@@ -265,7 +295,7 @@ def _replaces(key, later, earlier):
 def nothing_stale(key):
     """No acknowledged write that was begun after the one in the row had ended. An exception is one
     that was made without knowing the key: it lost to the row and is in `conflicts`."""
-    makers = [op for op in key.writes if op.kind != DEL and op.value == key.value]
+    makers = key.makers(key.value)
     if key.value is None or not makers:
         return
     for op in key.acknowledged:
@@ -440,6 +470,9 @@ JUDGES = {
     b"cas": counter,        # WATCH, EXEC by the clients of one instance
     b"list": appended,      # one client
     b"slist": appended_by_many,
+    b"tally": counter,      # a script, by one client
+    b"both": counter,       # one client, two keys in one script
+    b"twin": register,      # the same
     **verify_collections.JUDGES,
 }
 

@@ -20,7 +20,7 @@ from .values import READS, words_of
 KIND_OF_CLASS = {b"queue": "list", b"line": "list", b"hash": "hash", b"set": "set", b"zset": "zset"}
 PUTS = ("RPUSH", "LPUSH", "SADD", "ZADD", "HSET")
 POPS = ("LPOP", "RPOP", "SPOP", "ZPOPMIN")
-REMOVES = ("SREM", "HDEL")
+REMOVES = ("SREM", "HDEL", "LREM")
 COUNTS = ("HINCRBY", "ZINCRBY")
 COUNTED = b"n"  # their field or member
 MS = 1e9
@@ -29,7 +29,7 @@ MS = 1e9
 def kind_of(key):
     """The type of a key that holds a collection, by its name; None for those of strings."""
     first, *others = key.split(b":")
-    if first in (b"duo", b"shared"):
+    if first in (b"duo", b"shared", b"till"):
         return others[0].decode()
     return KIND_OF_CLASS.get(first)
 
@@ -180,4 +180,5 @@ def whole_duos(history, final):
 
 
 JUDGES = {b"queue": owned, b"hash": owned, b"set": owned, b"zset": owned, b"duo": owned,
+          b"till": owned,
           b"shared": shared, b"line": line}
