@@ -634,10 +634,14 @@ static const struct statement table[STATEMENT_COUNT] = {
         "FROM unnest($3) WITH ORDINALITY AS u(packet, n) ORDER BY u.n OFFSET 0) p WHERE h.listen) "
         "FROM hearers h", 6},
 
+    /* Of the bodies, those before which there are less than $3 bytes; of the others, only how long they
+     * are: what a NOTIFY says of that is not to be trusted. */
     [STMT_FETCH_MESSAGES] = {"respgres_fetch_messages",
-        "SELECT m.sender, m.number, m.body FROM unnest($1::int8[], $2::int8[]) AS r(sender, number) "
+        "SELECT m.sender, m.number, octet_length(m.body)::int8, CASE WHEN coalesce(sum(octet_length(m.body)) "
+        "OVER (ORDER BY r.n ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) < $3::int8 THEN m.body END "
+        "FROM unnest($1::int8[], $2::int8[]) WITH ORDINALITY AS r(sender, number, n) "
         "CROSS JOIN LATERAL (SELECT x.sender, x.number, x.body FROM @.messages x WHERE x.sender = r.sender "
-        "AND x.number = r.number AND x.body IS NOT NULL OFFSET 0) m", 2},
+        "AND x.number = r.number AND x.body IS NOT NULL OFFSET 0) m", 3},
 
     [STMT_LAST_MESSAGE] = {"respgres_last_message",
         "SELECT coalesce(max(m.id), 0)::text FROM @.messages m", 0},
