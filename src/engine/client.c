@@ -430,12 +430,19 @@ static void start_multi(struct txn *t)
     done_now(t);
 }
 
+/* A script's commands, and the keys that SORT's patterns name, are judged when they are known. */
+static bool asks_rights(const struct command *cmd)
+{
+    return command_is_eval(cmd) || cmd->id == CMD_SORT || cmd->id == CMD_SORT_RO;
+}
+
 /* Does the block need a transaction of its own; may it change how what follows is to be read? */
 static void note_block(struct txn *t)
 {
     for (int i = 0; i < t->ncommands; i++) {
         const struct command *cmd = t->commands[i].cmd;
         t->exclusive |= (cmd->flags & CF_QUERY) != 0;
+        t->asks_rights |= asks_rights(cmd);
         t->stalls |= cmd->id == CMD_SELECT || cmd->id == CMD_HELLO || cmd->id == CMD_AUTH ||
                      cmd->id == CMD_ACL || cmd->id == CMD_CLIENT || cmd->id == CMD_MONITOR;
     }
@@ -611,6 +618,7 @@ static void dispatch(struct txn *t, const struct command *cmd)
         }
         t->is_watch = cmd->id == CMD_WATCH;
         script_look_up(t);
+        t->asks_rights = asks_rights(cmd);
         t->stalls = command_waits(cmd); /* what follows it is not looked at until it has ended */
         c->stalled |= t->stalls;
         queue_txn(t);
@@ -696,12 +704,42 @@ void client_submit(struct client *c, struct request *request)
         take(c, request);
 }
 
+static bool changes_rights(const struct request *r)
+{
+    static const char *const names[] = {"auth", "hello", "reset", "acl"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (bytes_ieq(r->argv[0], names[i]))
+            return true;
+    }
+    return false;
+}
+
+/* What is judged while it runs is judged by what its client was when it came: what could change that waits
+ * behind it. */
+static bool rights_are_asked(struct client *c, const struct request *request)
+{
+    if (c->active == 0 && list_empty(&c->queue))
+        return false;
+    if (!changes_rights(request))
+        return false;
+    struct list *at = c->txns.prev;
+    while (at != &c->txns) {
+        struct txn *t = LIST_ITEM(at, struct txn, client_node);
+        if (t->asks_rights && t->state != TXN_DONE) {
+            t->stalls = c->stalled = true;
+            return true;
+        }
+        at = at->prev;
+    }
+    return false;
+}
+
 static void take(struct client *c, struct request *request)
 {
     struct engine *e = c->engine;
     struct reply r;
     const char *forbidden;
-    if (c->stalled || pause_holds(c, request)) {
+    if (c->stalled || pause_holds(c, request) || rights_are_asked(c, request)) {
         hold(c, request);
         return;
     }

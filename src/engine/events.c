@@ -20,7 +20,8 @@ enum {
     SETTLE_US = 3000 * 1000, /* after an outage others may still bring back later expiries */
     LOOK_KEYS = 500,
     LATER_BYTES = 4 << 20,
-    SPARE = 10, /* looking takes one part in so many of the time */
+    SPARE = 10,                 /* looking takes one part in so many of the time */
+    MOST_US = 30 * 1000 * 1000, /* ... but is not put off for longer than this */
 };
 
 struct expiring {
@@ -32,7 +33,7 @@ struct expiring {
     struct buf later; /* keys from a merge, each behind its database and length */
     bool met;         /* somebody has met a key that has expired, since the last question */
     int64_t asked_us;
-    int64_t away_us; /* when the store was last seen otherwise than online */
+    int64_t away_us; /* when the store was last seen otherwise than online, or did not look */
 };
 
 /* ---- publishing ---- */
@@ -125,12 +126,17 @@ static void look_again_in(struct expiring *x, int64_t us)
 static void on_looked(struct store_query *q)
 {
     struct expiring *x = LIST_ITEM(q, struct expiring, query);
-    int64_t took_us = clock_mono_us() - x->asked_us;
+    int64_t now = clock_mono_us();
+    int64_t pause_us = (now - x->asked_us) * SPARE;
     x->asking = false;
+    if (q->result != STORE_OK) {
+        x->away_us = now; /* others may have noticed more of that */
+        pause_us = LOOK_US;
+    }
     if (q->result == STORE_OK && (x->met || q->count == LOOK_KEYS))
         look_again_in(x, SOON_US);
     else if (x->wanted)
-        look_again_in(x, took_us * SPARE > LOOK_US ? took_us * SPARE : LOOK_US);
+        look_again_in(x, pause_us < LOOK_US ? LOOK_US : pause_us > MOST_US ? MOST_US : pause_us);
 }
 
 static bool may_look(const struct expiring *x)

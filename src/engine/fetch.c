@@ -36,7 +36,9 @@ static void leave(struct txn *t)
             w->readers--;
         else
             w->exclusive = false;
+        w->idlers -= t->idle;
     }
+    t->idle = false;
 }
 
 static void free_all(struct list *txns)
@@ -87,6 +89,7 @@ void fetch_join(struct txn *t, bool exclusive)
             w->exclusive = true;
         else
             w->readers++;
+        w->idlers += t->idle;
     }
     txn_set_state(t, TXN_FETCHING);
     list_push_back(&t->engine->reads[t->lane].next, &t->work_node);

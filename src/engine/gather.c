@@ -8,6 +8,7 @@
  *
  * A group with a member that has been given up (its client was told so) is not sent any more: the
  * others run again without it. */
+#include "engine/gather.h"
 #include "engine/internal.h"
 
 #include <stdio.h>
@@ -20,17 +21,13 @@
 enum {
     MAX_GATHER_ITEMS = 1000,
     MAX_GATHER_BYTES = 4 << 20,
-    PROBE_INTERVAL_US = 50 * 1000,
 };
 
 static void on_commit(struct commit_batch *b);
-static void on_probe(struct store_query *q);
-static void on_probe_row(struct store_query *q, int64_t i, struct bytes key, bool live,
-                         uint8_t type);
 
 /* ---- making and ending ---- */
 
-static struct gather *gather_new(struct engine *e, size_t lane)
+struct gather *gather_new(struct engine *e, size_t lane)
 {
     struct gather *g = mem_zalloc(sizeof(*g));
     g->engine = e;
@@ -40,7 +37,7 @@ static struct gather *gather_new(struct engine *e, size_t lane)
     return g;
 }
 
-static void set_state(struct gather *g, enum gather_state to)
+void gather_set_state(struct gather *g, enum gather_state to)
 {
     static const bool legal[5][5] = {
         [GATHER_OPEN] = {[GATHER_READY] = true, [GATHER_SENT] = true},
@@ -53,7 +50,7 @@ static void set_state(struct gather *g, enum gather_state to)
     g->state = to;
 }
 
-static void gather_free(struct gather *g)
+void gather_free(struct gather *g)
 {
     CHECK(list_empty(&g->groups));
     list_remove(&g->node);
@@ -90,7 +87,7 @@ static void group_free(struct group *grp)
     mem_free(grp);
 }
 
-static void release_gather(struct gather *g)
+void gather_drop(struct gather *g)
 {
     LIST_EACH(at, &g->groups)
     {
@@ -102,16 +99,13 @@ static void release_gather(struct gather *g)
     gather_free(g);
 }
 
-static void on_parked_timer(void *arg);
-
 void gather_init(struct engine *e)
 {
     e->ncommits = e->store->ops->commit_lanes(e->store);
     e->commits = mem_zalloc(e->ncommits * sizeof(*e->commits));
     for (size_t i = 0; i < e->ncommits; i++)
         list_init(&e->commits[i].ready);
-    list_init(&e->parked);
-    e->parked_timer = timer_new(e->loop, on_parked_timer, e);
+    locked_init(e);
 }
 
 void gather_release(struct engine *e)
@@ -119,16 +113,14 @@ void gather_release(struct engine *e)
     for (size_t i = 0; i < e->ncommits; i++) {
         struct commit_lane *lane = &e->commits[i];
         if (lane->open != NULL)
-            release_gather(lane->open);
+            gather_drop(lane->open);
         if (lane->sent != NULL)
-            release_gather(lane->sent);
+            gather_drop(lane->sent);
         LIST_EACH(it, &lane->ready)
-        release_gather(LIST_ITEM(it, struct gather, node));
+        gather_drop(LIST_ITEM(it, struct gather, node));
     }
-    LIST_EACH(it, &e->parked)
-    release_gather(LIST_ITEM(it, struct gather, node));
+    locked_release(e);
     mem_free(e->commits);
-    timer_free(e->parked_timer);
 }
 
 /* ---- joining ---- */
@@ -351,7 +343,7 @@ static struct gather *open_gather(struct engine *e, size_t lane)
 }
 
 /* These may yet be rejected, or wait: what their clients send next has to wait, too. */
-static void hold_back_clients(struct group *grp)
+void group_hold_back_clients(struct group *grp)
 {
     LIST_EACH(it, &grp->txns)
     {
@@ -377,7 +369,7 @@ static void close_gather(struct gather *g)
             t->client->open_group = NULL;
         }
         if (grp->conditional)
-            hold_back_clients(grp);
+            group_hold_back_clients(grp);
     }
     g->engine->commits[g->lane].open = NULL;
 }
@@ -385,7 +377,7 @@ static void close_gather(struct gather *g)
 static void close_to_others(struct gather *g)
 {
     close_gather(g);
-    set_state(g, GATHER_READY);
+    gather_set_state(g, GATHER_READY);
     list_push_back(&g->engine->commits[g->lane].ready, &g->node);
 }
 
@@ -436,11 +428,17 @@ static void forget_entries(struct group *grp)
 }
 
 /* Its txns run again, oldest first; those given up end. */
-static void run_group_again(struct group *grp, bool solo)
+void group_run_again(struct group *grp, bool solo)
 {
     struct list txns;
     list_init(&txns);
     list_append_all(&txns, &grp->txns);
+    LIST_EACH(it, &txns)
+    {
+        struct txn *t = LIST_ITEM(it, struct txn, work_node);
+        if (t->client != NULL && t->client->open_group == grp)
+            t->client->open_group = NULL;
+    }
     group_free(grp);
     LIST_EACH(it, &txns)
     {
@@ -466,7 +464,7 @@ static void fail_group(struct group *grp, const char *error)
 }
 
 /* Moves a group into another gather. */
-static void move_group(struct group *grp, struct gather *to)
+void group_move(struct group *grp, struct gather *to)
 {
     grp->gather->nitems -= grp->nitems;
     to->nitems += grp->nitems;
@@ -481,7 +479,7 @@ static void move_group(struct group *grp, struct gather *to)
 
 /* ---- sending ---- */
 
-static bool has_given_up_member(const struct group *grp)
+bool group_has_given_up(const struct group *grp)
 {
     LIST_EACH(it, (struct list *)&grp->txns)
     {
@@ -501,17 +499,64 @@ static bool has_suspect(const struct group *grp)
     return false;
 }
 
-static void park(struct group *grp, bool unseen)
+/* ---- what is held up is not overtaken ---- */
+
+/* A client's writes commit in the order sent. Those of one gather do so together; when a group cannot go
+ * on, what its clients have gathered behind it is called back, with the groups of that, whose clients may
+ * have more behind it. What a client has gathered is all on one lane, and what is ready or open there is
+ * behind what was sent; only what has been sent and was put back is in front, and that is of the same
+ * gather, in which a client has one group. */
+
+static bool is_called_back(const struct group *grp)
 {
-    struct engine *e = grp->gather->engine;
-    struct gather *g = gather_new(e, grp->gather->lane);
-    g->state = GATHER_PARKED;
-    g->unseen = unseen;
-    hold_back_clients(grp);
-    move_group(grp, g);
-    list_push_back(&e->parked, &g->node);
-    if (e->nparked++ == 0)
-        timer_set(e->parked_timer, PROBE_INTERVAL_US);
+    LIST_EACH(it, (struct list *)&grp->txns)
+    {
+        const struct txn *t = LIST_ITEM(it, struct txn, work_node);
+        if (t->client != NULL && t->client->called_back == t->engine->call_backs)
+            return true;
+    }
+    return false;
+}
+
+static void call_back_clients(struct group *grp)
+{
+    LIST_EACH(it, &grp->txns)
+    {
+        struct txn *t = LIST_ITEM(it, struct txn, work_node);
+        if (t->client != NULL)
+            t->client->called_back = t->engine->call_backs;
+    }
+}
+
+static void call_back_from(struct gather *g)
+{
+    LIST_EACH(at, &g->groups)
+    {
+        struct group *grp = LIST_ITEM(at, struct group, node);
+        if (!is_called_back(grp))
+            continue;
+        call_back_clients(grp);
+        group_run_again(grp, false);
+    }
+}
+
+/* `held_up`: NULL = all of the gather's groups. The gather itself is neither ready nor open. */
+static void call_back_what_follows(struct gather *g, struct group *held_up)
+{
+    struct commit_lane *lane = &g->engine->commits[g->lane];
+    if (lane->open == NULL && list_empty(&lane->ready))
+        return;
+    g->engine->call_backs++;
+    LIST_EACH(at, &g->groups)
+    {
+        struct group *grp = LIST_ITEM(at, struct group, node);
+        if (held_up == NULL || grp == held_up)
+            call_back_clients(grp);
+    }
+    LIST_EACH(at, &lane->ready)
+    call_back_from(LIST_ITEM(at, struct gather, node));
+    if (lane->open != NULL)
+        call_back_from(lane->open);
 }
 
 /* Takes out what must not be sent; true if something is left. */
@@ -520,10 +565,14 @@ static bool sift(struct gather *g)
     LIST_EACH(it, &g->groups)
     {
         struct group *grp = LIST_ITEM(it, struct group, node);
-        if (has_given_up_member(grp))
-            run_group_again(grp, false);
-        else if (has_suspect(grp))
-            park(grp, false);
+        bool given_up = group_has_given_up(grp);
+        if (!given_up && !has_suspect(grp))
+            continue;
+        call_back_what_follows(g, grp);
+        if (given_up)
+            group_run_again(grp, false);
+        else
+            locked_park(grp, false);
     }
     return !list_empty(&g->groups);
 }
@@ -555,7 +604,7 @@ static void fill_commit_item(struct commit_item *c, const struct item *it)
                               .removed = it->removed, .value = it->value, .expiry = it->expiry};
 }
 
-static void fill_batch(struct gather *g)
+void gather_fill_batch(struct gather *g)
 {
     int number = 0;
     size_t n = 0;
@@ -601,13 +650,13 @@ static void send_lane(struct engine *e, size_t i)
            e->store->ops->commit_lane_idle(e->store, i)) {
         struct gather *g = next_gather(lane);
         if (g->state == GATHER_OPEN)
-            set_state(g, GATHER_READY);
+            gather_set_state(g, GATHER_READY);
         if (!sift(g)) {
             gather_free(g);
             continue;
         }
-        fill_batch(g);
-        set_state(g, GATHER_SENT);
+        gather_fill_batch(g);
+        gather_set_state(g, GATHER_SENT);
         lane->sent = g;
         g->sent_as_of = fresh_now(e);
         e->store->ops->commit(e->store, i, &g->batch);
@@ -728,18 +777,18 @@ static void settle_batch(struct gather *g)
             e->conflicts++;
         if (!g->batch.local)
             forget_entries(grp);
-        run_group_again(grp, false);
+        group_run_again(grp, false);
     }
     gather_free(g);
 }
 
-static void ready_again(struct gather *g)
+void gather_ready_again(struct gather *g)
 {
-    set_state(g, GATHER_READY);
+    gather_set_state(g, GATHER_READY);
     list_push_front(&g->engine->commits[g->lane].ready, &g->node);
 }
 
-static size_t count_groups(const struct gather *g)
+size_t gather_count_groups(const struct gather *g)
 {
     size_t n = 0;
     for (const struct list *it = g->groups.next; it != &g->groups; it = it->next)
@@ -750,25 +799,26 @@ static size_t count_groups(const struct gather *g)
 /* Half of the groups go into a gather of their own; both are sent again. */
 static void split(struct gather *g)
 {
-    size_t half = count_groups(g) / 2;
+    size_t half = gather_count_groups(g) / 2;
     struct gather *other = gather_new(g->engine, g->lane);
     other->state = GATHER_SENT;
     for (size_t i = 0; i < half; i++)
-        move_group(LIST_ITEM(g->groups.next, struct group, node), other);
-    ready_again(g);
-    ready_again(other);
+        group_move(LIST_ITEM(g->groups.next, struct group, node), other);
+    gather_ready_again(g);
+    gather_ready_again(other);
 }
 
 /* PostgreSQL refuses something in the batch: halve it until one txn is left, which gets the error. */
 static void isolate(struct gather *g)
 {
     struct group *only = LIST_ITEM(g->groups.next, struct group, node);
-    if (count_groups(g) > 1) {
+    if (gather_count_groups(g) > 1) {
         split(g);
         return;
     }
     if (only->txns.next->next != &only->txns) {
-        run_group_again(only, true);
+        call_back_what_follows(g, only);
+        group_run_again(only, true);
     } else {
         char error[200];
         char name[KEY_NAME_SIZE];
@@ -796,23 +846,6 @@ static void give_up(struct gather *g)
     fail_all(g, "ERR PostgreSQL did not confirm, the write may or may not have been applied");
 }
 
-/* Which rows are locked? Or, where none of them can be seen to be: is anything? */
-static void probe(struct gather *g, enum store_query_kind kind)
-{
-    struct engine *e = g->engine;
-    set_state(g, GATHER_PROBING);
-    g->locked = mem_realloc(g->locked, g->nitems + 1);
-    memset(g->locked, 0, g->nitems + 1);
-    g->probe = (struct store_query){.kind = kind, .items = g->commit_items, .n = g->batch.n,
-                                    .row = on_probe_row, .done = on_probe};
-    e->store->ops->query(e->store, &g->probe);
-}
-
-bool gather_is_locked(const struct gather *g)
-{
-    return g->state == GATHER_PARKED || g->state == GATHER_PROBING;
-}
-
 void gather_note_abandoned(struct gather *g)
 {
     LIST_EACH(at, &g->groups)
@@ -833,7 +866,7 @@ static void on_commit(struct commit_batch *b)
     e->commits[g->lane].sent = NULL;
     if (b->result == STORE_LOCKED || b->result == STORE_REFUSED) {
         LIST_EACH(it, &g->groups)
-        hold_back_clients(LIST_ITEM(it, struct group, node));
+        group_hold_back_clients(LIST_ITEM(it, struct group, node));
     }
     switch (b->result) {
     case STORE_OK:
@@ -841,9 +874,8 @@ static void on_commit(struct commit_batch *b)
         settle_batch(g);
         break;
     case STORE_LOCKED:
-        list_push_back(&e->parked, &g->node);
-        e->nparked++;
-        probe(g, QUERY_FIND_LOCKED);
+        call_back_what_follows(g, NULL);
+        locked_find(g);
         break;
     case STORE_REFUSED:
         isolate(g);
@@ -855,141 +887,5 @@ static void on_commit(struct commit_batch *b)
         settle_batch(g);
         break;
     }
-    engine_pump_clients(e);
-}
-
-/* ---- rows that somebody else holds ---- */
-
-static void on_probe_row(struct store_query *q, int64_t i, struct bytes key, bool live,
-                         uint8_t type)
-{
-    struct gather *g = LIST_ITEM(q, struct gather, probe);
-    (void)key;
-    (void)live;
-    (void)type;
-    CHECK(i >= 0 && (size_t)i < g->batch.n);
-    g->locked[i] = true;
-}
-
-/* Groups with a locked row are parked one by one; returns whether there were any. */
-static bool park_locked(struct gather *g)
-{
-    bool any = false;
-    size_t i = 0;
-    LIST_EACH(at, &g->groups)
-    {
-        struct group *grp = LIST_ITEM(at, struct group, node);
-        bool locked = false;
-        LIST_EACH(it, &grp->items)
-        {
-            struct entry *entry = LIST_ITEM(it, struct item, node)->entry;
-            entry->suspect = g->locked[i];
-            locked |= g->locked[i++];
-        }
-        if (locked)
-            park(grp, false);
-        any |= locked;
-    }
-    return any;
-}
-
-/* No row of it can be seen to be locked, and yet it could not be written: somebody's INSERT of a key
- * is under way. Halves are tried, off the commit lane, down to the group that waits. */
-static void corner(struct gather *g)
-{
-    struct engine *e = g->engine;
-    size_t half = count_groups(g) / 2;
-    if (half == 0) {
-        struct group *only = LIST_ITEM(g->groups.next, struct group, node);
-        LIST_EACH(it, &only->items)
-        LIST_ITEM(it, struct item, node)->entry->suspect = true;
-        park(only, true);
-        gather_free(g);
-        return;
-    }
-    struct gather *other = gather_new(e, g->lane);
-    other->state = GATHER_PARKED;
-    for (size_t i = 0; i < half; i++)
-        move_group(LIST_ITEM(g->groups.next, struct group, node), other);
-    g->state = GATHER_PARKED;
-    struct gather *both[] = {g, other};
-    for (size_t i = 0; i < 2; i++) {
-        list_push_back(&e->parked, &both[i]->node);
-        e->nparked++;
-        fill_batch(both[i]);
-        probe(both[i], QUERY_TRY_LOCK);
-    }
-}
-
-static void clear_suspicion(struct gather *g)
-{
-    LIST_EACH(at, &g->groups)
-    {
-        LIST_EACH(it, &LIST_ITEM(at, struct group, node)->items)
-        LIST_ITEM(it, struct item, node)->entry->suspect = false;
-    }
-}
-
-static void on_probe(struct store_query *q)
-{
-    struct gather *g = LIST_ITEM(q, struct gather, probe);
-    struct engine *e = g->engine;
-    list_remove(&g->node);
-    e->nparked--;
-    if (q->kind == QUERY_TRY_LOCK && q->result == STORE_LOCKED) {
-        corner(g);
-    } else if (q->kind == QUERY_FIND_LOCKED && q->result == STORE_OK && !park_locked(g)) {
-        list_push_back(&e->parked, &g->node);
-        e->nparked++;
-        g->state = GATHER_PARKED;
-        probe(g, QUERY_TRY_LOCK);
-    } else if (list_empty(&g->groups)) {
-        gather_free(g);
-    } else {
-        if (q->kind == QUERY_TRY_LOCK)
-            clear_suspicion(g);
-        ready_again(g);
-    }
-    if (e->nparked > 0)
-        timer_set(e->parked_timer, PROBE_INTERVAL_US);
-    engine_pump_clients(e);
-}
-
-/* All that wait for rows that can be seen ask together. */
-static void on_parked_timer(void *arg)
-{
-    struct engine *e = arg;
-    struct gather *all = NULL;
-    LIST_EACH(it, &e->parked)
-    {
-        struct gather *g = LIST_ITEM(it, struct gather, node);
-        if (g->state != GATHER_PARKED)
-            continue;
-        struct group *grp = LIST_ITEM(g->groups.next, struct group, node);
-        if (has_given_up_member(grp)) {
-            run_group_again(grp, false);
-            e->nparked--;
-            gather_free(g);
-        } else if (g->unseen) {
-            fill_batch(g);
-            probe(g, QUERY_TRY_LOCK);
-        } else if (all == NULL || all->lane != g->lane || all->nitems > MAX_GATHER_ITEMS) {
-            if (all != NULL) {
-                fill_batch(all);
-                probe(all, QUERY_FIND_LOCKED);
-            }
-            all = g;
-        } else {
-            move_group(grp, all);
-            e->nparked--;
-            gather_free(g);
-        }
-    }
-    if (all != NULL) {
-        fill_batch(all);
-        probe(all, QUERY_FIND_LOCKED);
-    }
-    if (e->nparked > 0)
-        timer_set(e->parked_timer, PROBE_INTERVAL_US);
     engine_pump_clients(e);
 }

@@ -134,11 +134,14 @@ struct txn {
     bool is_watch;           /* WATCH: remembers what it read */
     bool exclusive;          /* needs a PostgreSQL transaction of its own */
     bool stalls;             /* may change how what follows it is to be read */
+    bool asks_rights;        /* while it runs, what its client may do is asked */
     bool begun;              /* has been started once */
     bool built;              /* keys are resolved */
     bool is_query;           /* over the whole keyspace */
     bool readonly;
     bool shared;             /* others may read its keys while it does: readonly, or it may come to wait */
+    bool idle;               /* it writes, but has found nothing to change, which is to be proven */
+    bool tried;              /* has been run to see whether it would be idle */
     bool wants_wait;         /* its last run has found nothing that it could do: block.c */
     bool ungathered;         /* it goes on when its keys are in no gather any more */
     bool publishes;          /* has a PUBLISH */
@@ -169,6 +172,7 @@ struct txn {
 struct entry_work {
     struct list queue;        /* txn_key.queue_node, in order of seq */
     int readers;              /* fetching to read */
+    int idlers;               /* those of them that are idle */
     bool exclusive;           /* one txn fetches to write */
     struct txn *marking;      /* while a txn's keys are resolved: already its mark_at-th key */
     int mark_at;
@@ -339,6 +343,7 @@ struct engine {
     struct latency *latency;
     struct preload *preload; /* NULL unless `preload yes` */
     struct pubsub *pubsub;
+    uint64_t call_backs; /* gather.c */
     struct list parked;
     size_t nparked;
     struct timer *parked_timer;
@@ -408,6 +413,7 @@ struct client {
     size_t sent_conditional;
     size_t read_lane;         /* while fetching > 0 */
     size_t commit_lane;       /* while gathered > 0 */
+    uint64_t called_back;     /* engine's `call_backs` when what it has gathered was called back */
     size_t expected_bytes;    /* of replies that its started reads will make, as far as known */
     bool paused;              /* by CLIENT PAUSE: requests are held */
     bool hold_reply;          /* what runs now is to be answered later: pause.c */

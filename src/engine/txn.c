@@ -640,8 +640,8 @@ static bool may_use(const struct txn *t, const struct txn_key *k)
 }
 
 /* WAY_MEMORY: a read that is answered by what is here. Only of a single key: several would not be of
- * one moment. */
-enum way { WAY_BLOCKED, WAY_FETCH, WAY_RUN, WAY_EXCLUSIVE, WAY_MEMORY };
+ * one moment. WAY_TRY: a write that, if it changes nothing, can go with others of the kind. */
+enum way { WAY_BLOCKED, WAY_FETCH, WAY_RUN, WAY_EXCLUSIVE, WAY_MEMORY, WAY_TRY };
 
 /* While memory is the truth, what it knows needs no other proof. */
 static bool is_known(const struct txn *t)
@@ -675,9 +675,29 @@ static bool is_read_by_others(const struct txn *t)
     return false;
 }
 
+/* A write of one key, about which all that matters is known before it runs. */
+static bool is_simple_write(const struct txn *t)
+{
+    return t->nkeys == 1 && !t->readonly && !t->is_watch && !t->exec && t->more == NULL &&
+           t->script == NULL && t->keys[0].observed && !t->exclusive && !block_may_wait(t);
+}
+
+/* Writes that change nothing (SADD of a member, SPOP of nothing) are reads, as it turns out, and have no
+ * batch to travel in. While some of them are being proven, whoever comes next for the same key is likely
+ * to be one, too, and need not wait for them to end. */
+static bool may_try(const struct txn *t)
+{
+    const struct entry_work *w = t->keys[0].entry->work;
+    return w->idlers > 0 && !t->tried && !t->shared && is_simple_write(t) && !w->exclusive &&
+           w->gather == NULL && (list_empty(&w->queue) || w->queue.next == &t->keys[0].queue_node) &&
+           !needs_fetch(t);
+}
+
 /* How could this txn go on right now? */
 static enum way find_way(const struct txn *t)
 {
+    if (t->nkeys > 0 && may_try(t))
+        return WAY_TRY;
     for (int i = 0; i < t->nkeys; i++) {
         if (!may_use(t, &t->keys[i]))
             return WAY_BLOCKED;
@@ -724,6 +744,29 @@ void txn_wait(struct txn *t)
         entry_wake_later(t->engine, t->keys[i].entry);
 }
 
+/* Its run has changed nothing; now it is looked whether the key is what it ran on. If not, it starts
+ * again. */
+static void prove_idle(struct txn *t)
+{
+    t->idle = is_simple_write(t);
+    t->shared |= t->idle;
+    fetch_join(t, !t->shared);
+}
+
+static void try_run(struct txn *t)
+{
+    struct key *k = &t->keys[0].key;
+    t->tried = true;
+    t->now_ms = estimated_now_ms(t->engine);
+    if (!run(t)) {
+        prove_idle(t);
+        return;
+    }
+    value_unref(k->value);
+    k->value = NULL;
+    txn_wait(t);
+}
+
 static void run_unvalidated(struct txn *t)
 {
     t->now_ms = estimated_now_ms(t->engine);
@@ -744,7 +787,7 @@ static void run_unvalidated(struct txn *t)
         note_reads(t);
         txn_done(t);
     } else if (!changed && !in_gather(t)) {
-        fetch_join(t, !t->shared);
+        prove_idle(t);
     } else if (gather_lane_for(t, &lane)) {
         gather_join(t, lane);
     } else {
@@ -781,6 +824,8 @@ static void go(struct txn *t, enum way way)
         fetch_join(t, !t->shared);
     else if (way == WAY_MEMORY)
         answer_from_memory(t);
+    else if (way == WAY_TRY)
+        try_run(t);
     else
         run_unvalidated(t);
 }

@@ -22,7 +22,7 @@ def fill(g):
     element, number = g.pick(ELEMENTS), b"%d" % g.rng.randint(-9, 99)
     return g.pick((
         [[b"SET", b"w_" + element, g.pick((number, number, number, b"1.5", b"word", b"", b"nan"))]],
-        [[b"SET", b"w_" + element, number, b"PX", b"100000"]], [[b"DEL", b"w_" + element]],
+        [[b"SET", b"w_" + element, number, b"PX", b"3000000"]], [[b"DEL", b"w_" + element]],
         [[b"HSET", b"o_" + element, b"f", number, b"g", g.pick((number, b"text", b"")), b"f->g", number]],
         [[b"HDEL", b"o_" + element, g.pick((b"f", b"g"))]], [[b"LPUSH", b"o_" + element, b"x"]],
         [[b"RPUSH", b"order:l", element]], [[b"RPUSH", b"order:l", *ELEMENTS[:3]]],
@@ -30,7 +30,8 @@ def fill(g):
 
 
 def sort(g):
-    """BY of texts only together with all elements: which of those that tie a LIMIT takes is open."""
+    """BY of texts only together with all elements: which of those that tie a LIMIT takes is open. What is
+    stored is sorted by the elements, for the same reason."""
     key, name = g.pick(SOURCES), g.case(g.pick((b"SORT", b"SORT", b"SORT_RO")))
     options = [(g.case(b"GET"), g.pick(PATTERNS)) for _ in range(g.pick((0, 0, 1, 1, 2, 3)))]
     if g.chance(0.7):
@@ -42,6 +43,7 @@ def sort(g):
         options.append((way,))
     g.rng.shuffle(options)
     if g.chance(0.2):
+        options = [option for option in options if option[0].upper() != b"BY"]
         options.append((g.case(b"STORE"), g.pick((b"sl1", b"w_1", b"order:l"))))
     return [[name, key, *(word for option in options for word in option)]]
 

@@ -89,6 +89,36 @@ static void blocks_with_queries_and_scripts(void)
     end(&w);
 }
 
+/* It waits for its keys; its client becomes somebody else behind it. */
+static void its_rights_are_those_of_who_sent_it(void)
+{
+    struct world w;
+    begin(&w);
+    memory_store_write(w.ms, 0, "secret", "1");
+    EXPECT_CSTR(peer_ask(&w.a, "ACL SETUSER limited on >p ~x* +@all;RPUSH xl 1 2"), "+OK :2");
+    hold(&w, MEMORY_READ, true);
+    peer_say(&w.a, "EVAL return(redis.call('get','secret')) 0;AUTH limited p;GET secret");
+    peer_say(&w.b, "AUTH limited p;EVAL return(redis.call('get','secret')) 0;AUTH default p;GET secret");
+    hold(&w, MEMORY_READ, false);
+    rig_turn(&w.rig);
+    EXPECT_CSTR(peer_take(&w.a), "$1 1 +OK -NOPERM this user has no permissions to access one of the "
+                                 "keys used as arguments");
+    EXPECT_CSTR(peer_take(&w.b),
+                "+OK -ERR The user executing the script can't access at least one of the keys mentioned "
+                "in the command arguments script: 839d23af27fd1dbf4950b054fe2cde84e74615e7, on @user_script:1. +OK $1 1");
+    release(&w);
+    begin(&w);
+    EXPECT_CSTR(peer_ask(&w.a, "ACL SETUSER limited on >p ~x* +@all;RPUSH xl 1 2"), "+OK :2");
+    hold(&w, MEMORY_READ, true);
+    peer_say(&w.a, "SORT xl BY weight*;AUTH limited p;ACL WHOAMI");
+    peer_say(&w.b, "MULTI;EVAL return(redis.call('get','secret')) 0;EXEC;AUTH limited p;ACL WHOAMI");
+    hold(&w, MEMORY_READ, false);
+    rig_turn(&w.rig);
+    EXPECT_CSTR(peer_take(&w.a), "*2 $1 1 $1 2 +OK $7 limited");
+    EXPECT_CSTR(peer_take(&w.b), "+OK +QUEUED *1 $-1 +OK $7 limited");
+    end(&w);
+}
+
 static void errors_and_what_is_known(void)
 {
     struct world w;
@@ -115,4 +145,5 @@ static void errors_and_what_is_known(void)
 
 TEST_MAIN(TEST(keys_that_were_not_declared), TEST(a_loop_reads_its_keys_together),
           TEST(a_dropped_run_leaves_nothing), TEST(a_conflict_runs_it_again),
-          TEST(blocks_with_queries_and_scripts), TEST(errors_and_what_is_known))
+          TEST(blocks_with_queries_and_scripts),
+          TEST(its_rights_are_those_of_who_sent_it), TEST(errors_and_what_is_known))

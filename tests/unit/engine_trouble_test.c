@@ -192,6 +192,103 @@ static void a_write_that_is_held_up_is_not_overtaken(void)
     end(&w);
 }
 
+/* At which change of the rows the key became live; 0 = never. */
+static uint64_t written_at(const struct world *w, const char *key)
+{
+    size_t n;
+    const struct memory_change *changes = memory_store_changes(w->ms, &n);
+    for (size_t i = n; i > 0; i--) {
+        const struct memory_change *c = &changes[i - 1];
+        if (c->value != NULL && bytes_eq(buf_bytes(&c->key), bytes_cstr(key)))
+            return c->number;
+    }
+    return 0;
+}
+
+/* What its clients sent while it was on the wire has gathered behind it, and others' writes with that. */
+static void what_has_gathered_behind_a_locked_write_waits(void)
+{
+    struct world w;
+    begin(&w);
+    memory_store_write(w.ms, 0, "k", "1");
+    memory_store_lock(w.ms, 0, "k", true);
+    hold(&w, MEMORY_COMMIT, true);
+    peer_say(&w.a, "SET k 2");
+    peer_say(&w.a, "SET shared 1;SET next 1");
+    peer_say(&w.b, "SET shared 2;SET theirs 2");
+    peer_say(&w.c, "SET other 2");
+    hold_none(&w);
+    EXPECT_CSTR(memory_store_text(w.ms, 0, "next"), "(nil)");
+    EXPECT_CSTR(peer_take(&w.c), "+OK");
+    EXPECT_CSTR(peer_take(&w.a), "");
+    memory_store_lock(w.ms, 0, "k", false);
+    rig_advance_ms(&w.rig, 100);
+    EXPECT_CSTR(peer_take(&w.a), "+OK +OK +OK");
+    EXPECT_CSTR(peer_take(&w.b), "+OK +OK");
+    EXPECT(written_at(&w, "k") < written_at(&w, "next"));
+    EXPECT_CSTR(memory_store_text(w.ms, 0, "theirs"), "2");
+    end(&w);
+}
+
+/* As many keys as a batch has at most, so that what follows is in the next one. */
+static void fill_a_batch(struct peer *p, const char *first)
+{
+    static char names[1000][8];
+    struct bytes argv[2001];
+    int argc = 0;
+    argv[argc++] = BYTES_LIT("MSET");
+    for (int i = 0; i < 1000; i++) {
+        snprintf(names[i], sizeof(names[i]), "f%d", i);
+        argv[argc++] = bytes_cstr(i == 0 ? first : names[i]);
+        argv[argc++] = BYTES_LIT("1");
+    }
+    peer_send_argv(p, argc, argv);
+}
+
+/* Of two batches that wait the first has a row that is known to be locked. */
+static void nor_behind_one_that_is_not_sent_at_all(void)
+{
+    struct world w;
+    begin(&w);
+    memory_store_write(w.ms, 0, "k", "1");
+    memory_store_lock(w.ms, 0, "k", true);
+    peer_say(&w.c, "SET k 2");
+    rig_advance_ms(&w.rig, RIG_TIMEOUT_MS + 50);
+    EXPECT_CSTR(peer_take(&w.c), locked);
+    hold(&w, MEMORY_COMMIT, true);
+    peer_say(&w.b, "SET busy 1");
+    fill_a_batch(&w.a, "k");
+    peer_say(&w.a, "SET next 1");
+    hold_none(&w);
+    EXPECT_CSTR(peer_take(&w.b), "+OK");
+    EXPECT_INT(written_at(&w, "next"), 0);
+    memory_store_lock(w.ms, 0, "k", false);
+    rig_advance_ms(&w.rig, 100);
+    EXPECT_CSTR(peer_take(&w.a), "+OK +OK");
+    EXPECT(written_at(&w, "f1") < written_at(&w, "next"));
+    end(&w);
+}
+
+/* A batch that PostgreSQL refused is taken apart, and its txns run again one by one. */
+static void nor_behind_a_refused_batch(void)
+{
+    struct world w;
+    begin(&w);
+    memory_store_refuse(w.ms, 0, "bad", "no thanks");
+    hold(&w, MEMORY_COMMIT, true);
+    peer_say(&w.c, "SET busy 1");
+    peer_say(&w.b, "MULTI;SET k 1;SET bad 1;EXEC");
+    peer_say(&w.a, "SET k 2");
+    answer(&w, MEMORY_COMMIT);
+    peer_say(&w.a, "SET next 1");
+    hold_none(&w);
+    EXPECT_CSTR(peer_take(&w.a), "+OK +OK");
+    EXPECT_CSTR(peer_take(&w.b), "+OK +QUEUED +QUEUED -ERR PostgreSQL refused the write: no thanks");
+    EXPECT(written_at(&w, "k") > 0 && written_at(&w, "k") < written_at(&w, "next"));
+    memory_store_refuse(w.ms, 0, "bad", NULL);
+    end(&w);
+}
+
 static void a_locked_group_is_parked_whole(void)
 {
     struct world w;
@@ -761,7 +858,10 @@ static void evicted_keys_are_not_lost(void)
 TEST_MAIN(TEST(only_the_guilty_one_is_refused), TEST(neighbours_on_the_key_are_not_refused_for_it),
           TEST(the_rest_of_a_pipeline_is_not_refused), TEST(a_locked_row_holds_up_only_its_own),
           TEST(a_suspect_row_is_probed_before_it_is_written), TEST(a_lock_that_cannot_be_seen),
-          TEST(a_write_that_is_held_up_is_not_overtaken), TEST(a_locked_group_is_parked_whole),
+          TEST(a_write_that_is_held_up_is_not_overtaken),
+          TEST(what_has_gathered_behind_a_locked_write_waits),
+          TEST(nor_behind_one_that_is_not_sent_at_all), TEST(nor_behind_a_refused_batch),
+          TEST(a_locked_group_is_parked_whole),
           TEST(a_late_read_gets_an_error), TEST(what_was_not_sent_in_time_is_never_applied),
           TEST(what_waited_for_a_key_is_never_applied),
           TEST(a_block_in_doubt_is_not_sent_a_second_time), TEST(silent_clients_stay_silent),

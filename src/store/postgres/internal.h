@@ -213,6 +213,9 @@ struct pg_store {
     /* queries: the head is in flight */
     struct store_query *queries;
     struct store_query **queries_tail;
+    /* As clock_offset_us, but as of the last look for what has expired, by this connection. */
+    int64_t look_offset_us;
+    bool look_clock_known;
     struct timer *housekeeping;
     bool sweep_due;
     bool sweep_again;        /* at once: the last one has left something */

@@ -33,7 +33,8 @@ enum {
     BATCH_MESSAGES = 10000,
     QUEUE_FULL = 4 * 1024 * 1024,     /* whoever can wait should */
     QUEUE_BYTES = 64 * 1024 * 1024,   /* beyond it messages are dropped */
-    FETCH_BYTES = 16 * 1024 * 1024,   /* of bodies at a time, the first one aside */
+    FETCH_BYTES = 16 * 1024 * 1024,   /* of bodies at a time, the last one aside */
+    FETCH_REFERENCES = 4096,          /* at a time */
     WAITING_BYTES = 64 * 1024 * 1024, /* behind a body that is being fetched; beyond it dropped */
     POLL_US = 100 * 1000,
     POLL_ROWS = 1000,
@@ -55,8 +56,8 @@ struct incoming {
     bool is_reference;
     uint64_t sender;
     uint64_t number;
-    uint64_t size;
-    bool known; /* its frame is here, or will never be (then it is empty) */
+    uint64_t size; /* as it was said, at least 1; 0: it has been asked for */
+    bool known;    /* its frame is here, or will never be (then it is empty) */
     size_t memory;
     struct buf frame;
 };
@@ -319,6 +320,12 @@ static void tell(struct pg_store *s, const struct frame *f)
         s->notices->message(s->notices_arg, f->shard, f->channel, f->message);
 }
 
+/* Anybody may have said it: it is only used to ask for few at a time. */
+static uint64_t plausible_size(uint64_t size)
+{
+    return size == 0 ? 1 : size > FETCH_BYTES ? FETCH_BYTES : size;
+}
+
 static void wait_behind(struct messaging *m, uint64_t sender, const struct frame *f)
 {
     size_t size =
@@ -331,7 +338,7 @@ static void wait_behind(struct messaging *m, uint64_t sender, const struct frame
     in->is_reference = f->is_reference;
     in->sender = sender;
     in->number = f->number;
-    in->size = f->size;
+    in->size = plausible_size(f->size);
     in->known = !f->is_reference;
     buf_init(&in->frame);
     if (!f->is_reference)
@@ -377,23 +384,43 @@ static void tell_those_known(struct pg_store *s)
     }
 }
 
-/* Column 0 and 1: sender and number, 2: the body. */
+/* The row of a reference, or -1. Rows come in the order of the question, so it is looked for from
+ * where the last one was. */
+static int find_body(const PGresult *r, const struct incoming *in, int from)
+{
+    int n = PQntuples(r);
+    for (int tried = 0; tried < n; tried++) {
+        int row = (from + tried) % n;
+        if (pg_int8(PQgetvalue(r, row, 0)) == (int64_t)in->sender &&
+            pg_int8(PQgetvalue(r, row, 1)) == (int64_t)in->number)
+            return row;
+    }
+    return -1;
+}
+
+/* Column 0 and 1: sender and number, 2: the body's length, 3: the body, or NULL if it has to be
+ * asked for again, because those before it were long. */
 static void take_bodies(struct messaging *m, const PGresult *r)
 {
+    int from = 0;
     LIST_EACH(it, &m->waiting)
     {
         struct incoming *in = LIST_ITEM(it, struct incoming, node);
-        if (in->known || in->size != 0) /* size 0: it was asked for */
+        if (in->known || in->size != 0)
             continue;
-        in->known = true;
-        for (int i = 0; i < PQntuples(r); i++) {
-            if (pg_int8(PQgetvalue(r, i, 0)) != (int64_t)in->sender ||
-                pg_int8(PQgetvalue(r, i, 1)) != (int64_t)in->number)
-                continue;
-            buf_append(&in->frame, PQgetvalue(r, i, 2), (size_t)PQgetlength(r, i, 2));
-            in->memory += in->frame.len;
-            m->waiting_bytes += in->frame.len;
+        int row = find_body(r, in, from);
+        if (row >= 0 && PQgetisnull(r, row, 3)) {
+            in->size = plausible_size((uint64_t)pg_int8(PQgetvalue(r, row, 2)));
+            from = row + 1;
+            continue;
         }
+        in->known = true;
+        if (row < 0)
+            continue;
+        buf_append(&in->frame, PQgetvalue(r, row, 3), (size_t)PQgetlength(r, row, 3));
+        in->memory += in->frame.len;
+        m->waiting_bytes += in->frame.len;
+        from = row + 1;
     }
 }
 
@@ -426,7 +453,7 @@ static bool fetch(struct link *k)
         struct incoming *in = LIST_ITEM(it, struct incoming, node);
         if (in->known)
             continue;
-        if (n > 0 && bytes + in->size > FETCH_BYTES)
+        if (n == FETCH_REFERENCES || (n > 0 && bytes + in->size > FETCH_BYTES))
             break;
         params_add_int8(p, senders, (int64_t)in->sender);
         params_add_int8(p, numbers, (int64_t)in->number);
@@ -436,6 +463,7 @@ static bool fetch(struct link *k)
     }
     if (n == 0)
         return false;
+    params_int8(p, FETCH_BYTES);
     m->fetching = true;
     link_begin(k);
     link_add(k, STMT_FETCH_MESSAGES, p, true);

@@ -2,7 +2,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -10,6 +9,7 @@
 enum { SLOT_DIGITS = 3, CODE = 3, MAX_PAYLOAD = 7900 };
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char hex[] = "0123456789abcdef";
 
 _Static_assert(STORE_BUCKETS == 1 << (6 * CODE), "a bucket fits its code");
 
@@ -54,16 +54,24 @@ static bool take_code(const char *code, uint32_t *bucket)
     return true;
 }
 
+/* Exactly these digits: strtol would take a sign, blanks and "0x", too. */
+static bool take_slot(const char *digits, int *slot)
+{
+    *slot = 0;
+    for (int i = 0; i < SLOT_DIGITS; i++) {
+        const char *at = digits[i] == '\0' ? NULL : strchr(hex, digits[i]);
+        if (at == NULL)
+            return false;
+        *slot = *slot << 4 | (int)(at - hex);
+    }
+    return true;
+}
+
 static void take_keys(const char *payload, int slot, const struct store_notices *to, void *arg)
 {
-    char digits[SLOT_DIGITS + 1] = "";
-    char *end;
+    int writer;
     uint32_t bucket;
-    if (strlen(payload) < 1 + SLOT_DIGITS)
-        return;
-    memcpy(digits, payload + 1, SLOT_DIGITS);
-    long writer = strtol(digits, &end, 16);
-    if (*end != '\0' || (writer == slot && slot != 0))
+    if (!take_slot(payload + 1, &writer) || (writer == slot && slot != 0))
         return;
     for (const char *at = payload + 1 + SLOT_DIGITS; take_code(at, &bucket); at += CODE)
         to->stale(arg, bucket);

@@ -106,6 +106,14 @@ static enum statement_id add_script_params(struct params *p, const struct store_
     }
 }
 
+/* Until when, on PostgreSQL's clock, a look for what has expired may begin: no other instance can
+ * have taken PostgreSQL for away by then, and be keeping a key alive in its journal. Not at all
+ * before this connection has told its clock. */
+static int64_t look_until_us(const struct pg_store *s)
+{
+    return s->look_clock_known ? clock_mono_us() + s->look_offset_us + store_timeout_us(s) / 2 : 0;
+}
+
 enum statement_id query_add_params(struct pg_store *s, struct params *p,
                                    const struct store_query *q)
 {
@@ -133,6 +141,7 @@ enum statement_id query_add_params(struct pg_store *s, struct params *p,
         return q->kind == QUERY_FLUSH ? STMT_FLUSH : STMT_SWAP;
     case QUERY_EXPIRE:
         params_int8(p, q->limit);
+        params_int8(p, look_until_us(s));
         return STMT_EXPIRE;
     case QUERY_FIND_LOCKED:
         add_keys_of_items(p, q);
@@ -198,6 +207,7 @@ void query_fail_all(struct pg_store *s, const char *why)
     struct store_query *q = s->queries;
     s->queries = NULL;
     s->queries_tail = &s->queries;
+    s->look_clock_known = false;
     while (q != NULL) {
         struct store_query *next = q->next;
         q->result = STORE_LOST;
@@ -232,11 +242,11 @@ static void take_keyspace(struct store_query *q, const PGresult *r)
     }
 }
 
-/* Rows of this kind come with their database. */
+/* Rows of this kind come with their database; the first is empty where there is none. */
 static void take_expired(struct store_query *q, const PGresult *r)
 {
-    q->count = PQntuples(r);
-    for (int i = 0; i < PQntuples(r); i++) {
+    for (int i = 0; i < PQntuples(r) && !PQgetisnull(r, i, 1); i++) {
+        q->count++;
         q->db = pg_int4(PQgetvalue(r, i, 0));
         q->row(q, 0, bytes_of(PQgetvalue(r, i, 1), (size_t)PQgetlength(r, i, 1)), false, 0);
     }
@@ -278,6 +288,18 @@ void query_take_rows(struct store_query *q, const PGresult *r)
     }
 }
 
+/* The clock as of the last row is that of the moment before the answer was sent. */
+static void note_look(struct pg_store *s, struct store_query *q, const PGresult *r)
+{
+    int last = PQntuples(r) - 1;
+    s->look_offset_us = pg_int8(PQgetvalue(r, last, 2)) - clock_mono_us();
+    s->look_clock_known = true;
+    if (PQgetvalue(r, last, 3)[0] == 0) { /* a boolean, binary */
+        q->result = STORE_LOST;
+        snprintf(q->error, sizeof(q->error), "PostgreSQL did not look in time");
+    }
+}
+
 static void on_query(void *arg, struct lane *l, PGresult **results, int n)
 {
     struct link *k = arg;
@@ -292,6 +314,8 @@ static void on_query(void *arg, struct lane *l, PGresult **results, int n)
     if (error == NULL) {
         q->result = STORE_OK;
         query_take_rows(q, results[n - 1]);
+        if (q->kind == QUERY_EXPIRE)
+            note_look(s, q, results[n - 1]);
     } else {
         const char *code = lane_sqlstate(error);
         (void)breaker_cannot_write(k, error);

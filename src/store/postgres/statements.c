@@ -634,10 +634,14 @@ static const struct statement table[STATEMENT_COUNT] = {
         "FROM unnest($3) WITH ORDINALITY AS u(packet, n) ORDER BY u.n OFFSET 0) p WHERE h.listen) "
         "FROM hearers h", 6},
 
+    /* Of the bodies, those before which there are less than $3 bytes; of the others, only how long they
+     * are: what a NOTIFY says of that is not to be trusted. */
     [STMT_FETCH_MESSAGES] = {"respgres_fetch_messages",
-        "SELECT m.sender, m.number, m.body FROM unnest($1::int8[], $2::int8[]) AS r(sender, number) "
+        "SELECT m.sender, m.number, octet_length(m.body)::int8, CASE WHEN coalesce(sum(octet_length(m.body)) "
+        "OVER (ORDER BY r.n ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) < $3::int8 THEN m.body END "
+        "FROM unnest($1::int8[], $2::int8[]) WITH ORDINALITY AS r(sender, number, n) "
         "CROSS JOIN LATERAL (SELECT x.sender, x.number, x.body FROM @.messages x WHERE x.sender = r.sender "
-        "AND x.number = r.number AND x.body IS NOT NULL OFFSET 0) m", 2},
+        "AND x.number = r.number AND x.body IS NOT NULL OFFSET 0) m", 3},
 
     [STMT_LAST_MESSAGE] = {"respgres_last_message",
         "SELECT coalesce(max(m.id), 0)::text FROM @.messages m", 0},
@@ -801,15 +805,19 @@ static const struct statement table[STATEMENT_COUNT] = {
 
     /* Marks up to $1 keys that have expired as told; whoever marks one tells it. A sweep may have moved a
      * row's slot up to two behind that of its expiry. A changed slot tells the trigger that we are no
-     * person. FLUSHed rows have no database any more, and nothing is told of them. */
+     * person. FLUSHed rows have no database any more, and nothing is told of them. Behind $2 (PostgreSQL's
+     * clock in microseconds) it is too late to look: the server hung meanwhile, and others may have taken
+     * it for away. There is always a row; columns 2 and 3: PostgreSQL's clock, whether it was in time. */
     [STMT_EXPIRE] = {"respgres_expire",
-        "WITH due AS MATERIALIZED (SELECT e.ctid AS at FROM @.entries e "
-        "WHERE e.expire_slot <= (SELECT @.slot_of(clock_timestamp()) + 2) AND " UNTOLD("e") " "
+        "WITH timely AS MATERIALIZED (SELECT extract(epoch FROM clock_timestamp()) * 1000000 < $2::int8 AS ok), "
+        "due AS MATERIALIZED (SELECT e.ctid AS at FROM @.entries e WHERE (SELECT ok FROM timely) "
+        "AND e.expire_slot <= (SELECT @.slot_of(clock_timestamp()) + 2) AND " UNTOLD("e") " "
         "AND e.space = ANY (" SPACES ") ORDER BY e.expire_slot LIMIT $1::int8 FOR UPDATE SKIP LOCKED), "
         "told AS (UPDATE @.entries e SET batch_item = e.batch_item | 67108864, "
         "expire_slot = greatest(@.slot_of(e.expires_at + interval '1 minute') + 1, e.expire_slot + 1) "
         "WHERE e.ctid = ANY (ARRAY(SELECT at FROM due)) RETURNING e.space, e.key, e.expires_at) "
-        "SELECT s.db, t.key FROM told t JOIN @.spaces s USING (space) ORDER BY t.expires_at, t.key", 1},
+        "SELECT s.db, t.key, (extract(epoch FROM clock_timestamp()) * 1000000)::int8, y.ok FROM timely y "
+        "LEFT JOIN (told t JOIN @.spaces s USING (space)) ON true ORDER BY t.expires_at, t.key", 2},
 
     /* The events that some other instance than that of slot $1 wants. */
     [STMT_EVENTS] = {"respgres_events",
