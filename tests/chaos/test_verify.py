@@ -143,6 +143,17 @@ def test_what_reads_as_absent_is_not_known(story):
     story.row("session:1", b"real").lost("session:1", b"next").passes()
 
 
+@pytest.mark.parametrize("outcome, side, passes", [
+    (UNKNOWN, "row", True), (UNKNOWN, "journal", False), ("done", "row", False)])
+def test_what_was_in_doubt_is_kept_where_a_later_one_replaces_it(story, outcome, side, passes):
+    story.op(SET, "own:1", 1, b"old").op(SET, "own:1", 9, b"doubtful", outcome=outcome)
+    story.op(DEL, "own:1", 12, reply=1).lost("own:1", b"doubtful", side)
+    if passes:
+        story.passes()
+    else:
+        story.fails("only one instance")
+
+
 def test_what_was_in_doubt_and_never_known_may_be_replaced_by_itself(story):
     story.op(SET, "own:1", 9, b"first", outcome=UNKNOWN)
     story.op(SET, "own:1", 12, b"next").row("own:1", b"first").lost("own:1", b"next").passes()

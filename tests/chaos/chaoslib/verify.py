@@ -200,9 +200,13 @@ class Key:
                    if other is op or (other.kind == EXPIRE and other.ended >= op.begun))
 
     def conflicts_without_cause(self):
-        """One instance alone wrote it, and never without knowing it."""
-        if self.lost and len(self.instances) == 1 and not self.forgot():
-            yield f"a conflict, and only one instance wrote it: lost {short(self.lost)}"
+        """One instance alone wrote it, and never without knowing it. What a write of unknown outcome has left in
+        PostgreSQL is kept where a later one replaces it that was based on what there was before."""
+        doubtful = {op.value for op in self.writes if op.outcome == UNKNOWN and op.value is not None}
+        rows = self.final.lost_values(self.key, "row")
+        lost = [value for value in self.lost if value not in doubtful or value not in rows]
+        if lost and len(self.instances) == 1 and not self.forgot():
+            yield f"a conflict, and only one instance wrote it: lost {short(lost)}"
 
 
 def _in_doubt(op, ops, facts):
