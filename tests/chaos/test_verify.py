@@ -248,6 +248,20 @@ def test_a_chain_of_unknowing_writes_loses(story):
     story.row("session:1", b"real").lost("session:1", b"more").passes()
 
 
+@pytest.mark.parametrize("writer, at, passes", [(1, 1, False), (0, 1, False), (0, 12, True)])
+def test_what_was_read_from_the_warm_file_is_a_base(story, writer, at, passes):
+    """What is in the journal is none: it may have been written without knowing the key."""
+    restarted_in_the_outage(story)
+    story.op(SET, "session:1", 0.5, b"real", instance=1)
+    story.op(SET, "session:1", at, b"read", instance=writer)
+    story.op(READ, "session:1", 14, reply=b"read").op(SET, "session:1", 15, b"next")
+    story.row("session:1", b"real").lost("session:1", b"next").lost("session:1", b"read", "row")
+    if passes:
+        story.passes()
+    else:
+        story.fails("stale")
+
+
 def test_an_unknowing_write_is_dropped(story):
     story.op(SET, "session:1", 1, b"real", instance=1)
     story.op(SET, "session:1", 12, b"empty", instance=0).row("session:1", b"real")

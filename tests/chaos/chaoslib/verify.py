@@ -121,6 +121,18 @@ class Key:
         trouble = self.facts.window_of(self.facts.trouble, op)
         return trouble is not None and started >= trouble[0]
 
+    def knew_by_file(self, op):
+        """Whether the instance, before its first write since its start, had read what its warm file says, all of
+        that cut off: what it wrote had a base, if an old one. (What it had in its journal may have none.)"""
+        started = self.facts.last_start(op.instance, op.begun)
+        first = next((w for w in self.writes if w.instance == op.instance and w.begun >= started), op)
+        return self.facts.is_cut_off(op) and any(
+            read.kind == READ and read.done and read.reply is not None and read.instance == op.instance
+            and started <= read.begun and read.ended <= first.begun and self.facts.is_cut_off(read)
+            and not any(w.value == read.reply and (w.ended > started or w.instance == op.instance
+                        and self.facts.window_of(self.facts.trouble, w)) for w in self.writes)
+            for read in self.ops)
+
     def may_have_forgotten(self, op):
         """Whether the instance was started again after it had written the key, or had written it with an
         outcome that it does not know and knew nothing of it before, and PostgreSQL may not have been there to
@@ -319,7 +331,7 @@ def _skew(key, op, maker):
 
 def _lost_unknowing(key, op):
     """It, or what replaced it in the same journal."""
-    if key.knew(op):
+    if key.knew(op) or key.knew_by_file(op):
         return False
     return any(x.value in key.lost or key.may_have_expired(x) for x in key.writes
                if x is op or (x.begun >= op.begun and key.same_journal(x, op)))
