@@ -4,6 +4,7 @@ that has it and nothing else."""
 import pytest
 
 from chaoslib.record import UNKNOWN
+from chaoslib.states import States
 from harness.replies import array, bulk, number
 from test_verify_collections import Tale
 
@@ -85,3 +86,26 @@ def test_a_heap(story):
     story.call("heap:0", 1, "ZADD 1 a", number(1)).call("heap:0", 2, "ZADD 2 b", number(1), instance=1)
     story.call("heap:0", 3, "ZPOPMIN", array([bulk(b"a"), bulk(b"1")])).held("heap:0", ("b", 2.0)).passes()
     story.call("heap:0", 4, "ZPOPMIN", array([bulk(b"a"), bulk(b"1")]), instance=1).fails("was taken twice")
+
+
+@pytest.mark.parametrize("window, passes", [((2.995, 3.5), True), ((3.02, 3.5), False)])
+def test_two_where_one_may_have_been_away(story, window, passes):
+    """A machine that is busy with others."""
+    story.facts.may_be_away = {1: [window]}
+    story.pushed("line:0", "a", "b")
+    moved(story, "a", 2).call("line:0", 3, "LPOP", bulk(b"a"), instance=1)
+    story.held("line:0", "b").held("nest:1", "a")
+    if passes:
+        story.passes()
+    else:
+        story.fails("was taken twice")
+
+
+def test_when_an_instance_may_have_been_away():
+    """From the last answer that says otherwise to the next one that does."""
+    states = States([])
+    states.samples = {0: [(1, 2, "online"), (3, 4, "away"), (5, 6, "away"), (7, 8, None), (9, 10, "online"),
+                          (11, 12, "away")], 1: []}
+    assert states.around("away") == {0: [(1, 8), (9, 12)], 1: []}
+    assert states.said("online") == {0: [(1, 2), (9, 10)], 1: []}
+    assert states.windows("away") == {0: [(4, 5)], 1: []}

@@ -331,6 +331,7 @@ class Scenario:
         if self.states:
             self.states.stop()
             self.facts.away, self.facts.online = self.states.windows("away"), self.states.said("online")
+            self.facts.may_be_away = self.states.around("away")
         if self.load:
             self.load.stop()
         self.ground.postgres_goes_on()
@@ -388,7 +389,7 @@ def told(complaints, scenario):
         stories.append((key.decode(), "\n".join(lines)))
     facts = scenario.facts
     windows = [f"{name}: {getattr(facts, name)}" for name in
-               ("starts", "cut_off", "silent", "trouble", "away")]
+               ("starts", "cut_off", "silent", "trouble", "away", "may_be_away")]
     return stories + [("what is certain", "\n".join(windows))]
 
 

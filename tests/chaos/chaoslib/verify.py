@@ -233,7 +233,8 @@ def _in_doubt(op, ops, facts):
 
 def _may_not_be_merged(write, op, facts):
     """Unless its instance has said in between that it is online: then all is merged."""
-    return write.instance != op.instance and facts.window_of(facts.trouble, write) is not None and not any(
+    was_away = any(facts.overlaps(windows, write) for windows in (facts.trouble, facts.may_be_away))
+    return write.instance != op.instance and was_away and not any(
         write.ended <= asked and answered <= op.begun
         for asked, answered in facts.online.get(write.instance, ()))
 

@@ -177,7 +177,7 @@ def nest(key):
 
 def _trouble_within(facts, begun, ended):
     """Or an instance said that it is away, as it may on a machine that is busy with others."""
-    return any(start <= ended and begun <= end for some in (facts.trouble, facts.away)
+    return any(start <= ended and begun <= end for some in (facts.trouble, facts.may_be_away)
                for windows in some.values() for start, end in windows)
 
 
