@@ -436,16 +436,31 @@ static bool asks_rights(const struct command *cmd)
     return command_is_eval(cmd) || cmd->id == CMD_SORT || cmd->id == CMD_SORT_RO;
 }
 
+static void note_asks_rights(struct txn *t, bool asks)
+{
+    t->asks_rights = asks;
+    t->client->asking += asks;
+}
+
+void client_rights_asked(struct txn *t)
+{
+    if (t->client != NULL)
+        t->client->asking -= t->asks_rights;
+    t->asks_rights = false;
+}
+
 /* Does the block need a transaction of its own; may it change how what follows is to be read? */
 static void note_block(struct txn *t)
 {
+    bool asks = false;
     for (int i = 0; i < t->ncommands; i++) {
         const struct command *cmd = t->commands[i].cmd;
         t->exclusive |= (cmd->flags & CF_QUERY) != 0;
-        t->asks_rights |= asks_rights(cmd);
+        asks |= asks_rights(cmd);
         t->stalls |= cmd->id == CMD_SELECT || cmd->id == CMD_HELLO || cmd->id == CMD_AUTH ||
                      cmd->id == CMD_ACL || cmd->id == CMD_CLIENT || cmd->id == CMD_MONITOR;
     }
+    note_asks_rights(t, asks);
     pubsub_admit_block(t);
     t->client->stalled |= t->stalls;
 }
@@ -618,7 +633,7 @@ static void dispatch(struct txn *t, const struct command *cmd)
         }
         t->is_watch = cmd->id == CMD_WATCH;
         script_look_up(t);
-        t->asks_rights = asks_rights(cmd);
+        note_asks_rights(t, asks_rights(cmd));
         t->stalls = command_waits(cmd); /* what follows it is not looked at until it has ended */
         c->stalled |= t->stalls;
         queue_txn(t);
@@ -718,20 +733,15 @@ static bool changes_rights(const struct request *r)
  * behind it. */
 static bool rights_are_asked(struct client *c, const struct request *request)
 {
-    if (c->active == 0 && list_empty(&c->queue))
-        return false;
-    if (!changes_rights(request))
+    if (c->asking == 0 || !changes_rights(request))
         return false;
     struct list *at = c->txns.prev;
-    while (at != &c->txns) {
-        struct txn *t = LIST_ITEM(at, struct txn, client_node);
-        if (t->asks_rights && t->state != TXN_DONE) {
-            t->stalls = c->stalled = true;
-            return true;
-        }
+    while (!LIST_ITEM(at, struct txn, client_node)->asks_rights) {
         at = at->prev;
+        CHECK(at != &c->txns);
     }
-    return false;
+    LIST_ITEM(at, struct txn, client_node)->stalls = c->stalled = true;
+    return true;
 }
 
 static void take(struct client *c, struct request *request)

@@ -412,6 +412,7 @@ struct client {
     size_t gathered;
     size_t sent_conditional;
     size_t read_lane;         /* while fetching > 0 */
+    size_t asking;            /* of its txns that are not done: those that ask for its rights */
     size_t commit_lane;       /* while gathered > 0 */
     uint64_t called_back;     /* engine's `call_backs` when what it has gathered was called back */
     size_t expected_bytes;    /* of replies that its started reads will make, as far as known */
@@ -675,6 +676,8 @@ void client_expect(struct client *c, struct txn *t);
 void client_count_fetching(struct client *c, int change);
 /* The txn that stalled it has ended: the requests held since then are taken. */
 void client_unstall(struct client *c);
+/* The txn has run for the last time: what changes its client's rights need not wait for it. */
+void client_rights_asked(struct txn *t);
 void client_take_held_later(struct client *c);
 /* Sends the reply that pause.c has held. */
 void client_end_held(struct txn *t);

@@ -109,6 +109,7 @@ static void release_commands(struct txn *t)
 void txn_free(struct txn *t)
 {
     block_forget(t);
+    client_rights_asked(t);
     if (t->client != NULL) {
         list_remove(&t->client_node);
         t->client->pending--;
@@ -193,6 +194,7 @@ void txn_done(struct txn *t)
     script_note(t);
     block_ended(t);
     pubsub_done(t);
+    client_rights_asked(t);
     txn_set_state(t, TXN_DONE);
     list_remove(&t->age_node);
     list_remove(&t->work_node);
@@ -250,6 +252,7 @@ void txn_abandon(struct txn *t, const char *error)
     stats_note_error_reply(t, &slot->reply);
     c->pending_memory += slot->memory;
     /* The txn leaves its client's counters and list; its holder frees it. */
+    client_rights_asked(t);
     c->active--;
     c->expected_bytes -= t->expected_bytes;
     client_count_fetching(c, -(t->readonly && t->state == TXN_FETCHING));
