@@ -91,12 +91,9 @@ def _chosen():
             {"fault": "failover"}, {"fault": "freeze", "again": True, "clock": 3600},
             {"fault": "blackhole-one", "consistency": "cached", "deeds": (("kill", "online", 1),)}):
         yield {"collections": True, **chosen}
-    for chosen in (
-            {"fault": "kill"}, {"fault": "freeze", "deeds": (("kill", "away", 0),)},
-            {"fault": "blackhole-one", "deeds": (("kill", "online", 1),)}):
-        yield {"scripts": True, **chosen}
-    for chosen in ({"fault": "kill"}, {"fault": "freeze", "deeds": (("kill", "away", 0),)}):
-        yield {"waits": True, **chosen}
+    yield {"scripts": True, "fault": "freeze", "deeds": (("kill", "away", 0),)}
+    yield {"scripts": True, "fault": "blackhole-one", "deeds": (("kill", "online", 1),)}
+    yield {"waits": True, "fault": "freeze", "deeds": (("kill", "away", 0),)}
 
 
 CHOSEN = tuple(_chosen())
