@@ -17,7 +17,8 @@ from harness.replies import array, bulk, bulks
 from .record import CALL, READ, short, when
 from .values import READS, words_of
 
-KIND_OF_CLASS = {b"queue": "list", b"line": "list", b"nest": "list", b"heap": "zset", b"hash": "hash", b"set": "set", b"zset": "zset"}
+KIND_OF_CLASS = {b"queue": "list", b"line": "list", b"nest": "list", b"heap": "zset",
+                 b"hash": "hash", b"set": "set", b"zset": "zset"}
 PUTS = ("RPUSH", "LPUSH", "SADD", "ZADD", "HSET")
 POPS = ("LPOP", "RPOP", "SPOP", "ZPOPMIN")
 REMOVES = ("SREM", "HDEL", "LREM")
