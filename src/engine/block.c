@@ -285,8 +285,10 @@ void block_confirm(struct engine *e, struct entry *entry)
             continue;
         w->provisional = false;
         w->proven = true;
-        if (w->until_us != 0 && now >= w->until_us)
-            timer_set(w->timer, 0); /* not here: its entries are being settled */
+        /* The timer may have fired already: too late or, since a timer's clock is a coarse one, some
+         * milliseconds too early. Not here: its entries are being settled. */
+        if (w->until_us != 0)
+            timer_set(w->timer, w->until_us > now ? w->until_us - now : 0);
     }
 }
 

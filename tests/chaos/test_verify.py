@@ -143,6 +143,17 @@ def test_what_reads_as_absent_is_not_known(story):
     story.row("session:1", b"real").lost("session:1", b"next").passes()
 
 
+@pytest.mark.parametrize("outcome, side, passes", [
+    (UNKNOWN, "row", True), (UNKNOWN, "journal", False), ("done", "row", False)])
+def test_what_was_in_doubt_is_kept_where_a_later_one_replaces_it(story, outcome, side, passes):
+    story.op(SET, "own:1", 1, b"old").op(SET, "own:1", 9, b"doubtful", outcome=outcome)
+    story.op(DEL, "own:1", 12, reply=1).lost("own:1", b"doubtful", side)
+    if passes:
+        story.passes()
+    else:
+        story.fails("only one instance")
+
+
 def test_what_was_in_doubt_and_never_known_may_be_replaced_by_itself(story):
     story.op(SET, "own:1", 9, b"first", outcome=UNKNOWN)
     story.op(SET, "own:1", 12, b"next").row("own:1", b"first").lost("own:1", b"next").passes()
@@ -235,6 +246,20 @@ def test_a_chain_of_unknowing_writes_loses(story):
     story.op(SET, "session:1", 1, b"real", instance=1)
     story.op(SET, "session:1", 14, b"empty").op(SET, "session:1", 15, b"more")
     story.row("session:1", b"real").lost("session:1", b"more").passes()
+
+
+@pytest.mark.parametrize("writer, at, passes", [(1, 1, False), (0, 1, False), (0, 12, True)])
+def test_what_was_read_from_the_warm_file_is_a_base(story, writer, at, passes):
+    """What is in the journal is none: it may have been written without knowing the key."""
+    restarted_in_the_outage(story)
+    story.op(SET, "session:1", 0.5, b"real", instance=1)
+    story.op(SET, "session:1", at, b"read", instance=writer)
+    story.op(READ, "session:1", 14, reply=b"read").op(SET, "session:1", 15, b"next")
+    story.row("session:1", b"real").lost("session:1", b"next").lost("session:1", b"read", "row")
+    if passes:
+        story.passes()
+    else:
+        story.fails("stale")
 
 
 def test_an_unknowing_write_is_dropped(story):

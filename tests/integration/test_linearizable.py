@@ -25,6 +25,15 @@ pytestmark = [pytest.mark.rows, pytest.mark.timeout(120)]
 CLIENTS = 8
 OPERATIONS_PER_FAULT = 250
 
+# Each does what a command does.
+SCRIPTS = {
+    "GET": "return redis.call('GET', KEYS[1])",
+    "INCR": "local n = (redis.call('GET', KEYS[1]) or 0) + 1 redis.call('SET', KEYS[1], n) return n",
+    "APPEND": "local v = (redis.call('GET', KEYS[1]) or '') .. ARGV[1] redis.call('SET', KEYS[1], v) return #v",
+    "GETSET": "local v = redis.call('GET', KEYS[1]) redis.call('SET', KEYS[1], ARGV[1]) return v",
+    "GETDEL": "local v = redis.call('GET', KEYS[1]) redis.call('DEL', KEYS[1]) return v",
+}
+
 
 class Clients:
     """Clients that do all sorts of things to a few keys, and record it. With each fault the keys
@@ -62,6 +71,10 @@ class Clients:
             client.run_on_all("MSET", keys[:2], [unique, unique])
             return True
         key = chance.choice(keys)
+        if kind == 2 and not key.startswith("lease"):
+            name = chance.choice(["INCR"] if key.startswith("counter") else ["APPEND", "GETSET", "GETDEL", "GET"])
+            as_if = (name, unique[:1]) if name in ("APPEND", "GETSET") else (name,)
+            return client.run_script(key, SCRIPTS[name], as_if)
         return client.run(key, *chance.choice(self.choices(key, chance, unique)))
 
     @staticmethod

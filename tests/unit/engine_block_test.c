@@ -135,6 +135,26 @@ static void a_short_wait_is_not_answered_before_it_is_proven(void)
     end(&w);
 }
 
+/* The timer goes by a coarse clock: it fires while the time is not quite over, and nothing is proven. */
+static void a_wait_ends_though_its_timer_fired_early(void)
+{
+    struct world w;
+    begin_three(&w, slow_poll);
+    EXPECT_CSTR(peer_ask(&w.a, "RPUSH k 0"), ":1");
+    hold(&w, MEMORY_COMMIT, true);
+    peer_say(&w.c, "SET busy 1");
+    peer_say(&w.b, "LPOP k");
+    peer_say(&w.a, "BLPOP k 0.01");
+    rig_advance_ms(&w.rig, 8);
+    fake_time_fire_early(w.rig.loop, 4000);
+    hold(&w, MEMORY_COMMIT, false);
+    rig_turn(&w.rig);
+    EXPECT_CSTR(peer_take(&w.a), "");
+    rig_advance_ms(&w.rig, 5);
+    EXPECT_CSTR(peer_take(&w.a), "*-1");
+    end(&w);
+}
+
 static void as_many_are_woken_as_there_are_elements(void)
 {
     enum { WAITERS = 50 };
@@ -456,6 +476,7 @@ static void who_waits_is_closed_when_the_instance_stops(void)
 TEST_MAIN(TEST(a_push_and_the_pop_it_serves_are_one_batch), TEST(order_is_kept_in_an_open_gather),
           TEST(a_wait_whose_ground_is_rejected_looks_again), TEST(nor_has_it_waited),
           TEST(a_short_wait_is_not_answered_before_it_is_proven),
+          TEST(a_wait_ends_though_its_timer_fired_early),
           TEST(as_many_are_woken_as_there_are_elements), TEST(a_crowd_that_comes_asks_in_one_batch),
           TEST(an_error_hands_the_element_on), TEST(a_notice_wakes),
           TEST(a_notice_that_overtakes_the_answer_is_not_lost),

@@ -94,3 +94,21 @@ void fake_time_advance(struct loop *l, int64_t us)
     }
     now_us = until_us;
 }
+
+void fake_time_fire_early(struct loop *l, int64_t us)
+{
+    struct list due;
+    list_init(&due);
+    while (!list_empty(&l->timers)) {
+        struct timer *t = LIST_ITEM(l->timers.next, struct timer, node);
+        if (t->at_us > now_us + us)
+            break;
+        list_remove(&t->node);
+        list_push_back(&due, &t->node);
+    }
+    while (!list_empty(&due)) {
+        struct timer *t = LIST_ITEM(due.next, struct timer, node);
+        list_remove(&t->node);
+        t->fire(t->arg);
+    }
+}

@@ -386,18 +386,26 @@ static void on_written(struct commit_batch *b)
     keyspace_unpin(w->world->keyspace, w->entry);
 }
 
-static void write_begin(struct world *world, struct write *w, const char *key, struct bytes value)
+/* `removed`: behind a removal, in one batch. */
+static void write_begin_behind(struct world *world, struct write *w, const char *key, struct bytes value,
+                               bool removed)
 {
     *w = (struct write){.world = world};
     w->entry = keyspace_pin(world->keyspace, 0, bytes_of(key, strlen(key)));
     w->item = (struct commit_item){.key = entry_key(w->entry),
                                    .op = COMMIT_WRITE,
                                    .expect = EXPECT_ANY,
+                                   .removed = removed,
                                    .value = value_string_new(value)};
     w->batch = (struct commit_batch){.items = &w->item, .n = 1, .done = on_written};
     last_write = w;
     CHECK(world->router->ops->commit_lane_idle(world->router, 0));
     world->router->ops->commit(world->router, 0, &w->batch);
+}
+
+static void write_begin(struct world *world, struct write *w, const char *key, struct bytes value)
+{
+    write_begin_behind(world, w, key, value, false);
 }
 
 static bool is_written(const struct world *w)
@@ -467,6 +475,33 @@ static void a_later_write_survives_a_late_answer(void)
     answer_merge(STORE_OK);
     until(&w, is_online);
     world_free(&w);
+}
+
+/* What becomes of the base of a key that this instance does not know, when it is written. */
+static enum journal_base base_of_a_write(bool removed)
+{
+    struct world w;
+    struct write by;
+    world_new(&w);
+    go_away_first(&w);
+    write_begin_behind(&w, &by, "k", bytes_of("one", 3), removed);
+    EXPECT_INT(write_end(&w, &by), STORE_OK);
+    close_world(&w);
+    open_world(&w, "100mb");
+    come_back(&w);
+    EXPECT_INT(pg.merge->n, 1);
+    enum journal_base base = pg.merge->items[0].base;
+    answer_merge(STORE_OK);
+    until(&w, is_online);
+    world_free(&w);
+    return base;
+}
+
+/* A DEL and a SET are one item, and the SET alone must not lose to the row that has been deleted. */
+static void a_removal_counts_behind_a_write(void)
+{
+    EXPECT_INT(base_of_a_write(false), BASE_UNKNOWN);
+    EXPECT_INT(base_of_a_write(true), BASE_ABSENT);
 }
 
 /* ... or when it is there once more: until then nothing else is asked or sent. */
@@ -858,6 +893,7 @@ static void what_was_flushed_is_known_until_that_is_merged(void)
 
 TEST_MAIN(TEST(what_is_readonly_in_an_outage_is_not_journalled),
           TEST(a_later_write_survives_a_late_answer), TEST(a_late_answer_is_waited_for),
+          TEST(a_removal_counts_behind_a_write),
           TEST(a_full_journal_is_merged), TEST(a_journal_on_a_full_disk_is_merged),
           TEST(a_refused_batch_is_not_taken_for_merged), TEST(what_waits_for_a_lane_goes_on),
           TEST(a_lane_is_used_when_the_journal_knows_its_outcome),

@@ -28,6 +28,7 @@ class Plan:
     large_values: bool = False
     collections: bool = False         # lists, hashes, sets and sorted sets, or strings
     scripts: bool = False             # the same and strings, much of it in scripts
+    waits: bool = False               # the same, and clients that wait for what is pushed
 
     def __str__(self):
         parts = [self.fault]
@@ -35,6 +36,7 @@ class Plan:
         parts += ["again"] * self.again + ["journal-full"] * self.journal_full
         parts += [f"clock{self.clock:+d}"] * bool(self.clock) + ["large"] * self.large_values
         parts += ["collections"] * self.collections + ["scripts"] * self.scripts
+        parts += ["waits"] * self.waits
         parts += [self.fallback] * (self.fallback != "on")
         parts += [f"fsync-{self.journal_fsync}"] * (self.journal_fsync != "everysec")
         parts += [self.consistency] * (self.consistency != "strict")
@@ -93,6 +95,8 @@ def _chosen():
             {"fault": "kill"}, {"fault": "freeze", "deeds": (("kill", "away", 0),)},
             {"fault": "blackhole-one", "deeds": (("kill", "online", 1),)}):
         yield {"scripts": True, **chosen}
+    for chosen in ({"fault": "kill"}, {"fault": "freeze", "deeds": (("kill", "away", 0),)}):
+        yield {"waits": True, **chosen}
 
 
 CHOSEN = tuple(_chosen())
@@ -119,5 +123,5 @@ def plan(seed):
 
 def _clients(chance):
     collections = chance.random() < 0.4
-    scripts = chance.random() < 0.3
-    return {"collections": collections and not scripts, "scripts": scripts}
+    kind = chance.choices(("scripts", "waits", "collections" if collections else ""), (25, 15, 60))[0]
+    return {kind: True} if kind else {}

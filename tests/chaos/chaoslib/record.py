@@ -138,6 +138,8 @@ class Facts:
     trouble: dict = dataclasses.field(default_factory=dict)
     # instance → (from, to): it said itself, before and after, that it was away.
     away: dict = dataclasses.field(default_factory=dict)
+    # instance → (from, to): it may have been away, by what it said before and after.
+    may_be_away: dict = dataclasses.field(default_factory=dict)
     # instance → (asked, answered): it said that it is online, so all of its journal is merged.
     online: dict = dataclasses.field(default_factory=dict)
     slow: bool = False               # PostgreSQL is there, and too slow

@@ -22,6 +22,7 @@ from .verify_collections import kind_of
 from .workload import Load, bulk, number
 from .workload_collections import CollectionResident, CollectionRoamer
 from .workload_scripts import ScriptResident, ScriptRoamer, load_scripts
+from .workload_waits import WaitResident, WaitRoamer
 
 PG_TIMEOUT_S = 0.2
 WARM_S = 0.4           # of load before anything breaks
@@ -172,6 +173,8 @@ class Scenario:
     def _classes(self):
         if self.plan.scripts:
             return ScriptResident, ScriptRoamer
+        if self.plan.waits:
+            return WaitResident, WaitRoamer
         return (CollectionResident, CollectionRoamer) if self.plan.collections else None
 
     def _outage(self, duration_s, deeds=True):
@@ -328,6 +331,7 @@ class Scenario:
         if self.states:
             self.states.stop()
             self.facts.away, self.facts.online = self.states.windows("away"), self.states.said("online")
+            self.facts.may_be_away = self.states.around("away")
         if self.load:
             self.load.stop()
         self.ground.postgres_goes_on()
@@ -385,7 +389,7 @@ def told(complaints, scenario):
         stories.append((key.decode(), "\n".join(lines)))
     facts = scenario.facts
     windows = [f"{name}: {getattr(facts, name)}" for name in
-               ("starts", "cut_off", "silent", "trouble", "away")]
+               ("starts", "cut_off", "silent", "trouble", "away", "may_be_away")]
     return stories + [("what is certain", "\n".join(windows))]
 
 

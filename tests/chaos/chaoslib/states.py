@@ -72,6 +72,21 @@ class States:
                 windows.append((since, last))
         return found
 
+    def around(self, state):
+        """instance → (from, to) in which it may have been so: to the answers before and behind that say
+        otherwise."""
+        found = {}
+        for instance, samples in self.samples.items():
+            samples, found[instance] = sorted(samples), []
+            for i, (_, _, said) in enumerate(samples):
+                if said != state:
+                    continue
+                before, behind = samples[max(i - 1, 0)][0], samples[min(i + 1, len(samples) - 1)][1]
+                if found[instance] and before <= found[instance][-1][1]:
+                    before = found[instance].pop()[0]
+                found[instance].append((before, behind))
+        return found
+
     def said(self, state):
         """instance → (asked, answered) of each answer that was this state."""
         return {instance: [(asked, answered) for asked, answered, said in samples if said == state]

@@ -41,6 +41,7 @@ def contents(history, facts, final):
     complaints += unknown_keys(history, final)
     complaints += whole_pairs(history, final)
     complaints += verify_collections.whole_duos(history, final)
+    complaints += verify_collections.whole_moves(history, final)
     complaints += verify_scripts.check(history, facts, final)
     complaints += agreement(facts, final)
     complaints += [f"a journal is left over: {text}" for text in final.left_over]
@@ -119,6 +120,18 @@ class Key:
         not the last that was written before it was killed."""
         trouble = self.facts.window_of(self.facts.trouble, op)
         return trouble is not None and started >= trouble[0]
+
+    def knew_by_file(self, op):
+        """Whether the instance, before its first write since its start, had read what its warm file says, all of
+        that cut off: what it wrote had a base, if an old one. (What it had in its journal may have none.)"""
+        started = self.facts.last_start(op.instance, op.begun)
+        first = next((w for w in self.writes if w.instance == op.instance and w.begun >= started), op)
+        return self.facts.is_cut_off(op) and any(
+            read.kind == READ and read.done and read.reply is not None and read.instance == op.instance
+            and started <= read.begun and read.ended <= first.begun and self.facts.is_cut_off(read)
+            and not any(w.value == read.reply and (w.ended > started or w.instance == op.instance
+                        and self.facts.window_of(self.facts.trouble, w)) for w in self.writes)
+            for read in self.ops)
 
     def may_have_forgotten(self, op):
         """Whether the instance was started again after it had written the key, or had written it with an
@@ -199,9 +212,13 @@ class Key:
                    if other is op or (other.kind == EXPIRE and other.ended >= op.begun))
 
     def conflicts_without_cause(self):
-        """One instance alone wrote it, and never without knowing it."""
-        if self.lost and len(self.instances) == 1 and not self.forgot():
-            yield f"a conflict, and only one instance wrote it: lost {short(self.lost)}"
+        """One instance alone wrote it, and never without knowing it. What a write of unknown outcome has left in
+        PostgreSQL is kept where a later one replaces it that was based on what there was before."""
+        doubtful = {op.value for op in self.writes if op.outcome == UNKNOWN and op.value is not None}
+        rows = self.final.lost_values(self.key, "row")
+        lost = [value for value in self.lost if value not in doubtful or value not in rows]
+        if lost and len(self.instances) == 1 and not self.forgot():
+            yield f"a conflict, and only one instance wrote it: lost {short(lost)}"
 
 
 def _in_doubt(op, ops, facts):
@@ -216,7 +233,8 @@ def _in_doubt(op, ops, facts):
 
 def _may_not_be_merged(write, op, facts):
     """Unless its instance has said in between that it is online: then all is merged."""
-    return write.instance != op.instance and facts.window_of(facts.trouble, write) is not None and not any(
+    was_away = any(facts.overlaps(windows, write) for windows in (facts.trouble, facts.may_be_away))
+    return write.instance != op.instance and was_away and not any(
         write.ended <= asked and answered <= op.begun
         for asked, answered in facts.online.get(write.instance, ()))
 
@@ -314,7 +332,7 @@ def _skew(key, op, maker):
 
 def _lost_unknowing(key, op):
     """It, or what replaced it in the same journal."""
-    if key.knew(op):
+    if key.knew(op) or key.knew_by_file(op):
         return False
     return any(x.value in key.lost or key.may_have_expired(x) for x in key.writes
                if x is op or (x.begun >= op.begun and key.same_journal(x, op)))

@@ -17,12 +17,13 @@ from harness.replies import array, bulk, bulks
 from .record import CALL, READ, short, when
 from .values import READS, words_of
 
-KIND_OF_CLASS = {b"queue": "list", b"line": "list", b"hash": "hash", b"set": "set", b"zset": "zset"}
+KIND_OF_CLASS = {b"queue": "list", b"line": "list", b"nest": "list", b"heap": "zset", b"hash": "hash", b"set": "set", b"zset": "zset"}
 PUTS = ("RPUSH", "LPUSH", "SADD", "ZADD", "HSET")
 POPS = ("LPOP", "RPOP", "SPOP", "ZPOPMIN")
 REMOVES = ("SREM", "HDEL", "LREM")
 COUNTS = ("HINCRBY", "ZINCRBY")
 COUNTED = b"n"  # their field or member
+LINE = b"line:0"
 MS = 1e9
 
 
@@ -158,10 +159,40 @@ def line(key):
                 yield f"{short(element)} was taken twice: {when(first)}, {when(second)}"
 
 
+def nest(key):
+    """What was moved there by commands that waited is there, or in what lost. One of unknown outcome may have
+    moved anything."""
+    if (yield from is_of_another_type(key)):
+        return
+    held = {element for value in [key.value, *key.lost] for element in elements(value)}
+    moved = {op.command[1] for op in key.acknowledged}
+    doubts = len(key.writes) - len(key.acknowledged)
+    if moved - held:
+        yield f"missing: {short(sorted(moved - held))} was moved there"
+    if len(held - moved) > doubts:
+        yield f"holds or lost {short(sorted(held - moved))}, which nobody moved there; {doubts} may have been"
+    if len(set(elements(key.value))) < len(elements(key.value)):
+        yield "holds something twice"
+
+
 def _trouble_within(facts, begun, ended):
     """Or an instance said that it is away, as it may on a machine that is busy with others."""
-    return any(start <= ended and begun <= end for some in (facts.trouble, facts.away)
+    return any(start <= ended and begun <= end for some in (facts.trouble, facts.may_be_away)
                for windows in some.values() for start, end in windows)
+
+
+def whole_moves(history, final):
+    """What a BLMOVE has brought into a nest is not in the line, unless one of them met a conflict; and somebody
+    has put it there."""
+    met = {c.key for c in final.conflicts}
+    put = {element for op in history.ops if op.key == LINE and op.kind == CALL for element in put_by(op)}
+    for key in sorted({op.key for op in history.ops if op.key.startswith(b"nest:")}):
+        there, waiting = (elements(final.rows[k].value) if k in final.rows else [] for k in (key, LINE))
+        if set(there) - put:
+            yield f"{key.decode()}: {short(sorted(set(there) - put))} is there, and nobody has pushed it"
+        if set(there) & set(waiting) and not met & {key, LINE}:
+            yield f"a BLMOVE was carried out by half: {short(sorted(set(there) & set(waiting)))} is in" \
+                  f" {key.decode()} and {LINE.decode()}"
 
 
 # --- two in one MULTI -----------------------------------------------------------------------------------------
@@ -181,4 +212,4 @@ def whole_duos(history, final):
 
 JUDGES = {b"queue": owned, b"hash": owned, b"set": owned, b"zset": owned, b"duo": owned,
           b"till": owned,
-          b"shared": shared, b"line": line}
+          b"shared": shared, b"line": line, b"heap": line, b"nest": nest}

@@ -51,6 +51,6 @@ def unknown_scripts(history, facts):
         if any(other.known and other.name == call.name and other.instance == call.instance
                and started <= other.begun and other.ended <= call.begun for other in history.scripts):
             yield f"NOSCRIPT for {call.name} on instance {call.instance} at {call.begun:.3f}, which had run it"
-        elif not any(facts.overlaps(windows, call) for windows in (facts.trouble, facts.away)):
+        elif not any(facts.overlaps(windows, call) for windows in (facts.trouble, facts.may_be_away)):
             yield f"NOSCRIPT for {call.name} on instance {call.instance} at {call.begun:.3f}, " \
                   "and PostgreSQL was there"

@@ -48,9 +48,9 @@ class Client(threading.Thread):
 
     # --- a round trip ---------------------------------------------------------------------------
 
-    def ask(self, what, *commands):
+    def ask(self, what, *commands, wait_s=0):
         """Sends the commands together. Returns when, and the replies; None for those that did not
-        come, and when nothing could be sent, no list at all."""
+        come, and when nothing could be sent, no list at all. They may wait for so long."""
         raw = self._connected()
         if raw is None:
             raise Lost
@@ -67,8 +67,8 @@ class Client(threading.Thread):
         except OSError:
             self._disconnect()
         ended = now()
-        if len(replies) == len(commands):
-            self.load.history.add_timing(Timing(self.instance, self.name_, what, begun, ended))
+        if len(replies) == len(commands) and ended > begun + wait_s:
+            self.load.history.add_timing(Timing(self.instance, self.name_, what, begun + wait_s, ended))
         return begun, ended, replies + [None] * (len(commands) - len(replies))
 
     def judge(self, what, reply, at):

@@ -57,6 +57,11 @@ class Recorder:
         begun, ended, reply = self._ask(words)
         return self._record(key, begun, ended, commands, reply)
 
+    def run_script(self, key, script, as_if):
+        """A script that does to its key what the command `as_if` does to it, and answers the same."""
+        begun, ended, reply = self._ask([["EVAL", script, 1, key, *as_if[1:]]])
+        return self._record(key, begun, ended, (as_if,), reply)
+
     def run_on_all(self, name, keys, values=()):
         """MGET, MSET or FLUSHALL: an operation on each of the keys."""
         words = {"MGET": ["MGET", *keys], "FLUSHALL": ["FLUSHALL"],
