@@ -395,6 +395,8 @@ void breaker_kinds_usable(struct pg_store *s, bool usable);
 void breaker_note_loss(struct pg_store *s, const char *why);
 void breaker_state_set(struct pg_store *s, enum store_state from, const char *why);
 void breaker_committed(struct pg_store *s);
+/* The query link can't be had again: do the idle ones still have a server? */
+void breaker_ask_idle_links(struct pg_store *s);
 /* An error that means that this server can write nothing: the store is away then. */
 bool breaker_cannot_write(struct link *k, const PGresult *error);
 void breaker_info(const struct pg_store *s, struct buf *out);

@@ -333,6 +333,8 @@ void link_lost(struct link *k, const char *why)
         schema_lost(s, why);
     if (!s->stopping)
         timer_set(k->retry, backoff_us(k));
+    if (k->kind == LINK_QUERY && !was_usable && !s->stopping)
+        breaker_ask_idle_links(s);
     store_update_state(s);
     handover_announce(s);
 }
