@@ -599,6 +599,7 @@ static void pg_reset_stats(struct store *base)
     s->swept = 0;
     s->lost_connections = 0;
     s->listening.lag_us_max = 0;
+    messages_reset_stats(s);
 }
 
 static void pg_stop(struct store *base)
