@@ -13,6 +13,7 @@
 #include "command/event.h"
 #include "engine/internal.h"
 #include "engine/pubsub.h"
+#include "metrics/metrics.h"
 
 enum {
     LOOK_US = 500 * 1000,    /* between two looks at what has expired */
@@ -42,6 +43,8 @@ static void publish_one(struct engine *e, int db, const char *event, struct byte
 {
     struct buf channel;
     buf_init(&channel);
+    metrics.keyspace_events += (e->events & EVENT_KEYSPACE) != 0;
+    metrics.keyspace_events += (e->events & EVENT_KEYEVENT) != 0;
     if ((e->events & EVENT_KEYSPACE) != 0) {
         buf_printf(&channel, "__keyspace@%d__:", db);
         buf_append_bytes(&channel, key);

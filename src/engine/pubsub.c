@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "engine/internal.h"
+#include "metrics/page.h"
 #include "store/store.h"
 
 struct pubsub {
@@ -466,7 +467,23 @@ session_function pubsub_function(enum command_id id)
     return id == CMD_PUBSUB ? run_pubsub : NULL;
 }
 
-/* ---- INFO ---- */
+/* ---- INFO and /metrics ---- */
+
+size_t pubsub_clients(const struct engine *e)
+{
+    size_t n = 0;
+    LIST_EACH(it, (struct list *)&e->clients)
+    n += subscriber_count(&LIST_ITEM(it, struct client, node)->hears) > 0;
+    return n;
+}
+
+void pubsub_collect(const struct engine *e, struct metrics_page *p)
+{
+    const struct channels *cs = e->pubsub->channels;
+    page_put(p, METRIC_pubsub_names, "channels", (int64_t)channels_count(cs, CHANNEL_PLAIN));
+    page_put(p, METRIC_pubsub_names, "patterns", (int64_t)channels_count(cs, CHANNEL_PATTERN));
+    page_put(p, METRIC_shard_channels, NULL, (int64_t)channels_count(cs, CHANNEL_SHARD));
+}
 
 void pubsub_info(const struct engine *e, struct buf *out)
 {

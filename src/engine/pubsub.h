@@ -63,5 +63,9 @@ void pubsub_before_rules(struct engine *e);
 void pubsub_after_rules(struct engine *e, struct client *by);
 
 void pubsub_info(const struct engine *e, struct buf *out);
+struct metrics_page;
+void pubsub_collect(const struct engine *e, struct metrics_page *p);
+/* How many clients subscribe to something. */
+size_t pubsub_clients(const struct engine *e);
 
 #endif

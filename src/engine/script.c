@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "engine/more.h"
+#include "metrics/metrics.h"
 #include "script/script.h"
 
 enum {
@@ -397,6 +398,7 @@ void scripts_kill_all(struct engine *e)
     LIST_EACH(it, &e->scripts->paused)
     {
         struct txn_script *s = LIST_ITEM(it, struct txn_script, node);
+        metrics.scripts_killed += !s->killed;
         s->killed = true;
         s->stopped |= s->calls.wrote;
     }
@@ -416,6 +418,7 @@ static void kill_one(struct engine *e, struct reply *r)
         if (s->calls.wrote || s->killed)
             continue;
         s->killed = true;
+        metrics.scripts_killed++;
         reply_ok(r);
         return;
     }

@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "engine/script.h"
+#include "metrics/metrics.h"
 #include "script/script.h"
 
 enum {
@@ -138,8 +139,10 @@ static struct known_script *add(struct script_memory *m, const char *sha, struct
     list_push_back(loaded ? &m->loaded : &m->evaluated, &k->order_node);
     m->nevaluated += !loaded;
     m->bytes += k->len;
-    if (m->nevaluated > MAX_EVALUATED)
+    if (m->nevaluated > MAX_EVALUATED) {
         forget(m, LIST_ITEM(m->evaluated.next, struct known_script, order_node));
+        metrics.scripts_evicted++;
+    }
     return k;
 }
 

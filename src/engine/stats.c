@@ -5,7 +5,10 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "engine/block.h"
 #include "engine/internal.h"
+#include "engine/pubsub.h"
+#include "engine/script.h"
 #include "metrics/metrics.h"
 #include "metrics/page.h"
 
@@ -229,6 +232,7 @@ void stats_info_respgres(struct engine *e, struct buf *out)
                    (unsigned long long)e->history.to[s]);
     for (int s = 0; s < STAGES; s++)
         buf_printf(out, "queue_%s:%zu\r\n", stage_names[s], stages[s]);
+    buf_printf(out, "subscribed_clients:%zu\r\n", pubsub_clients(e));
     metrics_info(out);
 }
 
@@ -297,6 +301,20 @@ static void collect_cache(const struct engine *e, struct metrics_page *p)
     fresh_collect(e, p);
 }
 
+static void collect_waiting_clients(const struct engine *e, struct metrics_page *p)
+{
+    put(p, METRIC_blocked_clients, pause_held_clients(e) + block_count(e));
+    put(p, METRIC_subscribed_clients, pubsub_clients(e));
+    pubsub_collect(e, p);
+}
+
+static void collect_scripts(const struct engine *e, struct metrics_page *p)
+{
+    put(p, METRIC_cached_scripts, script_memory_count(e));
+    page_put(p, METRIC_script_bytes, "scripts", (int64_t)script_memory_bytes(e));
+    page_put(p, METRIC_script_bytes, "vm", (int64_t)scripts_vm_memory(e));
+}
+
 void engine_collect(struct engine *e, struct metrics_page *p)
 {
     collect_state(e, p);
@@ -309,6 +327,8 @@ void engine_collect(struct engine *e, struct metrics_page *p)
     put(p, METRIC_conflicts, e->conflicts);
     collect_commands(e, p);
     collect_cache(e, p);
+    collect_waiting_clients(e, p);
+    collect_scripts(e, p);
     page_put(p, METRIC_build, RESPGRES_VERSION, 1);
     page_put(p, METRIC_start_time, NULL, e->started_wall_us);
     if (e->store->ops->collect != NULL)

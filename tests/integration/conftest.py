@@ -62,16 +62,19 @@ def shared_postgres():
         postgres.remove()
 
 
+def kind_of_lab(request):
+    return PooledLab if request.config.getoption("--behind") == "pgbouncer" else Lab
+
+
 @pytest.fixture
 def lab(request, shared_postgres):
-    pooled = request.config.getoption("--behind") == "pgbouncer"
-    yield from a_lab(shared_postgres, PooledLab if pooled else Lab)
+    yield from a_lab(shared_postgres, kind_of_lab(request))
 
 
 @pytest.fixture(scope="module")
-def module_lab(shared_postgres):
+def module_lab(request, shared_postgres):
     """For servers that many small tests of a module share."""
-    yield from a_lab(shared_postgres)
+    yield from a_lab(shared_postgres, kind_of_lab(request))
 
 
 @pytest.fixture

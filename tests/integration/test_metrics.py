@@ -6,7 +6,7 @@ import re
 import pytest
 import redis
 
-from harness import TOP, free_port, wait_until
+from harness import TOP, encode, free_port, wait_until
 from harness.http import Http
 
 
@@ -192,6 +192,54 @@ def test_what_waits_is_counted(lab):
         assert [b.reply() for _ in range(3)] == [b"+OK\r\n", b"+OK\r\n", b":1\r\n"]
     stages = http.metrics().labelled("respgres_transactions", "stage")
     assert set(stages.values()) == {0}
+
+
+def test_messages_scripts_and_who_waits_are_counted(lab, database):
+    """Of one instance, where another one publishes."""
+    server = lab.respgres(database, pg_timeout=10000, http_port=free_port(), notify_keyspace_events="KEx")
+    other = lab.respgres(database, pg_timeout=10000, http_port=free_port())
+    http, theirs = Http(server), Http(other)
+    client, publisher = server.client(), other.client()
+    waits, hears, mute = server.raw(), server.raw(timeout=60), server.raw()
+    waits.send(b"BLPOP nothing 0\r\n")
+    hears.command("SUBSCRIBE", "a")
+    hears.command("PSUBSCRIBE", "a*")
+    mute.command("SSUBSCRIBE", "s")
+    wait_until(lambda: http.metrics().value("respgres_blocked_clients") == 1)
+    page = http.metrics()
+    assert page.value("respgres_subscribed_clients") == 2
+    assert page.labelled("respgres_pubsub_names", "kind") == {"channels": 1, "patterns": 1}
+    assert page.value("respgres_pubsub_shard_channels") == 1
+    publisher.publish("a", "x" * 100)
+    publisher.publish("a", "x" * 10000)
+    for _ in range(4):  # by its channel and its pattern
+        hears.reply()
+    page = http.metrics()
+    assert page.value("respgres_messages_received_total") == 2
+    assert page.labelled("respgres_messages_by_reference_total", "way") == {"sent": 0, "received": 1}
+    wait_until(lambda: theirs.metrics().value("respgres_messages_sent_total") == 2)
+    page = theirs.metrics()
+    assert page.labelled("respgres_messages_by_reference_total", "way") == {"sent": 1, "received": 0}
+    assert page.value("respgres_messages_lost_total") == 0
+    client.set("soon", "v", px=1)
+    wait_until(lambda: http.metrics().value("respgres_keyspace_events_total") == 2, 30)
+    raw = server.raw(timeout=60)
+    raw.send(b"".join(encode("EVAL", f"return {number}", 0) for number in range(1005)))
+    assert [raw.reply() for _ in range(1005)][-1] == b":1004\r\n"
+    page = http.metrics()
+    assert page.value("respgres_cached_scripts") == 1000
+    assert page.value("respgres_scripts_evicted_total") == 5
+    assert page.value("respgres_script_memory_bytes", what="vm") > 0
+    assert page.value("respgres_script_memory_bytes", what="scripts") > 8000
+    raw.send(encode("EVAL", "while true do end", 0))
+    wait_until(lambda: http.metrics().value("respgres_transactions", stage="running") == 1)
+    client.script_kill()
+    assert raw.reply().startswith(b"-")
+    assert http.metrics().value("respgres_scripts_killed_total") == 1
+    client.config_resetstat()
+    publisher.config_resetstat()
+    assert http.metrics().value("respgres_messages_received_total") == 0
+    assert theirs.metrics().value("respgres_messages_sent_total") == 0
 
 
 def test_errors_and_latencies_in_info(server):

@@ -173,6 +173,22 @@ def test_pgbouncer_away(lab, database, pooler):
     wait_until(works, 20, "service is back")
 
 
+@pytest.mark.parametrize("how", ["stop", "freeze"])
+def test_an_idle_instance_notices_an_outage(lab, how):
+    """PgBouncer keeps the connections of clients who ask nothing; nothing is asked here but INFO."""
+    postgres = lab.own_postgres()
+    database = lab.database(postgres)
+    server = lab.respgres(database, pg_timeout=1000)
+    client = server.client()
+    client.set("k", "v")
+    getattr(postgres, how)()
+    wait_until(lambda: client.info("respgres")["store_state"] == "away", 40, "it is away")
+    assert client.get("k") == b"v"
+    postgres.start() if how == "stop" else postgres.thaw()
+    wait_until(lambda: client.info("respgres")["store_state"] == "online", 40, "it is online")
+    assert client.get("k") == b"v"
+
+
 # --- what cannot be ----------------------------------------------------------------------------------
 
 def refused(server):

@@ -10,6 +10,10 @@
  * has failed, or none has come in 0.7 of pg-timeout (0.9 while the server answers attempts).
  * - An error that means "this server cannot write": it may still be read.
  *
+ * A connection that is idle behind a pooler, or behind a network that is cut, does not notice that
+ * PostgreSQL is gone. So when the query link, which is never idle for long, can't be had again, the
+ * idle ones are asked, too.
+ *
  * It closes when connections of both kinds have been usable for a while without a loss; a commit
  * lane is not usable before it has written its own row. A server that seems to be able to write and
  * then is not gets longer and longer trials. */
@@ -126,6 +130,38 @@ static void on_probe_notified(void *arg, struct lane *l, const char *payload)
 
 static const struct lane_events probe_events = {on_probe_connected, on_probe_lost,
                                                 on_probe_notified};
+
+/* ---- idle connections ---- */
+
+static void on_idle_answered(void *arg, struct lane *l, PGresult **results, int n)
+{
+    struct link *k = arg;
+    const PGresult *error = lane_first_error(results, n);
+    (void)l;
+    if (error != NULL) {
+        char why[160];
+        lane_error_text(error, why, sizeof(why));
+        link_lost(k, why);
+    } else {
+        handover_announce(k->store); /* what has come meanwhile can be sent */
+    }
+}
+
+void breaker_ask_idle_links(struct pg_store *s)
+{
+    struct params none;
+    params_init(&none);
+    for (size_t i = 0; i < s->nlinks; i++) {
+        struct link *k = &s->links[i];
+        bool idle = k->usable && lane_state(k->lane) == LANE_READY && k->reading == NULL &&
+                    k->committing == NULL && k->xact == NULL;
+        if (!idle || k->bulk || (k->kind != LINK_READ && k->kind != LINK_COMMIT))
+            continue;
+        lane_begin(k->lane);
+        lane_add_text(k->lane, store_text(s, STMT_PROBE), &none, false);
+        lane_submit(k->lane, store_timeout_us(s), on_idle_answered);
+    }
+}
 
 /* ---- opening ---- */
 

@@ -43,6 +43,7 @@ void pg_collect(const struct store *base, struct metrics_page *p)
         page_put(p, METRIC_lane_connects, k->name, (int64_t)lane_connects(k->lane));
     }
     collect_listening(s, p);
+    messages_collect(s, p);
     page_put(p, METRIC_lost_connections, NULL, (int64_t)s->lost_connections);
     page_put(p, METRIC_rejected_items, NULL, (int64_t)s->rejected_items);
     page_put(p, METRIC_settled, "applied", (int64_t)s->settled_applied);

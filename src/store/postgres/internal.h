@@ -120,6 +120,8 @@ struct messaging {
     uint64_t lost;           /* on the way to others */
     uint64_t missed;         /* on the way from others */
     uint64_t received;
+    uint64_t stored;         /* of those published, by reference */
+    uint64_t fetched;        /* of those received */
 };
 
 /* See breaker.c. */
@@ -338,6 +340,8 @@ void messages_poll_from(struct pg_store *s, int64_t id);
 /* As send_next of listen.c: true if something was sent, else *at_us is when to look again. */
 bool messages_pump(struct link *k, int64_t now, int64_t *at_us);
 void messages_info(const struct pg_store *s, struct buf *out);
+void messages_collect(const struct pg_store *s, struct metrics_page *p);
+void messages_reset_stats(struct pg_store *s);
 
 /* ---- session.c: statements on the way, prepared in a session or through a pooler ---- */
 /* Begins an operation; lane_begin, if it belongs to a transaction that is open. */
@@ -395,6 +399,8 @@ void breaker_kinds_usable(struct pg_store *s, bool usable);
 void breaker_note_loss(struct pg_store *s, const char *why);
 void breaker_state_set(struct pg_store *s, enum store_state from, const char *why);
 void breaker_committed(struct pg_store *s);
+/* The query link can't be had again: do the idle ones still have a server? */
+void breaker_ask_idle_links(struct pg_store *s);
 /* An error that means that this server can write nothing: the store is away then. */
 bool breaker_cannot_write(struct link *k, const PGresult *error);
 void breaker_info(const struct pg_store *s, struct buf *out);

@@ -26,6 +26,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "metrics/page.h"
 #include "store/postgres/packet.h"
 
 enum {
@@ -277,6 +278,7 @@ static void pack(struct packing *x, const struct outgoing *o)
     packet_add_reference(&m->raw, ++m->number, size);
     params_add_int8(x->p, x->numbers, (int64_t)m->number);
     params_add_bytea(x->p, x->bodies, buf_bytes(&body));
+    m->stored++;
     buf_release(&body);
 }
 
@@ -376,10 +378,12 @@ static void tell_those_known(struct pg_store *s)
         struct frame f;
         if (!in->known)
             return;
-        if (frame_next(&frames, &f) && !f.is_reference)
+        if (frame_next(&frames, &f) && !f.is_reference) {
+            m->fetched += in->is_reference;
             tell(s, &f);
-        else
+        } else {
             m->missed++;
+        }
         free_incoming(m, in);
     }
 }
@@ -550,4 +554,24 @@ void messages_info(const struct pg_store *s, struct buf *out)
                (unsigned long long)m->published, (unsigned long long)m->batches);
     buf_printf(out, "postgres_messages_received:%llu\r\npostgres_messages_lost:%llu\r\n",
                (unsigned long long)m->received, (unsigned long long)(m->lost + m->missed));
+    buf_printf(out, "postgres_messages_by_reference_sent:%llu\r\n"
+                    "postgres_messages_by_reference_received:%llu\r\n",
+               (unsigned long long)m->stored, (unsigned long long)m->fetched);
+}
+
+void messages_collect(const struct pg_store *s, struct metrics_page *p)
+{
+    const struct messaging *m = &s->messaging;
+    page_put(p, METRIC_messages_sent, NULL, (int64_t)m->published);
+    page_put(p, METRIC_messages_received, NULL, (int64_t)m->received);
+    page_put(p, METRIC_messages_lost, NULL, (int64_t)(m->lost + m->missed));
+    page_put(p, METRIC_messages_stored, "sent", (int64_t)m->stored);
+    page_put(p, METRIC_messages_stored, "received", (int64_t)m->fetched);
+}
+
+void messages_reset_stats(struct pg_store *s)
+{
+    struct messaging *m = &s->messaging;
+    m->published = m->batches = m->received = m->lost = m->missed = 0;
+    m->stored = m->fetched = m->unheard = 0;
 }

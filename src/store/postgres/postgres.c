@@ -333,6 +333,8 @@ void link_lost(struct link *k, const char *why)
         schema_lost(s, why);
     if (!s->stopping)
         timer_set(k->retry, backoff_us(k));
+    if (k->kind == LINK_QUERY && !was_usable && !s->stopping)
+        breaker_ask_idle_links(s);
     store_update_state(s);
     handover_announce(s);
 }
@@ -597,6 +599,7 @@ static void pg_reset_stats(struct store *base)
     s->swept = 0;
     s->lost_connections = 0;
     s->listening.lag_us_max = 0;
+    messages_reset_stats(s);
 }
 
 static void pg_stop(struct store *base)
