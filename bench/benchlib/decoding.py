@@ -73,22 +73,6 @@ class Clients:
             connection.disconnect()
 
 
-def instructions(self):
-        """After its end."""
-        found = re.search(r"^(?:summary|totals): (\d+)", (self.dir / "callgrind").read_text(), re.MULTILINE)
-        return int(found.group(1))
-
-
-def write(client, kind, count, same):
-    """SETEX of `count` sessions: with new content each time, or with what they have."""
-    for first in range(0, count, DEPTH):
-        pipeline = client.pipeline(transaction=False)
-        for n in range(first, first + DEPTH):
-            value = session(n % SESSIONS, 0 if same else n)
-            pipeline.setex(f"session:{n % SESSIONS}", 3600, kind.encode(value))
-        pipeline.execute()
-
-
 def instructions(site, database, options, kind, same):
     """Per write: two runs of a server, one with more writes."""
     counts = []

@@ -283,17 +283,17 @@ static bool write_number(lua_State *L, struct out *o)
 
 static bool write_verbatim(lua_State *L, struct out *o)
 {
-    size_t len, format_len;
+    size_t len;
     if (!table_field(L, "verbatim_string"))
         return false;
     lua_getfield(L, -1, "string");
     lua_getfield(L, -2, "format");
     bool is = lua_type(L, -1) == LUA_TSTRING && lua_type(L, -2) == LUA_TSTRING;
     if (is) {
-        const char *format = lua_tolstring(L, -1, &format_len);
+        const char *format = lua_tostring(L, -1); /* ends at its first NUL, as Redis' does */
         const char *s = lua_tolstring(L, -2, &len);
         char three[4] = "   ";
-        memcpy(three, format, format_len < 3 ? format_len : 3);
+        memcpy(three, format, strnlen(format, 3));
         reply_verbatim(o->r, three, bytes_of(s, len));
     }
     lua_pop(L, is ? 2 : 3);

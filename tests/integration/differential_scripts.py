@@ -14,6 +14,7 @@ VALUES = [
     "return {err='MY x'}", "return {err='x'}", "return {err='two\\nlines'}", "return {err=1}", "return {err='a', ok='b'}",
     "return {double=3.5}", "return {double='x'}", "return {double=1e100}", "return {map={a=1}}", "return {map={}}",
     "return {set={a=true}}", "return {set={}}", "return {big_number='123'}", "return {verbatim_string={string='x',format='txt'}}",
+    "return {verbatim_string={string='x',format='long'}}", "return {verbatim_string={string='x',format='a\\0b'}}",
     "return {verbatim_string={string='x'}}", "return function() end", "return 'x', 'y'", "return {{ok='a'},{err='b'}}",
     "return {map={a={1,2}}}", "return tostring(1)", "return tostring(1.5)", "return tostring(1e100)", "return 1 == 1.0",
     "return redis.status_reply('x')", "return redis.error_reply('x')", "return redis.error_reply('x y')",

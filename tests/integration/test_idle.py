@@ -10,7 +10,7 @@ from harness.http import Http
 
 TIMEOUT_MS = 1000
 
-pytestmark = [pytest.mark.alone, pytest.mark.rows]
+pytestmark = [pytest.mark.alone, pytest.mark.rows, pytest.mark.timeout(300)]
 
 
 def subscribe(server):

@@ -95,8 +95,7 @@ static void what_is_none(void)
                                        "p5.1.2",
                                        "mAAAA",
                                        "k\tAAAA",
-                                       "k\xff\xff\xff"
-                                       "AAA"};
+                                       "k\377\377\377AAA"};
     for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
         struct heard h = hear(none[i], 5);
         EXPECT_INT(h.n, 0);

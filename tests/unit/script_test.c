@@ -176,6 +176,8 @@ static void test_values_to_replies(void)
     EXPECT_EVAL(&w, "return {set={a=true}}", "~1\r\n$1\r\na\r\n");
     EXPECT_EVAL(&w, "return {big_number='12'}", "(12\r\n");
     EXPECT_EVAL(&w, "return {verbatim_string={string='x',format='mkd'}}", "=5\r\nmkd:x\r\n");
+    EXPECT_EVAL(&w, "return {verbatim_string={string='x',format='markdown'}}", "=5\r\nmar:x\r\n");
+    EXPECT_EVAL(&w, "return {verbatim_string={string='x',format='a\\0b'}}", "=5\r\na  :x\r\n");
     world_release(&w);
 }
 
