@@ -355,7 +355,8 @@ struct engine {
     struct buf refusal;      /* text of the last NOPERM */
     bool pumping_now;
     bool shutdown_requested; /* by SHUTDOWN */
-    int64_t now_floor_ms;    /* now_ms of handlers never goes back */
+    int64_t now_floor_ms;    /* now_ms of handlers never goes back ... */
+    uint32_t clock_set;      /* ... but when the store's clock has been set right: the store's, then */
     /* statistics, INFO's names */
     int64_t started_us;
     uint64_t total_connections;

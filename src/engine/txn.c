@@ -461,18 +461,28 @@ void txn_run_command(struct txn *t, struct txn_command *tc, struct reply *r)
     tc->error_at = r->is_error ? (uint32_t)at + 1 : 0;
 }
 
+static void look_at_clock(struct engine *e)
+{
+    if (e->clock_set == e->store->clock_set)
+        return;
+    e->clock_set = e->store->clock_set;
+    e->now_floor_ms = 0;
+}
+
 void txn_set_now(struct txn *t, int64_t now_ms)
 {
     struct engine *e = t->engine;
+    look_at_clock(e);
     if (now_ms > e->now_floor_ms)
         e->now_floor_ms = now_ms;
     t->now_ms = e->now_floor_ms;
 }
 
 /* Good enough where PostgreSQL judges afterwards; never the time of an answer to a read. */
-static int64_t estimated_now_ms(const struct engine *e)
+static int64_t estimated_now_ms(struct engine *e)
 {
     int64_t now_ms = e->store->ops->now_us(e->store) / 1000;
+    look_at_clock(e);
     return now_ms > e->now_floor_ms ? now_ms : e->now_floor_ms;
 }
 

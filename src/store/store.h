@@ -308,6 +308,7 @@ struct store_ops {
 
 struct store {
     const struct store_ops *ops;
+    uint32_t clock_set; /* how often now_us has been set right: it may have gone back then */
 };
 
 static inline bool store_memory_is_truth(const struct store *s)

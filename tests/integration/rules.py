@@ -43,7 +43,7 @@ def behind(lab, database, lanes, **options):
     return lab.respgres(database.url_by(port=lanes.port), **options)
 
 
-def faketime(server, path):
+def faketime(server, path, wait="ready"):
     """Starts it; its clock is what the file at `path` says."""
     library = next(iter(glob.glob("/usr/lib/*/faketime/libfaketime.so.1")), None)
     assert library, "libfaketime is missing: install faketime"
@@ -52,7 +52,7 @@ def faketime(server, path):
         "env", f"LD_PRELOAD={library}", f"FAKETIME_TIMESTAMP_FILE={path}", "FAKETIME_NO_CACHE=1",
         "FAKETIME_DONT_FAKE_MONOTONIC=1", "DONT_FAKE_MONOTONIC=1",
         "ASAN_OPTIONS=detect_leaks=0:exitcode=99:verify_asan_link_order=0", *original()]
-    return server.start()
+    return server.start(wait)
 
 
 # --- clients -------------------------------------------------------------------------------------

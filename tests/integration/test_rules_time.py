@@ -262,6 +262,28 @@ def test_time_is_postgresqls(lab, database, tmp_path, shift):
     assert client.set("last", "v")
 
 
+@pytest.mark.parametrize("shift", ["+3600", "-3600"])
+def test_the_wrong_clock_is_left_when_postgresql_is_met(lab, database, tmp_path, shift):
+    """Until then there is no other; what it said does not keep time from going back."""
+    right = lab.respgres(database).client()
+    right.setex("theirs", 1000, "v")
+    clock = tmp_path / "clock"
+    clock.write_text(shift + "\n")
+    proxy = lab.proxy(("127.0.0.1", database.postgres.port))
+    proxy.refuse()
+    wrong = faketime(lab.respgres(database.url_by(port=proxy.port), start=False), clock,
+                     wait="answering")
+    client = wrong.client()
+    assert abs(client.time()[0] - time.time() - float(shift)) < 60
+    proxy.pass_on()
+    wait_until(lambda: client.info("postgres")["store_state"] == "online", 20)
+    assert abs(client.time()[0] - time.time()) < 30
+    for _ in range(3):
+        assert client.get("theirs") == b"v"
+        assert 900 < client.ttl("theirs") <= 1000
+    assert client.setex("mine", 100, "v") and 90 < right.ttl("mine") <= 100
+
+
 def test_the_wall_clock_jumps(lab, database, tmp_path):
     """While it runs: what it had computed from the wall clock is wrong from then on."""
     clock = tmp_path / "clock"

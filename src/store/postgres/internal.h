@@ -200,6 +200,7 @@ struct pg_store {
     int64_t clock_taken_us;
     bool clock_known;
     int64_t last_now_us;
+    bool clock_asked; /* PostgreSQL itself has told its clock to this process */
     /* whoever serves while PostgreSQL is away (handover.c) */
     const struct postgres_events *events;
     void *events_arg;

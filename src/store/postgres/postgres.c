@@ -55,6 +55,11 @@ void store_clock_sample(struct pg_store *s, int64_t pg_us, int64_t sent_us)
     int64_t aged = s->clock_rtt_us + (now - s->clock_taken_us) / 1000;
     if (s->clock_known && rtt > aged)
         return;
+    if (!s->clock_asked) { /* the host's clock, or the journal's word of it, may have been ahead */
+        s->clock_asked = true;
+        s->last_now_us = 0;
+        s->base.clock_set++;
+    }
     s->clock_offset_us = pg_us - (sent_us + rtt / 2);
     s->clock_rtt_us = rtt;
     s->clock_taken_us = now;

@@ -30,6 +30,10 @@ enum { STANDALONE_READS = 1, STANDALONE_COMMITS = 2 };
 int64_t router_now_us(struct router *r)
 {
     int64_t now = r->pg != NULL ? r->pg->ops->now_us(r->pg) : clock_wall_us();
+    if (r->pg != NULL && r->base.clock_set != r->pg->clock_set) {
+        r->base.clock_set = r->pg->clock_set;
+        r->last_now_us = 0;
+    }
     if (now > r->last_now_us)
         r->last_now_us = now;
     return r->last_now_us;
