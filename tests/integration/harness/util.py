@@ -1,5 +1,6 @@
 """Small things that everything else uses."""
 
+import collections
 import os
 import pathlib
 import pwd
@@ -13,6 +14,7 @@ import time
 TOP = pathlib.Path(__file__).resolve().parents[3]
 
 _ports = random.SystemRandom()
+_claims = collections.deque(maxlen=400)  # a socket each
 
 
 def wait_until(condition, timeout=10.0, what="", interval=0.01):
@@ -27,10 +29,24 @@ def wait_until(condition, timeout=10.0, what="", interval=0.01):
         time.sleep(interval)
 
 
+def _claim(port):
+    """No other test process is given it: the name of a socket is the claim, and goes with this process."""
+    name = socket.socket(socket.AF_UNIX)
+    try:
+        name.bind(f"\0respgres-tests-port-{port}")
+    except OSError:
+        name.close()
+        return False
+    if len(_claims) == _claims.maxlen:
+        _claims[0].close()
+    _claims.append(name)
+    return True
+
+
 def free_port():
-    """A port that is free now on 127.0.0.1. Somebody may take it: callers that can, try again. It
-    lies below those that the kernel gives to clients, so that a server finds its port free again
-    after a restart, and is drawn by lot, so that test runs beside this one draw others."""
+    """A port that is free now on 127.0.0.1, and that no test draws soon. Somebody else may take it: callers
+    that can, try again. It lies below those that the kernel gives to clients, so that a server finds its
+    port free again after a restart."""
     for _ in range(1000):
         port = _ports.randrange(10000, 32000)
         with socket.socket() as s:
@@ -38,6 +54,7 @@ def free_port():
                 s.bind(("127.0.0.1", port))
             except OSError:
                 continue
+        if _claim(port):
             return port
     raise AssertionError("no free port")
 
