@@ -76,7 +76,7 @@ class Idle:
         assert "event=lane-lost" not in self.server.log, kind
 
 
-@pytest.mark.parametrize("seconds", [15, pytest.param(100, marks=pytest.mark.long)])
+@pytest.mark.parametrize("seconds", [8, pytest.param(100, marks=pytest.mark.long)])
 def test_an_idle_server_keeps_its_lanes(lab, seconds):
     idle = {kind: Idle(lab, *how) for kind, how in KINDS.items()}
     for kind in ("a subscriber", "events", "blocked clients", "reads from memory"):

@@ -60,7 +60,9 @@ def end_all(clients, listeners):
         assert not listener.read_until([end + b"-said" for end in ends], time.time() + 20)
 
 
-@pytest.mark.parametrize("instances, wanting", [(1, 1), (3, 3), (3, 1)])
+@pytest.mark.parametrize("instances, wanting",
+                         [pytest.param(1, 1, marks=pytest.mark.long), (3, 3),
+                          pytest.param(3, 1, marks=pytest.mark.long)])
 def test_each_key_is_told_within_a_second(lab, seed, instances, wanting):
     database = lab.database()
     servers = [lab.respgres(database, pg_timeout=10000,
