@@ -222,10 +222,10 @@ bool dump_write(const struct config *c, const char *path, struct dump_totals *to
     buf_printf(&name, "%s.tmp.%d", path, (int)getpid());
     unfinished = mem_strdup(buf_cstr(&name));
     buf_release(&name);
+    clean_up_on_signals();
     int fd = open(unfinished, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     bool ok = fd >= 0 || fail(error, unfinished);
     if (ok) {
-        clean_up_on_signals();
         ok = write_all(c, fd, totals, error) && (fsync(fd) == 0 || fail(error, unfinished));
         ok = (close(fd) == 0 || (ok && fail(error, unfinished))) && ok;
         ok = ok && (rename(unfinished, path) == 0 || fail(error, path));

@@ -452,7 +452,7 @@ class Generator:
             return self.sort_fill()
         family, key = self.sort_key()
         if self.chance(0.05):
-            key = b"str1"
+            family, key = "ss", b"str1"  # some commands leave a set there
         options = [self.literal("ALPHA"), self.literal(self.one_of("ASC", "DESC"))]
         if family != "ss":
             options += [lambda: [self.word("BY"), b"nosort"]]
