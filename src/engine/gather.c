@@ -18,10 +18,7 @@
 #include "base/mem.h"
 #include "engine/block.h"
 
-enum {
-    MAX_GATHER_ITEMS = 1000,
-    MAX_GATHER_BYTES = 4 << 20,
-};
+enum { MAX_GATHER_BYTES = 4 << 20 };
 
 static void on_commit(struct commit_batch *b);
 

@@ -4,6 +4,8 @@
 
 #include "engine/internal.h"
 
+enum { MAX_GATHER_ITEMS = 1000 };
+
 /* ---- gather.c ---- */
 
 struct gather *gather_new(struct engine *e, size_t lane);

@@ -8,7 +8,7 @@
 
 #include "base/mem.h"
 
-enum { MAX_PROBE_ITEMS = 1000, PROBE_INTERVAL_US = 50 * 1000 };
+enum { PROBE_INTERVAL_US = 50 * 1000 };
 
 static void on_probe(struct store_query *q);
 static void on_probe_row(struct store_query *q, int64_t i, struct bytes key, bool live, uint8_t type);
@@ -178,7 +178,7 @@ static void on_parked_timer(void *arg)
         } else if (g->unseen) {
             gather_fill_batch(g);
             probe(g, QUERY_TRY_LOCK);
-        } else if (all == NULL || all->lane != g->lane || all->nitems > MAX_PROBE_ITEMS) {
+        } else if (all == NULL || all->lane != g->lane || all->nitems > MAX_GATHER_ITEMS) {
             if (all != NULL) {
                 gather_fill_batch(all);
                 probe(all, QUERY_FIND_LOCKED);
