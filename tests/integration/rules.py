@@ -1,6 +1,5 @@
 """What the tests of the store's rules (test_rules_*.py) share."""
 
-import glob
 import random
 import threading
 import time
@@ -9,6 +8,7 @@ import psycopg2
 import pytest
 
 from harness import encode, wait_until
+from harness.faketime import under
 from harness.lane_proxy import LaneProxy
 
 OK = b"+OK\r\n"
@@ -45,13 +45,9 @@ def behind(lab, database, lanes, **options):
 
 def faketime(server, path, wait="ready"):
     """Starts it; its clock is what the file at `path` says."""
-    library = next(iter(glob.glob("/usr/lib/*/faketime/libfaketime.so.1")), None)
-    assert library, "libfaketime is missing: install faketime"
     original = server.command_line
-    server.command_line = lambda: [
-        "env", f"LD_PRELOAD={library}", f"FAKETIME_TIMESTAMP_FILE={path}", "FAKETIME_NO_CACHE=1",
-        "FAKETIME_DONT_FAKE_MONOTONIC=1", "DONT_FAKE_MONOTONIC=1",
-        "ASAN_OPTIONS=detect_leaks=0:exitcode=99:verify_asan_link_order=0", *original()]
+    server.command_line = lambda: under(original(), FAKETIME_TIMESTAMP_FILE=path,
+                                        FAKETIME_NO_CACHE=1)
     return server.start(wait)
 
 

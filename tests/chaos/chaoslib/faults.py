@@ -5,14 +5,13 @@ A fault that can't be had here raises Unavailable with the reason: the scenario 
 """
 
 import contextlib
-import glob
 import os
 import pathlib
 import subprocess
 import tempfile
 import time
 
-from harness import wait_until
+from harness import faketime, wait_until
 from harness.util import remove_tree
 
 
@@ -280,8 +279,7 @@ class WrongClock:
     monotonic clocks are left alone, as a clock that is set leaves them."""
 
     def __init__(self, folder):
-        self.library = next(iter(glob.glob("/usr/lib/*/faketime/libfaketime.so.1")), None)
-        if self.library is None:
+        if faketime.library() is None:
             raise Unavailable("libfaketime is missing: install faketime")
         self.path = pathlib.Path(folder) / "clock"
         self.set(0)
@@ -294,10 +292,8 @@ class WrongClock:
     def wear(self, server):
         """From its next start on."""
         original = server.command_line
-        server.command_line = lambda: [
-            "env", f"LD_PRELOAD={self.library}", f"FAKETIME_TIMESTAMP_FILE={self.path}",
-            "FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1", "DONT_FAKE_MONOTONIC=1",
-            "ASAN_OPTIONS=detect_leaks=0:exitcode=99:verify_asan_link_order=0", *original()]
+        server.command_line = lambda: faketime.under(
+            original(), FAKETIME_TIMESTAMP_FILE=self.path, FAKETIME_NO_CACHE=1)
 
 
 def sleep_until(at):

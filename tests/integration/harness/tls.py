@@ -4,6 +4,8 @@ import os
 import shutil
 import subprocess
 
+from . import faketime
+
 
 class Authority:
     """Signs what servers and clients show; `path` is what the others check it with."""
@@ -47,6 +49,8 @@ def _new_key(path):
 
 
 def _openssl(*args, when=None):
-    command = ["faketime", when] if when else []
-    done = subprocess.run([*command, "openssl", *args], capture_output=True, text=True, check=False)
+    command = ["openssl", *map(str, args)]
+    if when:
+        command = faketime.under(command, FAKETIME=f"@{when}")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
