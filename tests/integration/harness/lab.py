@@ -1,6 +1,5 @@
 """What one test has built: its servers, proxies and databases, and how they are taken down."""
 
-import os
 import subprocess
 
 import pytest
@@ -27,12 +26,9 @@ class Lab:
         self._poolers = []
         self.servers = []
         # Options of every respgres, unless a test says otherwise. What preload reads in the background
-        # would be in the way of tests that count what is read.
-        self.defaults = {"preload": "no"}
-        if "PYTEST_XDIST_WORKER" in os.environ:
-            # Others work at the same time, and a checkpoint takes its time then: a PostgreSQL that is late
-            # is not to be taken for one that is away. A test whose subject that is says its own.
-            self.defaults["pg-timeout"] = 10000
+        # would be in the way of tests that count what is read. A machine stands still for a second now
+        # and then: a PostgreSQL that is late is not to be taken for one that is away.
+        self.defaults = {"preload": "no", "pg-timeout": 10000}
         self.expects_deadlocks = False  # people's own transactions may be in one
 
     # --- making ------------------------------------------------------------------------------
