@@ -2,12 +2,15 @@
 
 import os
 import random
+import time
 
 import pytest
+from _pytest.runner import runtestprotocol
 
 from harness.lab import Lab, a_lab
 from harness.pooled import PooledLab
 from harness.postgres import Postgres
+from harness.stalls import StallWatch
 
 
 def pytest_addoption(parser):
@@ -32,6 +35,51 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.skip(reason="long: runs with --long"))
         if "rows" in item.keywords and against_redis:
             item.add_marker(pytest.mark.skip(reason="looks at rows"))
+
+
+# --- tests marked alone ---------------------------------------------------------------------------
+
+STALLS, RUN_AGAIN = pytest.StashKey(), pytest.StashKey()  # a StallWatch; what is said of such tests
+
+
+def pytest_configure(config):
+    config.stash[RUN_AGAIN] = []
+
+
+def pytest_unconfigure(config):
+    if STALLS in config.stash:
+        config.stash[STALLS].close()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item, nextitem):
+    """A test marked alone that fails while the machine stood still is run once more, and the run is
+    named at the end. One that fails on a machine that did not stand still has failed."""
+    if "alone" not in item.keywords or hasattr(item.config, "workerinput"):
+        return None
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    if STALLS not in item.config.stash:
+        item.config.stash[STALLS] = StallWatch()
+    start = time.monotonic()
+    reports = runtestprotocol(item, nextitem=nextitem, log=False)
+    stall = item.config.stash[STALLS].longest_since(start)
+    if stall and any(report.failed for report in reports):
+        item.config.stash[RUN_AGAIN].append(
+            f"{item.nodeid} failed while the machine stood still for {stall:.2f} s\n"
+            + "\n".join(report.longreprtext for report in reports if report.failed))
+        item._initrequest()  # new fixtures
+        reports = runtestprotocol(item, nextitem=nextitem, log=False)
+    for report in reports:
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if config.stash[RUN_AGAIN]:
+        terminalreporter.section("run again")
+    for what in config.stash[RUN_AGAIN]:
+        terminalreporter.write_line(what)
 
 
 @pytest.hookimpl(hookwrapper=True)
