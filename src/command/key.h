@@ -14,6 +14,11 @@
 #include "value/expiry.h"
 #include "value/value.h"
 
+/* Bytes of a name; PostgreSQL's btree holds keys of up to 2,704. Where an argument names a longer one,
+ * the command is refused with KEY_TOO_LONG. */
+enum { KEY_MAX_LEN = 2600 };
+#define KEY_TOO_LONG "ERR key is too long (the limit is 2600 bytes)"
+
 /* Ordered: a later one includes the earlier. */
 enum key_change {
     KEY_UNCHANGED,

@@ -3,9 +3,6 @@
 
 #include "value/hash.h"
 
-/* No key is longer: engine/client.c refuses it as an argument. */
-enum { MAX_KEY = 2600 };
-
 static size_t c_length(struct bytes s)
 {
     const char *end = s.len > 0 ? memchr(s.data, '\0', s.len) : NULL;
@@ -73,7 +70,7 @@ enum sort_found sort_pattern_find(const struct command_ctx *ctx, const struct so
     buf_append_bytes(name, p->before);
     buf_append_bytes(name, element);
     buf_append_bytes(name, p->after);
-    if (name->len > MAX_KEY)
+    if (name->len > KEY_MAX_LEN)
         return SORT_ABSENT;
     const struct key *k = ctx->more->find(ctx->more, ctx->db, buf_bytes(name));
     if (k == NULL)

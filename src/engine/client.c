@@ -13,7 +13,6 @@
 #include "engine/script.h"
 
 enum {
-    MAX_KEY = 2600,            /* PostgreSQL's btree holds keys up to 2,704 bytes */
     MAX_OWED = 1 << 20,        /* bytes of replies made and not yet written; then nothing starts */
     FETCHING_CROWD = 1024,     /* reads under way, of all clients; from there on */
     FETCHING_SHARE = 64,       /* one client has no more than these */
@@ -21,7 +20,6 @@ enum {
 };
 
 static const char error_noauth[] = "NOAUTH Authentication required.";
-static const char error_key_too_long[] = "ERR key is too long (the limit is 2600 bytes)";
 
 /* ---- life ---- */
 
@@ -403,7 +401,7 @@ static bool keys_fit(const struct command *cmd, const struct request *r)
 {
     int n = command_key_count(cmd, r->argc, r->argv);
     for (int i = 0; i < n; i++) {
-        if (r->argv[command_key_at(cmd, r->argc, r->argv, i)].len > MAX_KEY)
+        if (r->argv[command_key_at(cmd, r->argc, r->argv, i)].len > KEY_MAX_LEN)
             return false;
     }
     return true;
@@ -791,7 +789,7 @@ static void take(struct client *c, struct request *request)
     else if (pubsub_refuses(c, cmd->id))
         refuse_to_subscriber(t, cmd);
     else if (!keys_fit(cmd, request))
-        refuse(t, cmd, error_key_too_long);
+        refuse(t, cmd, KEY_TOO_LONG);
     else
         dispatch(t, cmd);
 }

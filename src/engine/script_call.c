@@ -15,7 +15,6 @@ enum {
     MAX_GUESSES = 256,
     GUESS_US = 5 * 1000,
     MAX_NOTED = 1 << 20, /* bytes of what is remembered of calls for statistics, and for MONITOR */
-    MAX_KEY = 2600,
 };
 
 struct noted_call {
@@ -196,7 +195,7 @@ static enum keys find_keys(struct script_calls *s, const struct command *cmd,
         struct key_place place = command_place(cmd, q->argc, q->argv, databases, s->db, i);
         struct bytes name = q->argv[place.arg];
         s->guessed[i] = (struct key){.db = place.db, .name = name};
-        if (name.len > MAX_KEY)
+        if (name.len > KEY_MAX_LEN)
             return KEYS_WRONG;
         s->keys[i] = f->find(f, place.db, name);
         if (s->keys[i] != NULL)
@@ -250,7 +249,7 @@ static bool call_data(struct script_calls *s, const struct command *cmd, const s
     int n;
     enum keys keys = find_keys(s, cmd, q, &n);
     if (keys == KEYS_WRONG) {
-        reply_error(r, "ERR key is too long (the limit is 2600 bytes)");
+        reply_error(r, KEY_TOO_LONG);
         return true;
     }
     if (keys == KEYS_MISSING && !may_guess(s))
