@@ -377,6 +377,19 @@ BEGIN
     RETURN NEW;
 END $$;
 
+-- ---- the way out ----
+
+-- The value as json where it is an object, else NULL. (json can hold what jsonb cannot.)
+CREATE FUNCTION @.json_object_of(value bytea) RETURNS json LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    doc json;
+BEGIN
+    doc := convert_from(value, 'UTF8')::json;
+    RETURN CASE WHEN json_typeof(doc) = 'object' THEN doc END;
+EXCEPTION WHEN OTHERS THEN
+    RETURN NULL;
+END $$;
+
 -- ---- last, what locks a table that is in use ----
 
 -- Our own writes have a document, or a version with the number of a slot in it: a comparison or two.
