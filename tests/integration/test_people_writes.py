@@ -2,9 +2,12 @@
 
 import json
 import pickle
+import re
 
 import psycopg2
 import pytest
+
+from harness import TOP
 
 pytestmark = [pytest.mark.rows, pytest.mark.timeout(180)]
 
@@ -87,13 +90,18 @@ def test_what_sql_cannot_decode_has_no_doc_until_a_client_writes(client, databas
     assert row(database) == row(database, key="session:2")
 
 
-def test_a_client_that_writes_the_same_bytes_brings_the_doc(client, database):
-    """Also over a document that was left behind, by SQL before the triggers looked after it."""
-    client.set("session:1", ADA)
+def leave_behind(database):
+    """As SQL did before the triggers looked after doc."""
     database.postgres.execute("SET session_replication_role = replica; UPDATE respgres.entries SET value ="
                               f" '{MALLORY.decode()}', version = respgres.stamp(),"
                               " value_version = respgres.stamp() WHERE key = 'session:1'",
                               dbname=database.name)
+
+
+def test_a_client_that_writes_the_same_bytes_brings_the_doc(client, database):
+    """Also over a document that was left behind."""
+    client.set("session:1", ADA)
+    leave_behind(database)
     assert client.get("session:1") == MALLORY and usernames(database) == ["ada"]
     client.setex("session:1", 60, MALLORY)
     assert usernames(database) == ["mallory"]
@@ -101,6 +109,16 @@ def test_a_client_that_writes_the_same_bytes_brings_the_doc(client, database):
     client.setex("session:1", 70, MALLORY)       # and from then on only the expiry moves
     after = row(database, "value_version, version")
     assert after[0] == before[0] and after[1] > before[1]
+
+
+def test_the_documented_way_to_set_documents_right(client, database):
+    client.set("session:1", ADA)
+    leave_behind(database)
+    client.set("session:2", pickle.dumps({"username": "bob"}))
+    page = (TOP / "docs" / "sql.md").read_text(encoding="utf8")
+    database.execute(re.search(r"^```sql\n(UPDATE respgres.entries SET doc .*?)^```", page,
+                               re.MULTILINE | re.DOTALL).group(1))
+    assert usernames(database) == ["bob", "mallory"]
 
 
 def test_what_sql_gives_to_doc_stays(client, database):
