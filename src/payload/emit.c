@@ -9,15 +9,30 @@
 
 #include "base/num.h"
 
+static const char mark_long[] = "{\"$omitted\":\"too long\"}";
+static const char mark_deep[] = "{\"$omitted\":\"too deep\"}";
+
 void emit_init(struct emit *e, struct buf *out, const struct payload_limits *limits)
 {
     CHECK(limits->max_depth <= PAYLOAD_MAX_DEPTH);
     *e = (struct emit){.out = out,
                        .end = out->len + limits->max_output,
+                       .edge = out->len + limits->max_output,
                        .steps_left = limits->max_steps,
                        .max_depth = limits->max_depth,
                        .max_inner = limits->max_input,
                        .result = PAYLOAD_OK};
+}
+
+bool emit_init_reduced(struct emit *e, struct buf *out, const struct payload_limits *limits)
+{
+    emit_init(e, out, limits);
+    if (limits->max_output / 4 < (size_t)EMIT_MARGIN + 64)
+        return false;
+    e->end = out->len + limits->max_output / 4;
+    e->edge = e->end - EMIT_MARGIN;
+    e->reduced = true;
+    return true;
 }
 
 static void limit(struct emit *e)
@@ -42,11 +57,31 @@ bool emit_step(struct emit *e, size_t n)
     return emit_ok(e);
 }
 
-static bool room(struct emit *e, size_t n)
+/* What holds the document together, and marks: up to the very end. */
+static void put(struct emit *e, const char *data, size_t n)
 {
     if (e->end - e->out->len < n)
         limit(e);
-    return emit_ok(e);
+    if (emit_ok(e))
+        buf_append(e->out, data, n);
+}
+
+static void put_cstr(struct emit *e, const char *text)
+{
+    put(e, text, strlen(text));
+}
+
+/* For n bytes of a value or key: up to the edge. */
+static bool room(struct emit *e, size_t n)
+{
+    size_t left = e->edge > e->out->len ? e->edge - e->out->len : 0;
+    if (left >= n)
+        return emit_ok(e) && !e->over;
+    if (e->reduced)
+        e->over = true;
+    else
+        limit(e);
+    return false;
 }
 
 static void raw(struct emit *e, const char *data, size_t n)
@@ -55,35 +90,96 @@ static void raw(struct emit *e, const char *data, size_t n)
         buf_append(e->out, data, n);
 }
 
-/* What every value begins with. */
+/* ---- what is left out ---- */
+
+static bool is_full(const struct emit *e)
+{
+    return e->reduced && e->out->len >= e->edge;
+}
+
+/* A member of the top level begins. */
+static void set_edge(struct emit *e)
+{
+    size_t last = e->end - EMIT_MARGIN;
+    if (e->reduced)
+        e->edge = e->out->len + (last > e->out->len ? (last - e->out->len) / 8 : 0);
+}
+
+static void put_comma(struct emit *e)
+{
+    if (e->comma)
+        put(e, ",", 1);
+    e->comma = true;
+}
+
+/* What every value begins with; false: it is not to be written. */
 static bool value(struct emit *e)
 {
-    if (!emit_step(e, 1))
+    bool element = !e->key && !e->keyed;
+    if (!emit_step(e, 2) || emit_closed(e))
         return false;
-    if (e->comma)
-        raw(e, ",", 1);
-    e->comma = true;
+    e->keyed = false;
+    if (element && e->depth == 1)
+        set_edge(e);
+    if (element && e->depth > 0 && is_full(e)) {
+        put_comma(e);
+        put_cstr(e, mark_long);
+        e->rest = true;
+        return false;
+    }
+    put_comma(e);
     return emit_ok(e);
+}
+
+/* What every value but a container ends with. A key that is too long is seen to by emit_key_end. */
+static void ended(struct emit *e, size_t start)
+{
+    if (!e->over || e->key)
+        return;
+    e->out->len = start;
+    e->over = false;
+    put_cstr(e, mark_long);
+}
+
+static void scalar(struct emit *e, const char *text, size_t n)
+{
+    if (!value(e))
+        return;
+    size_t start = e->out->len;
+    raw(e, text, n);
+    ended(e, start);
 }
 
 bool emit_begin(struct emit *e, char bracket)
 {
-    if (e->depth >= e->max_depth)
-        limit(e);
-    if (!value(e))
+    bool shown = value(e);
+    if (!emit_ok(e))
         return false;
+    if (shown && (e->depth >= e->max_depth || is_full(e))) {
+        put_cstr(e, e->depth >= e->max_depth ? mark_deep : mark_long);
+        shown = false;
+    }
+    if (!shown) {
+        e->hidden++;
+        return emit_ok(e);
+    }
     e->depth++;
     e->comma = false;
     e->key = false;
-    raw(e, &bracket, 1);
+    put(e, &bracket, 1);
     return emit_ok(e);
 }
 
 void emit_end(struct emit *e, char bracket)
 {
+    if (e->hidden > 0) {
+        e->hidden--;
+        return;
+    }
+    e->rest = false;
     e->depth--;
     e->comma = true;
-    raw(e, &bracket, 1);
+    put(e, &bracket, 1);
 }
 
 /* ---- texts ---- */
@@ -182,8 +278,10 @@ static size_t escape(struct emit *e, const unsigned char *p, size_t n)
 static void quoted(struct emit *e, struct bytes s)
 {
     const unsigned char *p = (const unsigned char *)s.data;
+    if (!room(e, s.len + 2)) /* what is very long is not even looked at */
+        return;
     raw(e, "\"", 1);
-    for (size_t i = 0; i < s.len && emit_ok(e);) {
+    for (size_t i = 0; i < s.len && emit_ok(e) && !e->over;) {
         size_t plain = 0;
         while (i + plain < s.len && is_plain(p[i + plain]))
             plain++;
@@ -197,8 +295,11 @@ static void quoted(struct emit *e, struct bytes s)
 
 void emit_text(struct emit *e, struct bytes text)
 {
-    if (value(e))
-        quoted(e, text);
+    if (!value(e))
+        return;
+    size_t start = e->out->len;
+    quoted(e, text);
+    ended(e, start);
 }
 
 void emit_cstr(struct emit *e, const char *text)
@@ -230,27 +331,38 @@ static void base64(struct emit *e, struct bytes b)
 
 void emit_bytes(struct emit *e, struct bytes b)
 {
-    if (e->key) {
-        if (value(e))
-            is_clean_utf8(b) ? quoted(e, b) : base64(e, b);
-        return;
-    }
     if (!value(e))
         return;
-    raw(e, "{\"$bytes\":", 10);
-    base64(e, b);
-    raw(e, "}", 1);
+    size_t start = e->out->len;
+    if (!room(e, b.len)) {
+        ended(e, start);
+        return;
+    }
+    if (!e->key) {
+        raw(e, "{\"$bytes\":", 10);
+        base64(e, b);
+        raw(e, "}", 1);
+    } else if (is_clean_utf8(b)) {
+        quoted(e, b);
+    } else {
+        base64(e, b);
+    }
+    ended(e, start);
 }
 
 void emit_base64(struct emit *e, struct bytes b)
 {
-    if (value(e))
-        base64(e, b);
+    if (!value(e))
+        return;
+    size_t start = e->out->len;
+    base64(e, b);
+    ended(e, start);
 }
 
 void emit_text_or_bytes(struct emit *e, struct bytes s)
 {
-    if (is_clean_utf8(s))
+    size_t left = e->edge > e->out->len ? e->edge - e->out->len : 0;
+    if (emit_closed(e) || s.len > left || is_clean_utf8(s)) /* it will not fit, whatever it is */
         emit_text(e, s);
     else
         emit_bytes(e, s);
@@ -262,33 +374,54 @@ enum { MAX_KEY_JSON = 4096 };
 
 size_t emit_key_begin(struct emit *e)
 {
-    if (e->comma)
-        raw(e, ",", 1);
+    if (emit_closed(e) || !emit_ok(e))
+        return e->out->len;
+    if (e->depth == 1)
+        set_edge(e);
+    if (is_full(e)) {
+        put_comma(e);
+        put_cstr(e, "\"$omitted\":\"too long\"");
+        e->rest = true;
+        return e->out->len;
+    }
+    put_comma(e);
     e->comma = false;
     e->key = true;
     return e->out->len;
 }
 
+/* A key that is no text becomes its JSON as text. Each key in a key in a key doubles the backslashes of
+ * the one within: so there is a limit. */
+static void settle_key(struct emit *e, size_t mark)
+{
+    struct buf text;
+    bool is_text = e->out->len > mark && e->out->data[mark] == '"';
+    if (e->over || (!is_text && e->out->len - mark > MAX_KEY_JSON)) {
+        e->over = false;
+        e->out->len = mark;
+        put_cstr(e, "\"$omitted\"");
+        return;
+    }
+    if (is_text)
+        return;
+    buf_init(&text);
+    buf_append(&text, e->out->data + mark, e->out->len - mark);
+    e->out->len = mark;
+    quoted(e, buf_bytes(&text));
+    buf_release(&text);
+    if (e->over)
+        settle_key(e, mark);
+}
+
 void emit_key_end(struct emit *e, size_t mark)
 {
+    if (emit_closed(e) || !emit_ok(e))
+        return;
     e->key = false;
     e->comma = false;
-    if (!emit_ok(e))
-        return;
-    if (e->out->data[mark] != '"') {
-        struct buf text;
-        /* each key in a key in a key doubles the backslashes of the one within */
-        if (e->out->len - mark > MAX_KEY_JSON) {
-            limit(e);
-            return;
-        }
-        buf_init(&text);
-        buf_append(&text, e->out->data + mark, e->out->len - mark);
-        e->out->len = mark;
-        quoted(e, buf_bytes(&text));
-        buf_release(&text);
-    }
-    raw(e, ":", 1);
+    e->keyed = true;
+    settle_key(e, mark);
+    put(e, ":", 1);
 }
 
 void emit_key(struct emit *e, struct bytes text)
@@ -307,36 +440,36 @@ void emit_key_cstr(struct emit *e, const char *text)
 
 void emit_null(struct emit *e)
 {
-    if (value(e))
-        raw(e, "null", 4);
+    scalar(e, "null", 4);
 }
 
 void emit_bool(struct emit *e, bool v)
 {
-    if (value(e))
-        raw(e, v ? "true" : "false", v ? 4 : 5);
+    scalar(e, v ? "true" : "false", v ? 4 : 5);
 }
 
 void emit_int(struct emit *e, int64_t v)
 {
     char text[NUM_INT_SIZE];
     size_t n = num_format_int64(v, text);
-    if (value(e))
-        raw(e, text, n);
+    scalar(e, text, n);
 }
 
 void emit_uint(struct emit *e, uint64_t v)
 {
     char text[32];
     int n = snprintf(text, sizeof(text), "%llu", (unsigned long long)v);
-    if (value(e))
-        raw(e, text, (size_t)n);
+    scalar(e, text, (size_t)n);
 }
 
-/* The shortest digits that read back as the same number. */
+/* The shortest digits that read back as the same number: that is more work than anything else. */
 void emit_double(struct emit *e, double v)
 {
     char text[40];
+    if (!emit_step(e, 16) || emit_closed(e)) {
+        emit_null(e); /* written by nobody */
+        return;
+    }
     if (isnan(v) || isinf(v)) {
         emit_cstr(e, isnan(v) ? "NaN" : v > 0 ? "Infinity" : "-Infinity");
         return;
@@ -348,8 +481,7 @@ void emit_double(struct emit *e, double v)
     }
     if (strspn(text, "-0123456789") == strlen(text))
         memcpy(text + strlen(text), ".0", 3); /* it is not an integer there, either */
-    if (value(e))
-        raw(e, text, strlen(text));
+    scalar(e, text, strlen(text));
 }
 
 static size_t digits_at(struct bytes s, size_t i)
@@ -408,8 +540,8 @@ void emit_number(struct emit *e, struct bytes text)
 {
     if (!is_json_number(text) || !is_bearable(text))
         emit_text(e, text);
-    else if (value(e))
-        raw(e, text.data, text.len);
+    else
+        scalar(e, text.data, text.len);
 }
 
 void emit_time_utc(struct emit *e, int64_t seconds, uint32_t nanos)

@@ -12,6 +12,16 @@ struct reader {
 
 static bool read_value(struct reader *r);
 
+/* Nothing more of this container is written. */
+static bool skip(struct reader *r, char closing)
+{
+    const char *from = r->in.p;
+    if (!json_skip_inside(&r->in, closing) || !emit_step(r->e, (size_t)(r->in.p - from) / 16))
+        return false;
+    emit_end(r->e, closing);
+    return emit_ok(r->e);
+}
+
 static bool read_object(struct reader *r)
 {
     struct bytes key;
@@ -19,6 +29,8 @@ static bool read_object(struct reader *r)
         return false;
     if (!json_take(&r->in, '}')) {
         do {
+            if (emit_closed(r->e))
+                return skip(r, '}');
             if (!json_take(&r->in, '"') || !json_take_string(&r->in, &key))
                 return false;
             emit_key(r->e, key);
@@ -38,6 +50,8 @@ static bool read_array(struct reader *r)
         return false;
     if (!json_take(&r->in, ']')) {
         do {
+            if (emit_closed(r->e))
+                return skip(r, ']');
             if (!read_value(r))
                 return false;
         } while (json_take(&r->in, ','));

@@ -119,6 +119,37 @@ bool json_take_string(struct json_reader *r, struct bytes *out)
     return true;
 }
 
+/* Behind the opening quote. */
+static bool skip_string(struct json_reader *r)
+{
+    while (r->p < r->end && *r->p != '"')
+        r->p += *r->p == '\\' && r->end - r->p > 1 ? 2 : 1;
+    if (r->p == r->end)
+        return false;
+    r->p++;
+    return true;
+}
+
+/* The brackets that are open stand in `text`, so that no depth is too much. */
+bool json_skip_inside(struct json_reader *r, char closing)
+{
+    struct buf *open = &r->text;
+    open->len = 0;
+    buf_append_u8(open, (uint8_t)closing);
+    while (open->len > 0) {
+        if (r->p == r->end)
+            return false;
+        char c = *r->p++;
+        if (c == '"' && !skip_string(r))
+            return false;
+        if (c == '{' || c == '[')
+            buf_append_u8(open, c == '{' ? '}' : ']');
+        else if ((c == '}' || c == ']') && open->data[--open->len] != c)
+            return false;
+    }
+    return true;
+}
+
 bool json_at_end(struct json_reader *r)
 {
     json_skip_blanks(r);

@@ -37,6 +37,9 @@ MUST_CHECK bool json_take(struct json_reader *r, char c);
  * next string. */
 MUST_CHECK bool json_take_string(struct json_reader *r, struct bytes *out);
 MUST_CHECK bool json_take_word(struct json_reader *r, enum json_word *out);
+/* Behind the end of the container whose inside begins here. Of what stands in it only strings and brackets
+ * are looked at. */
+MUST_CHECK bool json_skip_inside(struct json_reader *r, char closing);
 /* As it is written. */
 MUST_CHECK bool json_take_number(struct json_reader *r, struct bytes *out);
 

@@ -7,7 +7,7 @@
 #include <zlib.h>
 
 const struct payload_limits payload_default_limits = {
-    .max_input = 256 * 1024, .max_output = 1024 * 1024, .max_steps = 500 * 1000, .max_depth = 64};
+    .max_input = 1024 * 1024, .max_output = 1024 * 1024, .max_steps = 500 * 1000, .max_depth = 64};
 
 static const struct {
     const char *name;
@@ -141,22 +141,31 @@ static bool decode_wrapped(enum payload_format hint, struct bytes in, size_t max
     return done;
 }
 
+static enum payload_result decode_once(struct bytes in, enum payload_format hint, size_t max,
+                                       struct emit *e)
+{
+    size_t start = e->out->len;
+    bool done = is_zlib(in) && decode_wrapped(hint, in, max, e);
+    if (!done && emit_ok(e))
+        done = decode_as(hint, in, e);
+    if (done && emit_ok(e))
+        return PAYLOAD_OK;
+    e->out->len = start;
+    return emit_ok(e) ? PAYLOAD_UNKNOWN : e->result;
+}
+
 enum payload_result payload_decode(struct bytes in, enum payload_format hint,
                                    const struct payload_limits *limits, struct buf *json_out)
 {
     struct emit e;
-    size_t start = json_out->len;
     CHECK(hint < PAYLOAD_FORMATS);
     if (in.len == 0 || hint == PAYLOAD_NONE)
         return PAYLOAD_UNKNOWN;
     if (in.len > limits->max_input)
         return PAYLOAD_LIMIT;
     emit_init(&e, json_out, limits);
-    bool done = is_zlib(in) && decode_wrapped(hint, in, limits->max_input, &e);
-    if (!done && emit_ok(&e))
-        done = decode_as(hint, in, &e);
-    if (done && emit_ok(&e))
-        return PAYLOAD_OK;
-    json_out->len = start;
-    return emit_ok(&e) ? PAYLOAD_UNKNOWN : e.result;
+    enum payload_result r = decode_once(in, hint, limits->max_input, &e);
+    if (r == PAYLOAD_LIMIT && emit_init_reduced(&e, json_out, limits))
+        r = decode_once(in, hint, limits->max_input, &e);
+    return r;
 }

@@ -13,7 +13,16 @@
  *   a point in time                          ISO 8601 text that PostgreSQL can cast
  *   an object of a class         {"$object": "module.Class", "args": [...], "state": ...}
  *   what contains itself                                            "$cycle"
- * Of keys that are there twice, jsonb keeps the last. */
+ *   what is nested too deeply                             {"$omitted": "too deep"}
+ * Of keys that are there twice, jsonb keeps the last.
+ *
+ * What would be too much JSON, or too much work, becomes a reduced document of a quarter of the size: each
+ * member of the top level gets an eighth of the room that the ones before it have left. What is cut off
+ * is replaced:
+ *   a text, or an array or object that could not even begin   {"$omitted": "too long"}
+ *   the rest of an array             a last element {"$omitted": "too long"}
+ *   the rest of an object            a last member "$omitted": "too long"
+ *   a key                            "$omitted" */
 #ifndef RESPGRES_PAYLOAD_PAYLOAD_H
 #define RESPGRES_PAYLOAD_PAYLOAD_H
 
@@ -37,7 +46,7 @@ enum payload_format {
 enum payload_result {
     PAYLOAD_OK,
     PAYLOAD_UNKNOWN, /* not of this format, or of none */
-    PAYLOAD_LIMIT,   /* too deep, too large, too much work */
+    PAYLOAD_LIMIT,   /* too large, too much work */
 };
 
 enum { PAYLOAD_MAX_DEPTH = 128 }; /* max_depth may not be above */
@@ -45,11 +54,11 @@ enum { PAYLOAD_MAX_DEPTH = 128 }; /* max_depth may not be above */
 struct payload_limits {
     size_t max_input;  /* bytes; also of what a zlib wrapper holds */
     size_t max_output; /* bytes of JSON */
-    size_t max_steps;  /* values, keys, opcodes looked at */
+    size_t max_steps;  /* of work: about two per value or key, one per opcode; of each of two attempts */
     int max_depth;
 };
 
-/* 256 kB, 1 MB, half a million, 64. */
+/* 1 MB, 1 MB, half a million, 64. */
 extern const struct payload_limits payload_default_limits;
 
 /* Appends the JSON to `json_out`, which is as before on any other result than PAYLOAD_OK. A zlib

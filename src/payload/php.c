@@ -1,16 +1,35 @@
 /* php: serialize(), and the session handler `php`: name|value for each variable
  * (php.net/manual, serialize() and session.serialize_handler). Strings are bytes there: text where
  * they are UTF-8. An array whose keys are 0, 1, 2 ... becomes an array, any other an object. A
- * reference becomes {"$ref": n}, n counting the values from 1 as PHP does. */
+ * reference becomes {"$ref": n}, n counting the values from 1 as PHP does.
+ *
+ * Whether an array is a list shows at its end. So each value is looked through before it is written,
+ * once, and what was found of its containers (`shapes`) is taken in the same order afterwards. */
 #include "payload/internal.h"
 
 #include <string.h>
 
+/* Of an array or an object. */
+struct shape {
+    uint32_t end;  /* where it ends, from the start of the input */
+    uint32_t next; /* the first shape behind those in it */
+    bool list;
+};
+
 struct php {
+    const char *start;
     const char *p;
     const char *end;
     struct emit *e;
+    struct buf shapes;
+    size_t next_shape;
 };
+
+static void open_input(struct php *s, struct bytes in, struct emit *e)
+{
+    *s = (struct php){.start = in.data, .p = in.data, .end = in.data + in.len, .e = e};
+    buf_init(&s->shapes);
+}
 
 static bool take(struct php *s, char c)
 {
@@ -84,13 +103,61 @@ static bool take_key(struct php *s, char *type, struct bytes *key)
 
 /* ---- looking ahead ---- */
 
+enum { MAX_NESTED = 4096 }; /* as PHP's own unserialize has it */
+
+static struct shape *shape_at(struct php *s, size_t i)
+{
+    return (struct shape *)(void *)s->shapes.data + i;
+}
+
+static bool scan(struct php *s, int depth);
+
+/* Is this the key of the i-th element of a list? */
+static bool is_index(char type, struct bytes key, size_t i)
+{
+    size_t v = 0;
+    if (type != 'i' || key.len > 9 || key.data[0] == '-')
+        return false;
+    for (size_t d = 0; d < key.len; d++)
+        v = v * 10 + (size_t)(key.data[d] - '0');
+    return v == i;
+}
+
+/* n pairs, or n bytes of a class' own, and the closing brace. */
+static bool scan_inside(struct php *s, char of, size_t n, int depth)
+{
+    struct shape shape = {.list = of == 'a'};
+    size_t at = s->shapes.len / sizeof(shape);
+    struct bytes key;
+    char type;
+    if (depth > MAX_NESTED)
+        return false;
+    buf_append(&s->shapes, (const char *)&shape, sizeof(shape));
+    for (size_t i = 0; i < n && of != 'C'; i++) {
+        if (!take_key(s, &type, &key))
+            return false;
+        shape.list = shape.list && is_index(type, key, i);
+        if (!scan(s, depth + 1))
+            return false;
+    }
+    if (of == 'C') {
+        if ((size_t)(s->end - s->p) < n)
+            return false;
+        s->p += n;
+    }
+    shape.end = (uint32_t)(s->p - s->start);
+    shape.next = (uint32_t)(s->shapes.len / sizeof(shape));
+    *shape_at(s, at) = shape;
+    return take(s, '}');
+}
+
 /* Moves behind the value at s->p. */
-static bool skip(struct php *s, int depth)
+static bool scan(struct php *s, int depth)
 {
     struct bytes ignored;
     char type;
     size_t n;
-    if (!emit_step(s->e, 1) || depth > s->e->max_depth || !take_type(s, &type))
+    if (!emit_step(s->e, 1) || !take_type(s, &type))
         return false;
     if (type == 'N')
         return take(s, ';');
@@ -104,36 +171,18 @@ static bool skip(struct php *s, int depth)
     } else if (type != 'a') {
         return false;
     }
-    if (!take_size(s, &n) || !take(s, ':') || !take(s, '{'))
-        return false;
-    if (type == 'C') {
-        if ((size_t)(s->end - s->p) < n)
-            return false;
-        s->p += n;
-        return take(s, '}');
-    }
-    for (size_t i = 0; i < n; i++) {
-        if (!take_key(s, &type, &ignored) || !skip(s, depth + 1))
-            return false;
-    }
-    return take(s, '}');
+    return take_size(s, &n) && take(s, ':') && take(s, '{') && scan_inside(s, type, n, depth);
 }
 
-/* Are the keys of the n elements behind s->p 0, 1, 2 ...? */
-static bool is_list(struct php s, size_t n, int depth)
+/* What is about the value at s->p has to be known before it is read. */
+static bool look_ahead(struct php *s)
 {
-    struct bytes key;
-    char type;
-    for (size_t i = 0; i < n; i++) {
-        if (!take_key(&s, &type, &key) || type != 'i')
-            return false;
-        size_t v = 0;
-        for (size_t d = 0; d < key.len; d++)
-            v = v * 10 + (size_t)(key.data[d] - '0');
-        if (key.data[0] == '-' || key.len > 9 || v != i || !skip(&s, depth + 1))
-            return false;
-    }
-    return true;
+    const char *from = s->p;
+    s->shapes.len = 0;
+    s->next_shape = 0;
+    bool known = scan(s, 0);
+    s->p = from;
+    return known;
 }
 
 /* ---- values ---- */
@@ -159,23 +208,31 @@ static void emit_php_key(struct emit *e, struct bytes key)
     emit_key_end(e, mark);
 }
 
+/* Nothing more of this container is written. */
+static void skip_inside(struct php *s, const struct shape *shape)
+{
+    s->p = s->start + shape->end;
+    s->next_shape = shape->next;
+}
+
 /* n pairs and the closing brace. */
 static bool read_pairs(struct php *s, size_t n, bool properties)
 {
     struct bytes key;
     char type;
-    bool list = !properties && is_list(*s, n, s->e->depth);
-    if (!emit_begin(s->e, list ? '[' : '{'))
+    struct shape shape = *shape_at(s, s->next_shape++);
+    if (!emit_begin(s->e, shape.list ? '[' : '{'))
         return false;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && !emit_closed(s->e); i++) {
         if (!take_key(s, &type, &key))
             return false;
-        if (!list)
+        if (!shape.list)
             emit_php_key(s->e, properties ? property_name(key) : key);
         if (!read_value(s))
             return false;
     }
-    emit_end(s->e, list ? ']' : '}');
+    skip_inside(s, &shape);
+    emit_end(s->e, shape.list ? ']' : '}');
     return take(s, '}') && emit_ok(s->e);
 }
 
@@ -189,6 +246,7 @@ static bool read_raw_state(struct php *s, size_t n)
 {
     if ((size_t)(s->end - s->p) < n)
         return false;
+    s->next_shape++;
     emit_text_or_bytes(s->e, bytes_of(s->p, n));
     s->p += n;
     return take(s, '}');
@@ -300,8 +358,11 @@ static bool read_value(struct php *s)
 
 static bool decode_whole(struct bytes in, struct emit *e)
 {
-    struct php s = {.p = in.data, .end = in.data + in.len, .e = e};
-    return read_value(&s) && s.p == s.end;
+    struct php s;
+    open_input(&s, in, e);
+    bool whole = look_ahead(&s) && read_value(&s) && s.p == s.end;
+    buf_release(&s.shapes);
+    return whole;
 }
 
 /* Laravel serializes the session, and its cache the string that this gives. */
@@ -333,23 +394,31 @@ static bool is_name(struct bytes s)
 }
 
 /* A "!" before a name says that the variable has no value. */
-bool decode_php(struct bytes in, struct emit *e)
+static bool read_variables(struct php *s)
 {
     enum { NAME_SIZE = 256 };
-    struct php s = {.p = in.data, .end = in.data + in.len, .e = e};
     struct bytes name;
-    if (!emit_begin(e, '{'))
+    if (!emit_begin(s->e, '{'))
         return false;
-    while (s.p < s.end && emit_ok(e)) {
-        bool unset = take(&s, '!');
-        if (!take_until(&s, '|', NAME_SIZE, &name) || !is_name(name))
-            return emit_unknown(e);
-        emit_php_key(e, name);
+    while (s->p < s->end && emit_ok(s->e)) {
+        bool unset = take(s, '!');
+        if (!take_until(s, '|', NAME_SIZE, &name) || !is_name(name))
+            return false;
+        emit_php_key(s->e, name);
         if (unset)
-            emit_null(e);
-        else if (!read_value(&s))
-            return emit_unknown(e);
+            emit_null(s->e);
+        else if (!look_ahead(s) || !read_value(s))
+            return false;
     }
-    emit_end(e, '}');
-    return emit_ok(e) && in.len > 0;
+    emit_end(s->e, '}');
+    return s->p > s->start;
+}
+
+bool decode_php(struct bytes in, struct emit *e)
+{
+    struct php s;
+    open_input(&s, in, e);
+    bool whole = read_variables(&s);
+    buf_release(&s.shapes);
+    return whole ? emit_ok(e) : emit_unknown(e);
 }

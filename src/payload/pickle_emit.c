@@ -14,6 +14,7 @@ struct walk {
 };
 
 static void walk_node(struct walk *w, uint32_t node);
+static uint32_t value_of(struct walk *w, uint32_t dict, const char *key);
 
 static struct node *at(struct walk *w, uint32_t node)
 {
@@ -97,6 +98,7 @@ static bool is_reconstructor(const char *name)
 struct object {
     char name[NAME_SIZE]; /* "" = none, or too long */
     uint32_t args;        /* 0 = none worth showing */
+    bool class_first;     /* the first of them is the class */
     uint32_t state;
     uint32_t items;
     uint32_t pairs;
@@ -114,14 +116,36 @@ static void take_name(struct walk *w, uint32_t callable, struct object *o)
     buf_release(&name);
 }
 
+/* partial(cls.__new__, cls, *args, **keywords)() stands for a class with __getnewargs_ex__ in the protocols
+ * 2 and 3. The state of a partial is its function, arguments and keywords. */
+static bool take_partial(struct walk *w, uint32_t callable, struct object *o)
+{
+    if (!is_kind(w, callable, NODE_OBJECT))
+        return false;
+    const struct node *n = at(w, callable);
+    take_name(w, n->object.callable, o);
+    uint32_t args = item(w, n->object.state, 1);
+    if (strcmp(o->name, "functools.partial") != 0 || item(w, args, 0) == 0)
+        return false;
+    take_name(w, item(w, args, 0), o);
+    o->args = args;
+    o->class_first = true;
+    if (o->state == 0)
+        o->state = item(w, n->object.state, 2);
+    return true;
+}
+
 static void take_object(struct walk *w, uint32_t node, struct object *o)
 {
     const struct node *n = at(w, node);
-    take_name(w, n->object.callable, o);
+    o->class_first = false;
     o->args = n->object.args;
     o->state = n->object.state;
     o->items = n->object.items;
     o->pairs = n->object.pairs;
+    if (take_partial(w, n->object.callable, o))
+        return;
+    take_name(w, n->object.callable, o);
     uint32_t class = item(w, o->args, 0);
     if (is_reconstructor(o->name) && class != 0) {
         uint32_t base_state = item(w, o->args, 2);
@@ -173,12 +197,14 @@ static void emit_long(struct emit *e, struct bytes s)
     emit_number(e, bytes_of(text, len));
 }
 
-static void emit_list(struct walk *w, uint32_t container)
+static void emit_list(struct walk *w, uint32_t container, bool without_first)
 {
     if (!emit_begin(w->e, '['))
         return;
     uint32_t c = container == 0 ? 0 : at(w, container)->cells.head;
-    for (; c != 0 && emit_ok(w->e); c = w->g->cells[c].next)
+    if (c != 0 && without_first)
+        c = w->g->cells[c].next;
+    for (; c != 0 && emit_ok(w->e) && !emit_closed(w->e); c = w->g->cells[c].next)
         walk_node(w, w->g->cells[c].value);
     emit_end(w->e, ']');
 }
@@ -188,7 +214,7 @@ static void emit_dict(struct walk *w, uint32_t container)
     if (!emit_begin(w->e, '{'))
         return;
     uint32_t c = container == 0 ? 0 : at(w, container)->cells.head;
-    while (c != 0 && emit_ok(w->e)) {
+    while (c != 0 && emit_ok(w->e) && !emit_closed(w->e)) {
         size_t mark = emit_key_begin(w->e);
         walk_node(w, w->g->cells[c].value);
         emit_key_end(w->e, mark);
@@ -309,13 +335,45 @@ static bool is_utc(const char *name)
     return false;
 }
 
-/* An offset, or a name as PostgreSQL knows it; nothing where the zone is of another kind. */
+/* Classes of one offset: minutes or a timedelta, as the first argument or in the state. */
+static bool fixed_offset(struct walk *w, const struct object *o, int64_t *seconds)
+{
+    static const struct {
+        const char *name;
+        const char *in_state;
+    } rows[] = {{"pytz.FixedOffset", NULL},
+                {"psycopg2.tz.FixedOffsetTimezone", "_offset"},
+                {"django.utils.timezone.FixedOffset", "_FixedOffset__offset"},
+                {"dateutil.tz.tz.tzoffset", "_offset"},
+                {"dateutil.tz.tzoffset", "_offset"},
+                {"iso8601.iso8601.FixedOffset", "_FixedOffset__offset"}};
+    size_t i = 0;
+    while (i < sizeof(rows) / sizeof(rows[0]) && strcmp(rows[i].name, o->name) != 0)
+        i++;
+    if (i == sizeof(rows) / sizeof(rows[0]))
+        return false;
+    int64_t minutes;
+    uint32_t held = rows[i].in_state != NULL ? value_of(w, o->state, rows[i].in_state) : 0;
+    if (held != 0 && delta_seconds(w, held, seconds))
+        return true;
+    uint32_t first = item(w, o->args, 0);
+    if (delta_seconds(w, first, seconds))
+        return true;
+    if (!as_int(w, first, &minutes) || minutes <= -2880 || minutes >= 2880)
+        return false;
+    *seconds = minutes * 60;
+    return true;
+}
+
+/* An offset, or a name as PostgreSQL knows it; nothing without a zone, or where it is of another kind. */
 static size_t append_zone(struct walk *w, uint32_t zone, char *text, size_t room)
 {
     struct object o;
     int64_t seconds;
     if (!is_object(w, zone, &o))
         return 0;
+    if (fixed_offset(w, &o, &seconds))
+        return append_offset(text, room, seconds);
     if (is_utc(o.name))
         return append_offset(text, room, 0);
     if (strcmp(o.name, "datetime.timezone") == 0 && delta_seconds(w, item(w, o.args, 0), &seconds))
@@ -347,6 +405,34 @@ static size_t append_day(char *text, size_t room, const unsigned char *b)
                             b[3]);
 }
 
+/* A zone of an unknown kind: no text that would be read as another moment. */
+static bool emit_in_zone(struct walk *w, const char *name, struct bytes text, uint32_t zone)
+{
+    if (!emit_begin(w->e, '{'))
+        return true;
+    emit_key_cstr(w->e, "$object");
+    emit_cstr(w->e, name);
+    emit_key_cstr(w->e, "args");
+    if (emit_begin(w->e, '[')) {
+        emit_text(w->e, text);
+        walk_node(w, zone);
+        emit_end(w->e, ']');
+    }
+    emit_end(w->e, '}');
+    return true;
+}
+
+/* `n` bytes of `text` are written. */
+static bool emit_moment(struct walk *w, const struct object *o, char *text, size_t n)
+{
+    uint32_t zone = item(w, o->args, 1);
+    size_t more = append_zone(w, zone, text + n, TIME_TEXT - n);
+    if (more == 0 && zone != 0 && !is_kind(w, zone, NODE_NONE))
+        return emit_in_zone(w, o->name, bytes_of(text, n), zone);
+    emit_text(w->e, bytes_of(text, n + more));
+    return true;
+}
+
 /* Year (2), month (with the fold in its high bit), day, hour, minute, second, microsecond (3). */
 static bool known_datetime(struct walk *w, const struct object *o)
 {
@@ -357,9 +443,7 @@ static bool known_datetime(struct walk *w, const struct object *o)
     size_t n = append_day(text, sizeof(text), b);
     text[n++] = 'T';
     n += append_clock(text + n, sizeof(text) - n, b + 4);
-    n += append_zone(w, item(w, o->args, 1), text + n, sizeof(text) - n);
-    emit_text(w->e, bytes_of(text, n));
-    return true;
+    return emit_moment(w, o, text, n);
 }
 
 static bool known_date(struct walk *w, const struct object *o)
@@ -378,10 +462,7 @@ static bool known_time(struct walk *w, const struct object *o)
     char text[TIME_TEXT];
     if (!fixed_bytes(w, item(w, o->args, 0), b, sizeof(b)))
         return false;
-    size_t n = append_clock(text, sizeof(text), b);
-    n += append_zone(w, item(w, o->args, 1), text + n, sizeof(text) - n);
-    emit_text(w->e, bytes_of(text, n));
-    return true;
+    return emit_moment(w, o, text, append_clock(text, sizeof(text), b));
 }
 
 /* An ISO 8601 duration, which PostgreSQL casts to an interval. */
@@ -493,7 +574,7 @@ static bool known_list(struct walk *w, const struct object *o)
     if (from != 0 && !is_kind(w, from, NODE_LIST) && !is_kind(w, from, NODE_TUPLE) &&
         !is_kind(w, from, NODE_SET))
         return false;
-    emit_list(w, from);
+    emit_list(w, from, false);
     return true;
 }
 
@@ -502,7 +583,8 @@ static void emit_pairs(struct walk *w, uint32_t list)
 {
     if (!emit_begin(w->e, '{'))
         return;
-    for (uint32_t c = at(w, list)->cells.head; c != 0 && emit_ok(w->e); c = w->g->cells[c].next) {
+    for (uint32_t c = at(w, list)->cells.head; c != 0 && emit_ok(w->e) && !emit_closed(w->e);
+         c = w->g->cells[c].next) {
         uint32_t key = item(w, w->g->cells[c].value, 0);
         uint32_t value = item(w, w->g->cells[c].value, 1);
         if (key == 0 || value == 0) {
@@ -587,6 +669,18 @@ static void emit_global(struct walk *w, uint32_t node)
     emit_end(w->e, '}');
 }
 
+static void emit_args(struct walk *w, const struct object *o)
+{
+    if (o->class_first && item(w, o->args, 1) != 0) {
+        emit_key_cstr(w->e, "args");
+        emit_list(w, o->args, true);
+        return;
+    }
+    bool any = o->args != 0 && !o->class_first;
+    if (any && (!is_kind(w, o->args, NODE_TUPLE) || at(w, o->args)->cells.head != 0))
+        emit_part(w, "args", o->args);
+}
+
 static void emit_object(struct walk *w, uint32_t node)
 {
     struct object o;
@@ -599,8 +693,7 @@ static void emit_object(struct walk *w, uint32_t node)
         return;
     emit_key_cstr(w->e, "$object");
     emit_cstr(w->e, o.name[0] != '\0' ? o.name : "?");
-    if (o.args != 0 && (!is_kind(w, o.args, NODE_TUPLE) || at(w, o.args)->cells.head != 0))
-        emit_part(w, "args", o.args);
+    emit_args(w, &o);
     emit_part(w, "state", o.state);
     emit_part(w, "items", o.items);
     emit_part(w, "pairs", o.pairs);
@@ -622,7 +715,7 @@ static void walk_compound(struct walk *w, uint32_t node)
     case NODE_LIST:
     case NODE_TUPLE:
     case NODE_SET:
-        emit_list(w, node);
+        emit_list(w, node, false);
         break;
     case NODE_DICT:
         emit_dict(w, node);
@@ -644,6 +737,8 @@ static void walk_compound(struct walk *w, uint32_t node)
 static void walk_node(struct walk *w, uint32_t node)
 {
     struct node *n = at(w, node);
+    if (emit_closed(w->e)) /* nothing of it would be written */
+        return;
     switch (n->kind) {
     case NODE_NONE:
         emit_null(w->e);

@@ -106,7 +106,7 @@ static void op_to_json(const void *content, struct emit *out)
     if (!emit_begin(out, '['))
         return;
     struct tree_reader r = deque_reader(d);
-    for (size_t i = 0; i < deque_count(d) && emit_step(out, 1); i++)
+    for (size_t i = 0; i < deque_count(d) && emit_step(out, 1) && !emit_closed(out); i++)
         emit_text_or_bytes(out, item_bytes(tree_read(&r, i).item));
     emit_end(out, ']');
 }

@@ -390,7 +390,7 @@ void hash_to_json(const struct hash *h, struct emit *out)
 {
     if (!emit_begin(out, '{'))
         return;
-    for (size_t i = 0; i < h->count && emit_ok(out); i++) {
+    for (size_t i = 0; i < h->count && emit_ok(out) && !emit_closed(out); i++) {
         size_t mark = emit_key_begin(out);
         emit_text_or_bytes(out, field_of(h->items[i]));
         emit_key_end(out, mark);

@@ -220,7 +220,7 @@ static void op_to_json(const void *content, struct emit *out)
     for (size_t i = 0; i < n; i++)
         items[i] = tree_read(&r, i).item;
     qsort(items, n, sizeof(*items), compare_items);
-    for (size_t i = 0; i < n && emit_ok(out); i++)
+    for (size_t i = 0; i < n && emit_ok(out) && !emit_closed(out); i++)
         emit_text_or_bytes(out, item_bytes(items[i]));
     mem_free(items);
     emit_end(out, ']');

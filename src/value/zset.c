@@ -337,7 +337,7 @@ static void op_to_json(const void *content, struct emit *out)
     if (!emit_begin(out, '['))
         return;
     struct tree_reader r = zset_reader(z);
-    for (size_t i = 0; i < zset_count(z) && emit_step(out, 1); i++) {
+    for (size_t i = 0; i < zset_count(z) && emit_step(out, 1) && !emit_closed(out); i++) {
         const struct item *it = tree_read(&r, i).item;
         if (!emit_begin(out, '['))
             return;

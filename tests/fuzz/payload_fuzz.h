@@ -45,9 +45,12 @@ static int fuzz_payload(const uint8_t *data, size_t size, enum payload_format f)
 {
     static const struct payload_limits small = {
         .max_input = 4096, .max_output = 200, .max_steps = 300, .max_depth = 5};
+    static const struct payload_limits reducing = {
+        .max_input = 65536, .max_output = 40000, .max_steps = 3000, .max_depth = 5};
     struct bytes in = bytes_of((const char *)data, size);
     run(in, f, &payload_default_limits);
     run(in, f, &small);
+    run(in, f, &reducing);
     run(in, PAYLOAD_AUTO, &payload_default_limits);
     return 0;
 }

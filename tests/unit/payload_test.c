@@ -183,8 +183,8 @@ static void limits_hold(void)
     EXPECT_INT(decode_limited(in, l), PAYLOAD_OK);
     l.max_depth = 3;
     EXPECT_INT(decode_limited(in, l), PAYLOAD_OK);
-    l.max_depth = 2;
-    EXPECT_INT(decode_limited(in, l), PAYLOAD_LIMIT);
+    l.max_depth = 2; /* what is deeper is marked */
+    EXPECT_INT(decode_limited(in, l), PAYLOAD_OK);
     l = payload_default_limits;
     l.max_output = 11;
     EXPECT_INT(decode_limited(in, l), PAYLOAD_OK);
@@ -199,7 +199,169 @@ static void limits_hold(void)
     EXPECT_INT(decode_limited(BYTES_LIT(""), payload_default_limits), PAYLOAD_UNKNOWN);
 }
 
-/* 256 kB, full of what costs most per byte: nothing takes long, or much memory. */
+/* ---- what does not fit ---- */
+
+static void append_u32(struct buf *out, size_t v, bool big)
+{
+    for (int i = 0; i < 4; i++)
+        buf_append_u8(out, (uint8_t)(v >> 8 * (big ? 3 - i : i)));
+}
+
+static void append_times(struct buf *out, struct bytes s, size_t n)
+{
+    while (n-- > 0)
+        buf_append_bytes(out, s);
+}
+
+/* A session whose messages alone are too much for a document, its owner behind them:
+ * {"messages": [text, ...], "note": long text, "passport": {"user": "kim"}, "username": "ada"} */
+struct big {
+    enum payload_format format;
+    void (*make)(struct buf *out);
+};
+
+enum { TEXTS = 900, TEXT = 1000, NOTE = 60000 };
+
+static void append_filled(struct buf *out, size_t n)
+{
+    append_times(out, BYTES_LIT("\x7f\xff"), n / 2); /* U+FFFD is three bytes */
+}
+
+static void make_json(struct buf *out)
+{
+    buf_append_cstr(out, "{\"messages\":[0");
+    for (int i = 0; i < TEXTS; i++) {
+        buf_append_cstr(out, ",\"");
+        append_filled(out, TEXT);
+        buf_append_cstr(out, "\"");
+    }
+    buf_append_cstr(out, "],\"note\":\"");
+    append_filled(out, NOTE);
+    buf_append_cstr(out, "\",\"passport\":{\"user\":\"kim\"},\"username\":\"ada\"}");
+}
+
+static void make_msgpack(struct buf *out)
+{
+    buf_append_cstr(out, "\x84\xa8messages\xdd");
+    append_u32(out, TEXTS, true);
+    for (int i = 0; i < TEXTS; i++) {
+        buf_append_u8(out, 0xdb);
+        append_u32(out, TEXT, true);
+        append_times(out, BYTES_LIT("\x01"), TEXT); /* six bytes each */
+    }
+    buf_append_cstr(out, "\xa4note\xdb");
+    append_u32(out, NOTE, true);
+    append_times(out, BYTES_LIT("\x01"), NOTE);
+    buf_append_cstr(out, "\xa8passport\x81\xa4user\xa3kim\xa8username\xa3"
+                         "ada");
+}
+
+static void make_php(struct buf *out)
+{
+    char text[64];
+    snprintf(text, sizeof(text), "a:4:{s:8:\"messages\";a:%d:{", TEXTS);
+    buf_append_cstr(out, text);
+    for (int i = 0; i < TEXTS; i++) {
+        snprintf(text, sizeof(text), "i:%d;s:%d:\"", i, TEXT);
+        buf_append_cstr(out, text);
+        append_times(out, BYTES_LIT("\x01"), TEXT);
+        buf_append_cstr(out, "\";");
+    }
+    snprintf(text, sizeof(text), "}s:4:\"note\";s:%d:\"", NOTE);
+    buf_append_cstr(out, text);
+    append_times(out, BYTES_LIT("\x01"), NOTE);
+    buf_append_cstr(out, "\";s:8:\"passport\";a:1:{s:4:\"user\";s:3:\"kim\";}"
+                         "s:8:\"username\";s:3:\"ada\";}");
+}
+
+static void put_pickled(struct buf *out, size_t n)
+{
+    buf_append_u8(out, 'X');
+    append_u32(out, n, false);
+    append_times(out, BYTES_LIT("\x01"), n);
+}
+
+static void make_pickle(struct buf *out)
+{
+    buf_append(out, "\x80\x04}(X\x08\0\0\0messages](", 19);
+    for (int i = 0; i < TEXTS; i++)
+        put_pickled(out, TEXT);
+    buf_append(out, "eX\x04\0\0\0note", 10);
+    put_pickled(out, NOTE);
+    buf_append(out, "X\x08\0\0\0passport}X\x04\0\0\0userX\x03\0\0\0kims", 32);
+    buf_append(out, "X\x08\0\0\0usernameX\x03\0\0\0adau.", 23);
+}
+
+static bool holds(struct bytes s, const char *part)
+{
+    return memmem(s.data, s.len, part, strlen(part)) != NULL;
+}
+
+static void what_does_not_fit_is_marked(void)
+{
+    static const struct big rows[] = {{PAYLOAD_JSON, make_json},
+                                      {PAYLOAD_MSGPACK, make_msgpack},
+                                      {PAYLOAD_PHP_SERIALIZE, make_php},
+                                      {PAYLOAD_PICKLE, make_pickle}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct buf in;
+        struct buf out;
+        buf_init(&in);
+        buf_init(&out);
+        rows[i].make(&in);
+        for (int hint = 0; hint < 2; hint++) {
+            enum payload_format f = hint == 0 ? PAYLOAD_AUTO : rows[i].format;
+            out.len = 0;
+            EXPECT_INT(payload_decode(buf_bytes(&in), f, &payload_default_limits, &out), PAYLOAD_OK);
+            struct bytes doc = buf_bytes(&out);
+            EXPECT(doc.len <= payload_default_limits.max_output / 4 && is_json(doc));
+            EXPECT(holds(doc, "\"passport\":{\"user\":\"kim\"},\"username\":\"ada\"}"));
+            EXPECT(holds(doc, ",{\"$omitted\":\"too long\"}],\"note\":{\"$omitted\":\"too long\"},"));
+        }
+        buf_release(&in);
+        buf_release(&out);
+    }
+}
+
+/* A bracket more or less, 200,000 deep: a mark, and what is beside it. */
+static void depth_hides_nothing_beside_it(void)
+{
+    struct buf in;
+    struct buf out;
+    buf_init(&in);
+    buf_init(&out);
+    for (int missing = 0; missing < 2; missing++) {
+        in.len = 0;
+        buf_append_cstr(&in, "{\"a\":");
+        append_times(&in, BYTES_LIT("["), 200000);
+        append_times(&in, BYTES_LIT("]"), 200000 - (size_t)missing);
+        buf_append_cstr(&in, ",\"username\":\"ada\"}");
+        EXPECT_INT(payload_decode(buf_bytes(&in), PAYLOAD_JSON, &payload_default_limits, &out),
+                   missing ? PAYLOAD_UNKNOWN : PAYLOAD_OK);
+    }
+    EXPECT(holds(buf_bytes(&out), "[{\"$omitted\":\"too deep\"}]"));
+    EXPECT(holds(buf_bytes(&out), "],\"username\":\"ada\"}"));
+    buf_release(&in);
+    buf_release(&out);
+}
+
+/* Too many members: those of which there is no more room are counted as one. */
+static void too_many_members_end_in_a_mark(void)
+{
+    struct buf in;
+    struct buf out;
+    buf_init(&in);
+    buf_init(&out);
+    buf_append_cstr(&in, "\xdf");
+    append_u32(&in, 90000, true);
+    append_times(&in, BYTES_LIT("\xa1k\xcb\x3f\xd5\x55\x55\x55\x55\x55\x55"), 90000);
+    EXPECT_INT(payload_decode(buf_bytes(&in), PAYLOAD_AUTO, &payload_default_limits, &out), PAYLOAD_OK);
+    EXPECT(is_json(buf_bytes(&out)) && holds(buf_bytes(&out), ",\"$omitted\":\"too long\"}"));
+    buf_release(&in);
+    buf_release(&out);
+}
+
+/* As large as can be, full of what costs most per byte: nothing takes long, or much memory. */
 static void the_worst_payloads_are_bounded(void)
 {
     static const struct {
@@ -285,5 +447,6 @@ static void formats_have_names(void)
 
 TEST_MAIN(TEST(pickles_of_all_protocols), TEST(msgpack_with_its_extensions),
           TEST(json_that_jsonb_would_refuse), TEST(signed_texts_of_django), TEST(php_in_both_forms),
-          TEST(texts_and_integers), TEST(limits_hold), TEST(the_worst_payloads_are_bounded),
+          TEST(texts_and_integers), TEST(limits_hold),
+          TEST(what_does_not_fit_is_marked), TEST(depth_hides_nothing_beside_it), TEST(too_many_members_end_in_a_mark), TEST(the_worst_payloads_are_bounded),
           TEST(patterns_choose_the_keys), TEST(formats_have_names))

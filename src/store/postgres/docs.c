@@ -31,11 +31,15 @@ static bool decode_value(struct docs *d, const struct value *v, enum payload_for
     if (!value_is_collection(v))
         return v->type == VALUE_STRING &&
                payload_decode(value_bytes(v), format, limits, &d->json) == PAYLOAD_OK;
-    if (value_size(v) > limits->max_input)
-        return false;
     struct emit e;
     emit_init(&e, &d->json, limits);
     value_type_ops(v->type)->to_json(value_content(v), &e);
+    if (e.result == PAYLOAD_LIMIT) {
+        d->json.len = 0;
+        if (!emit_init_reduced(&e, &d->json, limits))
+            return false;
+        value_type_ops(v->type)->to_json(value_content(v), &e);
+    }
     return emit_ok(&e);
 }
 
