@@ -80,6 +80,9 @@ END $$;
 
 -- ---- which row counts ----
 
+-- Writers lock entries, and then look into session_formats.
+LOCK TABLE @.entries IN SHARE ROW EXCLUSIVE MODE;
+
 -- key_end: the bytes of the suffix. by_db: the key alone does not tell that this row counts, and not one of
 -- another database or of all, so session_username cannot be asked; session_formats_changed keeps it.
 ALTER TABLE @.session_formats
@@ -390,7 +393,7 @@ EXCEPTION WHEN OTHERS THEN
     RETURN NULL;
 END $$;
 
--- ---- last, what locks a table that is in use ----
+-- ---- the trigger of what people insert ----
 
 -- Our own writes have a document, or a version with the number of a slot in it: a comparison or two.
 CREATE TRIGGER entry_inserted BEFORE INSERT ON @.entries FOR EACH ROW
