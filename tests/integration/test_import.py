@@ -310,6 +310,19 @@ def test_rows_of_connect_pg_simple(client, database):
     assert client.ttl("sess:a") > 4 * 3600
 
 
+def test_an_expiry_beyond_all_clocks(client, database):
+    """The years from 294247 on are PostgreSQL's, and too far for microseconds since 1970."""
+    make_express_table(database, "INSERT INTO session VALUES ('far', '{}', '294276-12-31'), ('ever', '{}', 'infinity')")
+    assert imported(database, "connect-pg-simple") == {"rows": 2, "written": 2}
+    assert client.mget("sess:far", "sess:ever") == [b"{}", b"{}"]
+    assert client.ttl("sess:far") == -1
+    for far in ("294247-01-11", "294276-01-01"):
+        database.execute(f"UPDATE respgres.entries SET expires_at = '{far}' WHERE key = 'sess:far'")
+        assert client.get("sess:far") == b"{}" and client.ttl("sess:far") == -1
+        assert client.append("sess:far", " ") == 3 and client.set("sess:far", "{}", keepttl=True)
+        assert client.get("sess:far") == b"{}"
+
+
 # --- which rows --------------------------------------------------------------------------------------
 
 def make_flask_table(database, values, name="sessions"):
