@@ -456,6 +456,12 @@ def test_many_rows_need_no_more_memory_than_few(database, client):
     (["sqlalchemy", "--from", "postgresql://u:secret@127.0.0.1:1/none"], "onnection refused"),
     (["sqlalchemy", "--standalone", "yes"], "exclude each other|standalone yes"),
     ([], "misses its value"),
+    (["sqlalchemy", "--prefix", "--database-url", "postgresql://u:secret@127.0.0.1:1/none"], "misses its value"),
+    (["sqlalchemy", "postgresql://u:secret@127.0.0.1:1/none"], r"<URL>: No such file"),
+    (["postgresql://u:secret@127.0.0.1:1/none"], r"--import <URL>: one of"),
+    (["sqlalchemy", "--batch", "host=h password=secret"], r"--batch <URL>: a number"),
+    (["sqlalchemy", "--databas-url", "postgresql://u:secret@127.0.0.1:1/none"], "unknown option 'databas-url'"),
+    (["sqlalchemy", "--postgresql://u:secret@127.0.0.1:1/none"], r"unknown option '<URL>'"),
 ])
 def test_what_cannot_be_done_is_told(database, words, why):
     said, error = run("--import", *words, env={"DATABASE_URL": database.url}, status=1)
