@@ -22,7 +22,7 @@ FROM generate_series(%s, %s) k
 """
 
 # What watches over writes by people.
-TRIGGERS = ("entry_updated", "entry_deleted", "entry_renamed", "entries_truncated")
+TRIGGERS = ("entry_inserted", "entry_updated", "entry_deleted", "entry_renamed", "entries_truncated")
 
 
 def _per_second(site, server, pattern, clients, depth, seconds):

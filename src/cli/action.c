@@ -14,17 +14,17 @@
 #include "cli/healthcheck.h"
 #include "doctor/doctor.h"
 #include "store/journal/journal.h"
-#include "store/postgres/doctor.h"
+#include "store/postgres/conninfo.h"
 #include "store/postgres/postgres.h"
 #include "tls/context.h"
 
 static bool url_good(const struct config *c, struct buf *error)
 {
-    if (c->database_url[0] == '\0' || postgres_reads_url(c->database_url))
-        return true;
-    buf_append_cstr(error, "database-url: libpq cannot read it (in keyword=value form, values with "
-                           "blanks stand in single quotes)");
-    return false;
+    buf_append_cstr(error, "database-url: ");
+    if (!conninfo_check(c->database_url, error))
+        return false;
+    error->len = 0;
+    return true;
 }
 
 bool action_has_database(const struct config *c, struct buf *error)
@@ -33,8 +33,10 @@ bool action_has_database(const struct config *c, struct buf *error)
         buf_append_cstr(error, "standalone yes and a database-url exclude each other: take one away");
         return false;
     }
-    if (c->standalone || c->database_url[0] != '\0')
+    if (c->database_url[0] != '\0')
         return url_good(c, error);
+    if (c->standalone)
+        return true;
     buf_append_cstr(error, "no database: set DATABASE_URL, or database-url in the configuration "
                            "file, or pass --database-url postgresql://user:password@host/name");
     return false;
@@ -268,7 +270,7 @@ static int check_config(const struct config_store *config, struct buf *error)
     struct buf text;
     struct acl *users = acl_from_config(config_values(config), error);
     acl_free(users);
-    if (users == NULL || !url_good(config_values(config), error)) {
+    if (users == NULL || !action_has_database(config_values(config), error)) {
         fprintf(stderr, "respgres: %s\n", buf_cstr(error));
         return 1;
     }

@@ -425,6 +425,12 @@ void config_set_users(struct config_store *s, const char *lines)
     s->live.source[OPT_user] = CONFIG_SET;
 }
 
+void config_lower_maxclients(struct config_store *s, int64_t effective)
+{
+    CHECK(effective <= s->live.config.maxclients);
+    s->live.config.maxclients = effective;
+}
+
 bool config_is_secret(struct bytes name)
 {
     const struct option *o = option_find(name);

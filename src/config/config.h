@@ -167,6 +167,9 @@ bool config_each_user(const struct config *c,
  * words_append quotes them, a newline behind each line. */
 void config_set_users(struct config_store *s, const char *lines);
 
+/* What the system allows of `maxclients`: from here on its value. */
+void config_lower_maxclients(struct config_store *s, int64_t effective);
+
 /* Is this an option whose value must not be seen? */
 bool config_is_secret(struct bytes name);
 

@@ -50,6 +50,10 @@ static bool read_secret(const char *path, struct buf *out, struct buf *reason)
         out->len--;
     if (out->len > 0 && out->data[out->len - 1] == '\r')
         out->len--;
+    if (out->len == 0) { /* mounted empty by mistake; a server without a password must not come of it */
+        buf_append_cstr(reason, "the file is empty");
+        return false;
+    }
     return true;
 }
 

@@ -26,6 +26,10 @@ static bool read_flag(struct values *v, int argc, char **argv, int *i, struct bu
 {
     struct bytes words[MAX_WORDS];
     int n = 0;
+    if (!is_flag(argv[*i])) {
+        buf_append_cstr(error, "command line: only one configuration file may be named");
+        return false;
+    }
     char *arg = argv[(*i)++] + 2;
     char *equals = strchr(arg, '=');
     struct bytes name = bytes_of(arg, equals != NULL ? (size_t)(equals - arg) : strlen(arg));

@@ -3,7 +3,8 @@
 #include "config/url.h"
 
 static const char *const schemes[] = {
-    "postgresql", "postgres", "pgsql", "postgis", "psycopg2", "psycopg", "asyncpg", "pg8000",
+    "postgresql", "postgres", "pgsql",  "psql",      "postgis",      "psycopg2",
+    "psycopg",    "asyncpg",  "pg8000", "timescale", "timescalegis",
 };
 
 /* libpq's parameters as of PostgreSQL 15, chapter 34.1.2 (config does not depend on libpq). */

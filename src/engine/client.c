@@ -742,6 +742,13 @@ static bool rights_are_asked(struct client *c, const struct request *request)
     return true;
 }
 
+/* Redis takes a monitor for a replica. */
+static bool is_for_no_monitor(const struct client *c, const struct command *cmd)
+{
+    return c->monitor && ((cmd->flags & (CF_WRITE | CF_READONLY | CF_MAY_WRITE)) != 0 ||
+                          cmd->id == CMD_PUBLISH || cmd->id == CMD_SPUBLISH);
+}
+
 static void take(struct client *c, struct request *request)
 {
     struct engine *e = c->engine;
@@ -788,6 +795,8 @@ static void take(struct client *c, struct request *request)
         refuse(t, cmd, refusal);
     else if (pubsub_refuses(c, cmd->id))
         refuse_to_subscriber(t, cmd);
+    else if (is_for_no_monitor(c, cmd))
+        refuse(t, cmd, "ERR Replica can't interact with the keyspace");
     else if (!keys_fit(cmd, request))
         refuse(t, cmd, KEY_TOO_LONG);
     else

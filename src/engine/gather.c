@@ -268,12 +268,14 @@ static struct item *item_new(struct gather *g, struct group *grp, const struct t
     return it;
 }
 
-/* A SET of the very bytes that are here needs to move only the expiry, if they are still there. */
+/* A SET of the very bytes that are here needs to move only the expiry, if they are still there. What
+ * SQL has written is written once more: SQL cannot decode every value for `doc`. */
 static bool is_same_bytes(const struct txn_key *k)
 {
     const struct entry *entry = k->entry;
     return !k->observed && entry->knowledge == ENTRY_LIVE && k->key.value != NULL &&
            k->key.value->type == VALUE_STRING && entry->value->type == VALUE_STRING &&
+           !STORE_STAMP_IS_OF_SQL(entry->value_version) &&
            bytes_eq(value_bytes(k->key.value), value_bytes(entry->value));
 }
 

@@ -123,6 +123,13 @@ static const struct command *find(int argc, const struct bytes *argv)
     return c;
 }
 
+/* What read-only scripts must not do, messages included. */
+static bool has_effect(const struct command *cmd)
+{
+    return (cmd->flags & (CF_WRITE | CF_MAY_WRITE)) != 0 || cmd->id == CMD_PUBLISH ||
+           cmd->id == CMD_SPUBLISH;
+}
+
 static const char *denied(const struct script_calls *s, const struct command *cmd,
                           const struct request *q)
 {
@@ -159,7 +166,7 @@ static const char *refusal(const struct script_calls *s, const struct command *c
         return "ERR This Redis command is not allowed from script";
     if ((error = denied(s, cmd, q)) != NULL)
         return error;
-    if (s->readonly && (cmd->flags & (CF_WRITE | CF_MAY_WRITE)) != 0)
+    if (s->readonly && has_effect(cmd))
         return "ERR Write commands are not allowed from read-only scripts.";
     if ((cmd->flags & CF_DENYOOM) != 0 && !s->wrote && (s->flags & SCRIPT_ALLOW_OOM) == 0 &&
         engine_is_out_of_memory(e))

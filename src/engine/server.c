@@ -195,6 +195,11 @@ static void slowlog_get(struct client *c, const struct txn_command *tc, struct r
 {
     struct engine *e = c->engine;
     int64_t count = 10;
+    if (tc->request->argc > 3) {
+        reply_errorf(r, "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try SLOWLOG HELP.",
+                     (int)tc->request->argv[1].len, tc->request->argv[1].data);
+        return;
+    }
     if (tc->request->argc == 3 && (!num_int64(tc->request->argv[2], &count) || count < -1)) {
         reply_error(r, "ERR count should be greater than or equal to -1");
         return;

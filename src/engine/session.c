@@ -127,29 +127,26 @@ void session_hello(struct client *c, const struct txn_command *tc, struct reply 
     const struct bytes *argv = tc->request->argv;
     int argc = tc->request->argc;
     int proto = c->proto;
-    const struct bytes *auth = NULL;
-    const struct bytes *name = NULL;
     if (!hello_version(tc, r, &proto))
         return;
     for (int i = 2; i < argc; i++) {
         if (bytes_ieq(argv[i], "auth") && i + 2 < argc) {
-            auth = &argv[i + 1];
+            if (!access_authenticate(c, argv[0], argv[i + 1], argv[i + 2])) {
+                reply_error(r, "WRONGPASS invalid username-password pair or user is disabled.");
+                return;
+            }
             i += 2;
         } else if (bytes_ieq(argv[i], "setname") && i + 1 < argc) {
-            name = &argv[++i];
-            if (!name_ok(*name)) {
+            if (!name_ok(argv[++i])) {
                 reply_error(r, "ERR Client names cannot contain spaces, newlines or special characters.");
                 return;
             }
+            client_set_text(&c->name, argv[i]);
         } else {
             reply_errorf(r, "ERR Syntax error in HELLO option '%.*s'", (int)argv[i].len,
                          argv[i].data);
             return;
         }
-    }
-    if (auth != NULL && !access_authenticate(c, argv[0], auth[0], auth[1])) {
-        reply_error(r, "WRONGPASS invalid username-password pair or user is disabled.");
-        return;
     }
     if (!client_authenticated(c)) {
         reply_error(r, "NOAUTH HELLO must be called with the client already authenticated, "
@@ -158,8 +155,6 @@ void session_hello(struct client *c, const struct txn_command *tc, struct reply 
                        "time");
         return;
     }
-    if (name != NULL)
-        client_set_text(&c->name, *name);
     c->proto = proto;
     r->proto = proto;
     reply_hello(c, r);

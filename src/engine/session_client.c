@@ -313,8 +313,10 @@ static void run_pause(struct client *c, const struct txn_command *tc, struct rep
         reply_error(r, "ERR timeout is not an integer or out of range");
     } else if (ms < 0) {
         reply_error(r, "ERR timeout is negative");
+    } else if (ms > INT64_MAX / 2000) {
+        reply_error(r, "ERR timeout is out of range");
     } else {
-        pause_clients(c, ms > INT64_MAX / 1000 ? INT64_MAX : ms * 1000, all);
+        pause_clients(c, ms * 1000, all);
         reply_ok(r);
     }
 }

@@ -67,7 +67,7 @@ static rlim_t raise_open_files(rlim_t want)
     return setrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : old;
 }
 
-/* In Redis' words. At the start, where nobody could be told, it is lowered instead. */
+/* In Redis' words. At the start and by a reload it is lowered instead. */
 static bool can_serve(const struct net *n, const struct config *fresh, struct buf *reason)
 {
     if (fresh->maxclients <= n->config->maxclients)
@@ -96,6 +96,7 @@ static void apply_max_clients(struct net *n)
         return;
     log_event(LOG_WARNING, "maxclients-lowered", "wanted=%lld effective=%zu open-files=%llu",
               (long long)n->config->maxclients, n->max_clients, (unsigned long long)have);
+    config_lower_maxclients(n->config_store, (int64_t)n->max_clients);
 }
 
 /* ---- accepting ---- */
@@ -209,11 +210,8 @@ static bool on_prepare(void *arg, const char *name, const struct config *fresh, 
 {
     struct net *n = arg;
     struct buf why;
-    bool clients = name != NULL && strcmp(name, "maxclients") == 0;
-    if ((clients || name == NULL) && !can_serve(n, fresh, reason))
-        return false;
-    if (clients)
-        return true;
+    if (name != NULL && strcmp(name, "maxclients") == 0)
+        return can_serve(n, fresh, reason);
     buf_init(&why);
     bool ok = tls_door_prepare(n->tls, fresh, &why);
     if (!ok)

@@ -45,7 +45,7 @@ static bool take_flag(struct bytes word, unsigned *flags)
             return true;
         }
     }
-    return word.len == 0;
+    return false;
 }
 
 static bool fail(struct buf *error, const char *what, struct bytes which)
@@ -58,6 +58,8 @@ static bool fail(struct buf *error, const char *what, struct bytes which)
 static bool take_flags(struct bytes list, unsigned *flags, struct buf *error)
 {
     struct bytes word;
+    if (list.len == 0)
+        return true;
     while (next_part(&list, ',', &word)) {
         if (!take_flag(word, flags))
             return fail(error, "ERR Unexpected flag in script shebang: ", word);

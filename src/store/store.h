@@ -43,6 +43,8 @@ enum store_result {
  * When one was minted, in microseconds since 1970. */
 #define STORE_STAMP_EPOCH_US (1735689600LL * 1000000)
 #define STORE_STAMP_US(stamp) (((stamp) >> 10) + STORE_STAMP_EPOCH_US)
+/* A write by SQL has no slot. (0 is no version.) */
+#define STORE_STAMP_IS_OF_SQL(stamp) ((stamp) != 0 && ((stamp) & 1023) == 0)
 
 #define STORE_NEVER INT64_MAX /* an expiry that never comes */
 

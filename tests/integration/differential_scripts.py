@@ -264,7 +264,10 @@ CALLS = [
     ["EVAL", "return 1"], ["EVAL"], ["EVAL", "return 1", "x"], ["EVAL", "return 1", "-1"], ["EVAL", "return 1", "1"], ["EVAL", "return 1", "1.5"],
     ["EVAL", "return 1", "2", "a"], ["EVALSHA", "abc", "0"], ["EVALSHA", "e0e1f9fabfc9d4800c877a703b823ac0578ff8db", "0"],
     ["EVALSHA", "E0E1F9FABFC9D4800C877A703B823AC0578FF8DB", "0"], ["EVALSHA", "z" * 40, "0"], ["EVALSHA", "0" * 40, "x"], ["EVALSHA", "0" * 40, "0"],
-    ["EVAL_RO", "return redis.call('get','a')", "0"], ["EVAL_RO", "return redis.call('set','a',1)", "0"], ["EVAL_RO", "return redis.pcall('set','a',1)", "0"],
+    ["EVAL_RO", "return redis.call('get','a')", "0"], ["EVAL_RO", "return redis.call('set','a',1)", "0"], ["EVAL_RO", "return redis.pcall('set','a',1)", "0"], ["EVAL_RO", "return redis.call('publish','a',1)", "0"], ["EVAL_RO", "return redis.pcall('spublish','a',1)", "0"],
+    ["EVAL", "#!lua flags=no-writes\nreturn redis.call('publish','a','b')", "0"], ["EVAL", "#!lua flags=no-writes,\nreturn 1", "0"],
+    ["EVAL", "#!lua flags=allow-oom,,no-writes\nreturn 1", "0"], ["EVAL", "#!lua flags=,\nreturn 1", "0"], ["EVAL", "#!lua flags=\nreturn 1", "0"],
+   
     ["EVAL_RO", "#!lua\nreturn 1", "0"], ["EVAL_RO", "#!lua flags=no-writes\nreturn 1", "0"], ["EVALSHA_RO", "abc", "0"],
     ["EVALSHA_RO", "e0e1f9fabfc9d4800c877a703b823ac0578ff8db", "0"], ["SCRIPT", "LOAD", "return 5"], ["SCRIPT", "LOAD", "a b"], ["SCRIPT", "LOAD", "#!x\n"],
     ["SCRIPT", "LOAD"], ["SCRIPT", "EXISTS"], ["SCRIPT", "EXISTS", "4ca238f611c9d0ae4e9a75a5dbac22aedc1e44a9", "x", "0" * 40], ["SCRIPT", "FOO"], ["SCRIPT"], ["SCRIPT", "HELP"],

@@ -74,6 +74,17 @@ def test_monitor(server):
     assert line.endswith(b'"SET" "k" "a\\"\\n\\xff"\r\n')
 
 
+def test_a_monitor_does_not_touch_the_keyspace(server):
+    with server.raw() as watcher:
+        watcher.command("MONITOR")
+        for call in (["GET", "k"], ["SET", "k", "v"], ["PUBLISH", "c", "m"], ["EVAL", "return 1", "0"]):
+            reply = watcher.command(*call)
+            while reply.startswith((b"+1", b"+2")):  # a line of what was called
+                reply = watcher.reply()
+            assert reply == b"-ERR Replica can't interact with the keyspace\r\n", call
+    assert server.client().exists("k") == 0
+
+
 def test_monitor_shows_no_password(server):
     with server.raw() as watcher:
         watcher.command("MONITOR")

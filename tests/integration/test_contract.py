@@ -33,6 +33,7 @@ def options():
 def test_every_option_has_its_variable():
     env = {"RESPGRES_CONF_" + name.upper().replace("-", "_"): value.strip('"')
            for name, value in options().items()}
+    env["RESPGRES_CONF_DATABASE_URL"] = "postgresql://h/d"
     done = run("--check-config", **env)
     assert done.returncode == 0, done.stderr
     sources = dict(re.findall(r"^([a-z-]+) .*  # (\w+)$", done.stdout, re.MULTILINE))
@@ -43,7 +44,7 @@ def test_every_option_has_its_variable():
     "RESPGRES_PORT", "RESPGRES_PORT_6379_TCP", "RESPGRES_SERVICE_PORT", "RESPGRES_MAXCLIENTS",
     "RESPGRES_CONF", "RESPGRES_HTTP_PORT_9379_TCP_ADDR"])
 def test_what_kubernetes_injects_is_not_read(variable):
-    done = run("--check-config", **{variable: "tcp://10.0.0.7:6379"})
+    done = run("--check-config", "--standalone", "yes", **{variable: "tcp://10.0.0.7:6379"})
     assert done.returncode == 0, done.stderr
     assert "environment" not in done.stdout
 
@@ -92,10 +93,53 @@ def works(client):
 
 @pytest.mark.parametrize("scheme", [
     "postgresql", "postgres", "postgresql+psycopg2", "postgresql+asyncpg", "postgresql+psycopg",
-    "postgis", "pgsql", "psycopg2", "POSTGRES"])
+    "postgis", "pgsql", "psql", "timescale", "psycopg2", "POSTGRES"])
 def test_schemes_of_frameworks(lab, database, scheme):
     server = lab.respgres(database.url.replace("postgresql", scheme, 1))
     assert server.client().set("k", "v")
+
+
+@pytest.mark.parametrize("url, words", [
+    ("postgresql://u:hush@h/d?sslmode=bogus", 'invalid sslmode value: "bogus"'),
+    ("postgresql://u:hush@h/d?target_session_attrs=bogus", 'invalid target_session_attrs value: "bogus"'),
+    ("postgresql://u:hush@h:99999/d", "port is not valid: 99999"),
+    ("postgresql://u:hush@h1:1,h2:0/d", "port is not valid: 1,0"),
+    ("postgresql://u:hush@h/d?connect_timeout=abc", "connect_timeout is not valid: abc"),
+    ("host=h1,h2 port=1,2,3 password=hush", "could not match 3 port numbers to 2 hosts"),
+    ("service=nobody_has_written_it password=hush", "nobody_has_written_it"),
+])
+def test_a_url_that_can_never_work_stops_the_start(url, words):
+    """It is no PostgreSQL that is away, which the instance would serve without."""
+    for action in ((), ("--check-config",), ("--doctor",)):
+        done = run(*action, DATABASE_URL=url)
+        said = " ".join((done.stdout + done.stderr).split())
+        assert done.returncode == 1
+        assert words in said and "hush" not in said
+
+
+@pytest.mark.parametrize("url", [
+    "postgresql://h1:1,h2/d", "host=a,b,c port=1,,3", "postgresql:///d", "host=/nonexistent dbname=d",
+    "host=a,b hostaddr=127.0.0.1,127.0.0.2 port=5432", "postgresql://h/d?sslmode=require&keepalives=0"])
+def test_a_url_that_may_work_is_taken(url):
+    assert run("--check-config", DATABASE_URL=url).returncode == 0
+
+
+def test_the_check_refuses_what_the_start_refuses():
+    assert "no database" in run("--check-config").stderr
+    done = run("--check-config", "--standalone", "yes", DATABASE_URL="postgresql://h/d")
+    assert done.returncode == 1 and "exclude each other" in done.stderr
+    done = run("a.conf", "b.conf", "--check-config")
+    assert done.returncode == 1 and "only one configuration file" in done.stderr
+
+
+def test_an_empty_secret_file_is_no_secret(tmp_path):
+    """A server without a password must not come of a volume that was mounted empty."""
+    empty = tmp_path / "password"
+    for content in ("", "\n"):
+        empty.write_text(content)
+        done = run("--check-config", "--standalone", "yes", RESPGRES_CONF_REQUIREPASS_FILE=str(empty))
+        assert done.returncode == 1
+        assert "RESPGRES_CONF_REQUIREPASS_FILE: the file is empty" in done.stderr
 
 
 def test_unknown_parameters_are_dropped_and_named(lab, database):

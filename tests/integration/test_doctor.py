@@ -107,7 +107,7 @@ def test_passwords(lab):
 def test_a_url_that_libpq_cannot_read():
     """Nothing of it is shown."""
     report = Report("host=h password=half secret user=u")
-    report.has("BLOCKER", "cannot read database-url", "single quotes")
+    report.has("BLOCKER", "libpq cannot read it", "postgresql://")
     assert "secret" not in report.text + report.stderr
 
 

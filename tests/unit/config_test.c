@@ -458,7 +458,7 @@ static void get(void)
                                      no_env);
     expect_get(s, "maxmemory", "maxmemory=1048576;");
     expect_get(s, "MAXMEMORY", "MAXMEMORY=1048576;"); /* as Redis 7.0 does */
-    expect_get(s, "MaxMem*", "maxmemory=1048576;maxmemory-policy=noeviction;");
+    expect_get(s, "MaxMem*", "maxmemory=1048576;maxmemory-policy=noeviction;maxmemory-samples=5;");
     expect_get(s, "requirepass", "requirepass=(redacted);");
     expect_get(s, "database-url", "database-url=(redacted);");
     expect_get(s, "pg-timeout", "pg-timeout=2000;");

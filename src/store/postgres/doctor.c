@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "config/policy.h"
+#include "store/postgres/conninfo.h"
 #include "store/postgres/migrations.h"
 
 struct exam {
@@ -136,13 +137,6 @@ static const char *connect_remedy(const char *message)
     return "Correct database-url, or look at PostgreSQL's log.";
 }
 
-bool postgres_reads_url(const char *url)
-{
-    PQconninfoOption *options = PQconninfoParse(url, NULL);
-    PQconninfoFree(options);
-    return options != NULL;
-}
-
 /* Blanks for tabs and newlines, none of them twice or at the end. */
 static char *one_line(const char *text)
 {
@@ -163,13 +157,15 @@ static char *one_line(const char *text)
 
 static bool connect_to(struct exam *x)
 {
-    if (!postgres_reads_url(x->config->database_url)) {
-        say(x, FINDING_BLOCKER,
-            "Write it as postgresql://user:password@host:5432/name, or put values "
-            "with blanks in single quotes.",
-            "libpq cannot read database-url.");
+    struct buf why;
+    buf_init(&why);
+    bool good = conninfo_check(x->config->database_url, &why);
+    if (!good)
+        say(x, FINDING_BLOCKER, "Write it as postgresql://user:password@host:5432/name.",
+            "database-url: %s.", buf_cstr(&why));
+    buf_release(&why);
+    if (!good)
         return false;
-    }
     x->conn = connect_once(x->config);
     if (PQstatus(x->conn) == CONNECTION_OK)
         return true;

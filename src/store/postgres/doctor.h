@@ -19,8 +19,4 @@ typedef void (*finding_cb)(void *arg, enum finding_level level, const char *what
 /* Asks the server that the configuration names. Reports at least one finding. */
 void postgres_doctor(const struct config *config, finding_cb found, void *arg);
 
-/* Whether libpq can make sense of a URL or keyword=value string. Its own complaint shows a part of
- * the string, which may be one of a password; so it is asked before it connects. */
-bool postgres_reads_url(const char *url);
-
 #endif

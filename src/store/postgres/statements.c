@@ -79,10 +79,10 @@
 
 /* A payload may say itself that its session is over. Where that stands is looked up only for those
  * that may say it. */
-#define ACTIVE(key, doc)                                                                           \
+#define ACTIVE(key, doc, type, space)                                                              \
     "CASE WHEN " doc " IS NULL THEN true "                                                         \
     "WHEN strpos(" doc ", '\"session_active\"') > 0 OR (SELECT m.other_flags FROM @.meta m WHERE m.one) "              \
-    "THEN NOT @.says_inactive(" key ", " doc "::jsonb) ELSE true END"
+    "THEN NOT @.says_inactive(" key ", " doc "::jsonb, " type ", " space ") ELSE true END"
 
 /* SQL has ended this session at a version above the floor, and whoever writes now has not seen
  * that yet. (33554432: ITEM_NEW, 4194304: ITEM_TOUCH.) */
@@ -225,7 +225,7 @@
     "THEN d.now + make_interval(secs => $5::float8) ELSE d.expires_at END) - 1, 0), "              \
     "CASE d.verdict WHEN 'T' THEN 4194304 ELSE 0 END, d.now, d.now, "                              \
     "CASE WHEN NOT d.removal AND NOT d.expired THEN d.doc::jsonb END, "                            \
-    "CASE WHEN d.removal OR d.expired THEN true ELSE " ACTIVE("d.key", "d.doc") " END "            \
+    "CASE WHEN d.removal OR d.expired THEN true ELSE " ACTIVE("d.key", "d.doc", "d.type", "d.space") " END "            \
     "FROM d WHERE left(d.verdict, 1) IN ('A', 'T') ORDER BY d.n "                                  \
     "ON CONFLICT (space, key) DO UPDATE SET "                                                      \
     "type = CASE WHEN excluded.batch_item <> 0 THEN e.type ELSE excluded.type END, "               \
@@ -312,7 +312,7 @@ static const struct statement table[STATEMENT_COUNT] = {
         "SELECT " SPACES "[r.db + 1], r.key, r.type, r.value, " ITEM_VERSION("r.item") ", "
         "CASE WHEN r.item & 1048576 <> 0 THEN r.expected ELSE " ITEM_VERSION("r.item") " END, " ITEM_EXPIRY ", r.slot, "
         "r.item, statement_timestamp(), statement_timestamp(), r.doc::jsonb, "
-        ACTIVE("r.key", "r.doc") " FROM " ITEM_ROWS " "
+        ACTIVE("r.key", "r.doc", "r.type", SPACES "[r.db + 1]") " FROM " ITEM_ROWS " "
         "WHERE (SELECT ok FROM guard) AND CASE WHEN r.item & 1048576 = 0 THEN true ELSE "
         "(SELECT true FROM @.entries y WHERE y.space = " SPACES "[r.db + 1] AND y.key = r.key "
         "OFFSET 0) END "
@@ -333,7 +333,7 @@ static const struct statement table[STATEMENT_COUNT] = {
         "w AS (INSERT INTO @.entries AS e (" ENTRY_COLUMNS ") "
         "SELECT " SPACES "[r.db + 1], r.key, r.type, r.value, " ITEM_VERSION("r.item") ", "
         ITEM_VERSION("r.item") ", " ITEM_EXPIRY ", r.slot, r.item, statement_timestamp(), "
-        "statement_timestamp(), r.doc::jsonb, " ACTIVE("r.key", "r.doc") " FROM " ITEM_ROWS " "
+        "statement_timestamp(), r.doc::jsonb, " ACTIVE("r.key", "r.doc", "r.type", SPACES "[r.db + 1]") " FROM " ITEM_ROWS " "
         "WHERE (SELECT true FROM lane) AND r.expected IS NOT NULL "
         ON_CONFLICT_SET("$17")
         "RETURNING e.batch_item AS item, " SIGNED_VERSION("e") " AS version) "
@@ -354,7 +354,7 @@ static const struct statement table[STATEMENT_COUNT] = {
         "SELECT (SELECT s.space FROM @.spaces s WHERE s.db = $6::int4), $7::bytea, $9::int2, "
         "$10::bytea, $5, $5, CASE ($8::int4 >> 23) & 3 WHEN 0 THEN NULL "
         "WHEN 1 THEN timestamptz 'epoch' + $11::interval ELSE batch_time + $11 END, $12::int4, $8, "
-        "batch_time, batch_time, $14::text::jsonb, " ACTIVE("$7", "$14::text") " FROM lane "
+        "batch_time, batch_time, $14::text::jsonb, " ACTIVE("$7", "$14::text", "$9", "(SELECT s.space FROM @.spaces s WHERE s.db = $6)") " FROM lane "
         "ON CONFLICT (space, key) DO UPDATE SET type = excluded.type, value = excluded.value, "
         "doc = excluded.doc, version = " NEXT_VERSION ", value_version = " NEXT_VERSION ", "
         "expires_at = excluded.expires_at, expire_slot = least(e.expire_slot, excluded.expire_slot), "
@@ -407,7 +407,7 @@ static const struct statement table[STATEMENT_COUNT] = {
         "w AS (INSERT INTO @.entries AS e (" ENTRY_COLUMNS ") "
         "SELECT r.space, r.key, r.type, r.value, " ITEM_VERSION("r.item") ", "
         ITEM_VERSION("r.item") ", " ITEM_EXPIRY ", r.slot, r.item, "
-        "statement_timestamp(), statement_timestamp(), r.doc::jsonb, " ACTIVE("r.key", "r.doc") " FROM c r "
+        "statement_timestamp(), statement_timestamp(), r.doc::jsonb, " ACTIVE("r.key", "r.doc", "r.type", "r.space") " FROM c r "
         "WHERE r.only_check = 0 AND r.grp <> ALL (ARRAY(SELECT c.grp FROM c WHERE NOT c.ok)) "
         ON_CONFLICT_SET("$21")
         "RETURNING e.batch_item AS item, " SIGNED_VERSION("e") " AS version) "
@@ -472,7 +472,7 @@ static const struct statement table[STATEMENT_COUNT] = {
         "w AS (INSERT INTO @.entries AS e (space, key, value, expires_at, expire_slot, doc, active) "
         "SELECT c.space, c.key, c.value, c.expires_at, "
         "@.slot_of(c.expires_at - interval '2 minutes'), c.doc::jsonb, "
-        ACTIVE("c.key", "c.doc") " FROM c "
+        ACTIVE("c.key", "c.doc", "0::int2", "c.space") " FROM c "
         "WHERE c.state = 'free' OR $2::int4 = 1 AND c.state IN ('live', 'ended') ORDER BY c.key "
         "ON CONFLICT (space, key) DO UPDATE SET type = excluded.type, value = excluded.value, "
         "doc = excluded.doc, expires_at = excluded.expires_at, active = excluded.active, "
