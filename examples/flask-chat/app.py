@@ -11,6 +11,7 @@ the sessions share is in shared.py, the admin's page in admin.py. Configured by 
 
 import datetime
 import functools
+import json
 import os
 import re
 import time
@@ -25,6 +26,9 @@ from shared import Shared
 
 TEXT_MOST = 2000
 MESSAGES_MOST = 500
+# Of what is kept of a conversation, as JSON. The admin's page finds sessions by what is in them, and of one
+# that is too large (1 MB, docs/sql.md) nothing is known: nobody may be able to make his own so large.
+CONVERSATION_MOST = 256 * 1024
 ATTRIBUTES = {"color": r"#[0-9a-f]{6}", "language": r"[\w -]{0,30}", "about": r"[^\0]{0,200}"}
 
 
@@ -170,9 +174,20 @@ def add_message(message_id, content):
     if by_hand:
         shared.enqueue({"id": message_id, "username": session["username"], "content": content,
                         "at": now, "crisis_detected": alarming})
-    session["messages"] = (session["messages"] + new)[-MESSAGES_MOST:]
+    session["messages"] = latest(session["messages"] + new)
     session["crisis_detected"] = session["crisis_detected"] or alarming
     session["last_activity"] = now
+
+
+def latest(messages):
+    """As many of the last messages as are kept."""
+    size, kept = 0, 0
+    for message in reversed(messages[-MESSAGES_MOST:]):
+        size += len(json.dumps(message))
+        if size > CONVERSATION_MOST:
+            break
+        kept += 1
+    return messages[len(messages) - kept:]
 
 
 def said(message_id, role, content, at, **more):
@@ -195,7 +210,7 @@ def take_answers():
             message["waiting"] = False
     told += [said(message_id, "admin", answer["content"], answer["at"], by=answer["by"])
              for message_id, answer in there.items()]
-    session["messages"] = told
+    session["messages"] = latest(told)
 
 
 def conversation():

@@ -96,6 +96,11 @@ static const struct command *find_renamed(struct bytes name)
     return NULL;
 }
 
+bool command_asks(const struct command *c, int argc, const struct bytes *argv)
+{
+    return c->id == CMD_SET ? string_set_asks(argc, argv) : (c->flags & CF_UNASKING) == 0;
+}
+
 const struct command *command_find(struct bytes name)
 {
     if (command_names_changed())

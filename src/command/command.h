@@ -37,6 +37,7 @@ enum command_flag {
     CF_QUERY = 1 << 24,     /* over the whole keyspace: a query of the store, a barrier */
     CF_CONTAINER = 1 << 25, /* has subcommands, and no ACL category from its group */
     CF_MAY_WRITE = 1 << 23, /* a script: only its run tells */
+    CF_UNASKING = 1 << 22,  /* whoever sends it takes its keys for granted: see command_asks */
     /* ACL categories that neither the other flags nor the group imply */
     CF_CAT_KEYSPACE = 1 << 26,
     CF_CAT_CONNECTION = 1 << 27,
@@ -144,6 +145,10 @@ struct command {
     const char *key_flags; /* of the key specifications, separated by ';': words, "" without keys */
     const char *tips;      /* words */
 };
+
+/* Does whoever sends this learn, or want to know, whether its keys are there? Otherwise (SETEX, HSET,
+ * EXPIRE) it may well be a request under way that writes back what it has read before. */
+bool command_asks(const struct command *c, int argc, const struct bytes *argv);
 
 /* NULL if there is none. `name` in any case. */
 const struct command *command_find(struct bytes name);

@@ -26,6 +26,7 @@
 bool string_setex_is_blind(int argc, const struct bytes *argv);
 bool string_mset_is_blind(int argc, const struct bytes *argv);
 bool string_set_is_blind(int argc, const struct bytes *argv);
+bool string_set_asks(int argc, const struct bytes *argv);
 
 /* The database of the second key (see command_place); the error if the arguments are wrong. */
 const char *generic_copy_db(int argc, const struct bytes *argv, int databases, int db, int *out);

@@ -35,6 +35,7 @@ struct key {
     bool blind;           /* this run did not know the value: it only ever overwrites */
     int64_t used_ms;      /* when it was last used, as far as is known here; milliseconds since 1970 */
     bool guessed;         /* absent as far as is known here while PostgreSQL is away: it may be there */
+    bool asked;           /* this run has looked whether it is there, for whoever sent it: see command_asks */
     bool removed;         /* this run has removed it, whatever it did with it afterwards */
 };
 

@@ -53,6 +53,12 @@ bool string_set_is_blind(int argc, const struct bytes *argv)
            (!o.has_time || is_plain_time(o.time));
 }
 
+bool string_set_asks(int argc, const struct bytes *argv)
+{
+    struct string_options o;
+    return !string_options_parse(argc, argv, 3, true, &o) || (o.given & (SO_NX | SO_GET)) != 0;
+}
+
 bool string_setex_is_blind(int argc, const struct bytes *argv)
 {
     return argc == 4 && is_plain_time(argv[2]);

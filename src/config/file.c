@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "config/url.h"
 #include "config/values.h"
 #include "config/words.h"
 
@@ -63,18 +64,25 @@ static bool read_line(struct values *v, const char *path, int line_number, struc
         ok = values_set(v, words[0], w->n - 1, words + 1, CONFIG_FILE, &reason);
     }
     if (reason.len > 0) {
-        buf_printf(error, "%s:%d: ", path, line_number);
+        buf_append_bytes(error, url_shown(bytes_cstr(path)));
+        buf_printf(error, ":%d: ", line_number);
         buf_append_bytes(error, buf_bytes(&reason));
     }
     buf_release(&reason);
     return ok;
 }
 
+static void why(const char *path, int number, struct buf *error)
+{
+    buf_append_bytes(error, url_shown(bytes_cstr(path)));
+    buf_printf(error, ": %s", strerror(number));
+}
+
 static bool read_file(struct values *v, const char *path, int depth, struct buf *error)
 {
     FILE *f = fopen(path, "re");
     if (f == NULL) {
-        buf_printf(error, "%s: %s", path, strerror(errno));
+        why(path, errno, error);
         return false;
     }
     char *line = NULL;
@@ -88,7 +96,7 @@ static bool read_file(struct values *v, const char *path, int depth, struct buf 
         ok = read_line(v, path, number, bytes_of(line, (size_t)n), depth, &w, error);
     }
     if (ok && ferror(f)) {
-        buf_printf(error, "%s: %s", path, strerror(errno));
+        why(path, errno, error);
         ok = false;
     }
     buf_release(&w.text);

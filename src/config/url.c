@@ -241,6 +241,16 @@ static void append_value(struct buf *out, struct bytes value)
     }
 }
 
+struct bytes url_shown(struct bytes text)
+{
+    static const char *const marks[] = {"://", "password="};
+    for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
+        if (text.len > 0 && memmem(text.data, text.len, marks[i], strlen(marks[i])) != NULL)
+            return BYTES_LIT("<URL>");
+    }
+    return text;
+}
+
 void config_normalise_url(const char *url, struct buf *out, struct buf *dropped)
 {
     struct bytes text = bytes_cstr(url);

@@ -15,6 +15,10 @@ enum url_class {
     URL_NOT
 };
 
+/* What stands where a name or a number should, for a message: the text itself, or "<URL>" where it looks
+ * like a URL or a connection string, which may hold a password. */
+struct bytes url_shown(struct bytes text);
+
 enum url_class url_classify(struct bytes url);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "config/url.h"
 #include "config/words.h"
 
 void values_init(struct values *v)
@@ -188,7 +189,7 @@ bool values_set(struct values *v, struct bytes name, int n, const struct bytes *
     const struct option_fixed *f = option_fixed_find(name);
     if (o == NULL && f == NULL) {
         buf_append_cstr(reason, "unknown option '");
-        append_name(reason, name);
+        append_name(reason, url_shown(name));
         buf_append_u8(reason, '\'');
         return false;
     }

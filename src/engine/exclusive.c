@@ -158,6 +158,7 @@ static void load_values(struct exclusive *ex)
         k->blind = false;
         k->guessed = it->guessed;
         k->removed = false;
+        k->asked = t->keys[i].watched;
         k->expiry = it->version > 0 && it->expires_us != STORE_NEVER
                         ? (struct expiry){EXPIRY_AT, it->expires_us}
                         : (struct expiry){EXPIRY_NONE, 0};
@@ -190,7 +191,7 @@ static void collect_writes(struct exclusive *ex)
             continue;
         ex->writes[n++] = (struct commit_item){
             .db = k->db, .key = k->name, .expect = EXPECT_ANY, .value = k->value,
-            .saw_absent = t->keys[i].observed ||
+            .saw_absent = k->asked ||
                           (t->client != NULL && client_saw_absent(t->client, t->keys[i].entry)),
             .removed = k->removed, .op = k->change == KEY_TOUCHED ? COMMIT_TOUCH : COMMIT_WRITE,
             .expiry = k->value != NULL ? k->expiry : (struct expiry){EXPIRY_NONE, 0}};

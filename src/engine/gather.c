@@ -294,7 +294,8 @@ static void change_item(struct gather *g, struct item *it, struct txn_key *k, bo
     } else if (it->op == COMMIT_CHECK) {
         it->op = COMMIT_TOUCH;
     }
-    it->saw_absent = k->txn->client != NULL && client_saw_absent(k->txn->client, entry);
+    it->saw_absent |=
+        k->key.asked || (k->txn->client != NULL && client_saw_absent(k->txn->client, entry));
     it->removed |= k->key.removed;
     it->group->nwrites += !was_write;
     value_unref(it->value);

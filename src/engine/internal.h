@@ -200,7 +200,7 @@ struct item {
     int32_t expected_space;
     struct expiry expiry;
     bool demotable;           /* a touch that may as well be a full blind write */
-    bool saw_absent;          /* its last writer had read the key as absent: see absence.c */
+    bool saw_absent;          /* a writer knew that the key was absent: see absence.c */
     bool removed;             /* some writer has removed it, whatever came behind */
 };
 
@@ -501,6 +501,9 @@ bool redact_hides(const struct command *cmd, const struct request *r, int i);
 /* ---- absence.c ---- */
 /* A txn of this client has ended: what has it read? */
 void absence_note(struct client *c, const struct txn *t);
+/* A command is about to run on these keys. */
+void absence_ask(const struct command *cmd, int argc, const struct bytes *argv, struct key **keys,
+                 int n);
 bool client_saw_absent(const struct client *c, const struct entry *entry);
 
 /* ---- txn.c: the life of a transaction ---- */

@@ -247,6 +247,7 @@ static void run_handler(struct script_calls *s, const struct command *cmd, const
                               .reply = r};
     if (s->txn->events != NULL)
         events_begin_command(s->txn->events);
+    absence_ask(cmd, ctx.argc, ctx.argv, ctx.keys, n);
     cmd->handler(&ctx);
 }
 

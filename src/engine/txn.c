@@ -377,6 +377,7 @@ static void fill_key(struct txn_key *k)
     k->key.blind = !k->observed;
     k->key.guessed = false;
     k->key.removed = false;
+    k->key.asked = k->watched;
     k->key.used_ms = use_of_key(k);
     k->key.expiry = (struct expiry){EXPIRY_NONE, 0};
     if (k->key.blind)
@@ -455,6 +456,7 @@ void txn_run_command(struct txn *t, struct txn_command *tc, struct reply *r)
     ctx.wait = block_offer(t, tc, &wait);
     if (t->events != NULL)
         events_begin_command(t->events);
+    absence_ask(tc->cmd, ctx.argc, ctx.argv, ctx.keys, ctx.nkeys);
     tc->cmd->handler(&ctx);
     if (ctx.wait != NULL)
         block_take(t, &wait);

@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "config/url.h"
 #include "import/kinds.h"
 
 enum {
@@ -149,7 +150,8 @@ static bool on_row(void *arg, const struct import_row *r)
 
 static bool bad(struct buf *error, const char *what, const char *value, const char *remedy)
 {
-    buf_printf(error, "%s %s: %s", what, value, remedy);
+    struct bytes shown = url_shown(bytes_cstr(value));
+    buf_printf(error, "%s %.*s: %s", what, (int)shown.len, shown.data, remedy);
     return false;
 }
 
@@ -160,8 +162,9 @@ static bool number(const char *what, const char *text, int64_t least, int64_t mo
         return true;
     if (num_int64(bytes_cstr(text), out) && *out >= least && *out <= most)
         return true;
-    buf_printf(error, "%s %s: a number from %lld to %lld", what, text, (long long)least,
-               (long long)most);
+    struct bytes shown = url_shown(bytes_cstr(text));
+    buf_printf(error, "%s %.*s: a number from %lld to %lld", what, (int)shown.len, shown.data,
+               (long long)least, (long long)most);
     return false;
 }
 

@@ -51,7 +51,8 @@ static int take(struct import_job *job, int left, char **argv)
     }
     if (value == NULL)
         return 0;
-    if (equals == NULL && left < 2) {
+    /* `--prefix --database-url URL`: the next option is no value, and its URL no name of a file. */
+    if (equals == NULL && (left < 2 || strncmp(argv[1], "--", 2) == 0)) {
         *value = "";
         job->incomplete = true;
         return 1;

@@ -109,7 +109,7 @@ struct commit_item {
     enum commit_expect expect;
     int64_t expected;
     int32_t expected_space;
-    bool saw_absent; /* with EXPECT_ANY: whoever writes knows that the key was absent. A key that SQL has
+    bool saw_absent; /* whoever writes knows that the key was absent (not only the server does). A key that SQL has
                         ended within `revoke-grace` is only written anew by such. */
     bool removed;    /* the key was removed on the way to `value`: that counts whatever there was before */
     struct entry *entry; /* of the key, where the caller has it at hand; a store may pass it by */

@@ -310,6 +310,19 @@ def test_rows_of_connect_pg_simple(client, database):
     assert client.ttl("sess:a") > 4 * 3600
 
 
+def test_an_expiry_beyond_all_clocks(client, database):
+    """The years from 294247 on are PostgreSQL's, and too far for microseconds since 1970."""
+    make_express_table(database, "INSERT INTO session VALUES ('far', '{}', '294276-12-31'), ('ever', '{}', 'infinity')")
+    assert imported(database, "connect-pg-simple") == {"rows": 2, "written": 2}
+    assert client.mget("sess:far", "sess:ever") == [b"{}", b"{}"]
+    assert client.ttl("sess:far") == -1
+    for far in ("294247-01-11", "294276-01-01"):
+        database.execute(f"UPDATE respgres.entries SET expires_at = '{far}' WHERE key = 'sess:far'")
+        assert client.get("sess:far") == b"{}" and client.ttl("sess:far") == -1
+        assert client.append("sess:far", " ") == 3 and client.set("sess:far", "{}", keepttl=True)
+        assert client.get("sess:far") == b"{}"
+
+
 # --- which rows --------------------------------------------------------------------------------------
 
 def make_flask_table(database, values, name="sessions"):
@@ -443,6 +456,12 @@ def test_many_rows_need_no_more_memory_than_few(database, client):
     (["sqlalchemy", "--from", "postgresql://u:secret@127.0.0.1:1/none"], "onnection refused"),
     (["sqlalchemy", "--standalone", "yes"], "exclude each other|standalone yes"),
     ([], "misses its value"),
+    (["sqlalchemy", "--prefix", "--database-url", "postgresql://u:secret@127.0.0.1:1/none"], "misses its value"),
+    (["sqlalchemy", "postgresql://u:secret@127.0.0.1:1/none"], r"<URL>: No such file"),
+    (["postgresql://u:secret@127.0.0.1:1/none"], r"--import <URL>: one of"),
+    (["sqlalchemy", "--batch", "host=h password=secret"], r"--batch <URL>: a number"),
+    (["sqlalchemy", "--databas-url", "postgresql://u:secret@127.0.0.1:1/none"], "unknown option 'databas-url'"),
+    (["sqlalchemy", "--postgresql://u:secret@127.0.0.1:1/none"], r"unknown option '<URL>'"),
 ])
 def test_what_cannot_be_done_is_told(database, words, why):
     said, error = run("--import", *words, env={"DATABASE_URL": database.url}, status=1)

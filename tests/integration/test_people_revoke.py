@@ -216,3 +216,78 @@ def test_flask_session_under_way(server, database):
     assert browser.get("/who").text == "nobody"
     browser.get("/login")  # with the same cookie, and so the same key
     assert browser.get("/who").text == "ada"
+
+
+HELD_BACK = {
+    "keepttl": lambda app, key: app.set(key, payload(2), keepttl=True),
+    "script_setex": lambda app, key: app.eval("return redis.call('SETEX', KEYS[1], 600, ARGV[1])", 1, key, payload(2)),
+    "script_keepttl": lambda app, key: app.eval("return redis.call('SET', KEYS[1], ARGV[1], 'KEEPTTL')", 1, key,
+                                                payload(2)),
+    "script_twice": lambda app, key: app.eval(
+        "redis.call('SETEX', KEYS[1], 600, ARGV[1]) return redis.call('GET', KEYS[1])", 1, key, payload(2)),
+    "block_keepttl": lambda app, key: app.pipeline().set(key, payload(2), keepttl=True).expire(key, 60).execute(),
+    "block_exclusive": lambda app, key: app.pipeline().set(key, payload(2), keepttl=True).dbsize().execute(),
+    "expire_first": lambda app, key: (app.expire(key, 60), app.setex(key, 600, payload(2))),
+    "persist_first": lambda app, key: (app.persist(key), app.set(key, payload(2), keepttl=True)),
+}
+HASH_HELD_BACK = {
+    "hset": lambda app, key: app.hset(key, "lastAccessedTime", "1"),
+    "hmset": lambda app, key: app.execute_command("HMSET", key, "lastAccessedTime", "1"),
+    "hsetnx": lambda app, key: app.hsetnx(key, "lastAccessedTime", "1"),
+    "hincrby": lambda app, key: app.hincrby(key, "n", 1),
+    "hincrbyfloat": lambda app, key: app.hincrbyfloat(key, "n", 1.5),
+    "spring": lambda app, key: (app.hset(key, mapping={"lastAccessedTime": "1", "sessionAttr:page": "2"}),
+                                app.expire(key, 1800),
+                                app.hset(key, mapping={"lastAccessedTime": "2"}), app.expire(key, 1800)),
+    "block": lambda app, key: app.pipeline().hset(key, "lastAccessedTime", "1").expire(key, 1800).execute(),
+    "script": lambda app, key: app.eval("return redis.call('HSET', KEYS[1], 'lastAccessedTime', '1')", 1, key),
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=["inactive", "deleted"])
+def test_writes_that_take_the_session_for_granted(lab, database, ending):
+    """They read the row to be carried out, but whoever sends them has not."""
+    here, there = lab.respgres(database), lab.respgres(database).client()
+
+    def begin(key, is_hash):
+        app = here.client()
+        if is_hash:
+            app.hset(key, mapping={"username": "ada", "creationTime": "0"})
+            assert app.hgetall(key)
+        else:
+            app.setex(key, 600, payload(1))
+            assert app.get(key)
+        return app
+
+    cases = [(f"session:{name}", write, False) for name, write in HELD_BACK.items()]
+    cases += [(f"spring:session:sessions:{name}", write, True) for name, write in HASH_HELD_BACK.items()]
+    apps = [begin(key, is_hash) for key, _, is_hash in cases]
+    database.execute(ending)
+    for app, (key, write, is_hash) in zip(apps, cases):
+        write(app, key)
+        assert there.exists(key) == 0, key
+    assert usernames(database) == []
+    for app, (key, write, is_hash) in zip(apps, cases):
+        assert app.exists(key) == 0, key  # it knows now, and makes the session anew
+        write(app, key)
+        assert there.exists(key) == 1, key
+
+
+def test_reads_that_find_nothing_are_a_new_login(server, database):
+    """Also those in a script, and of a hash."""
+    cases = {"hgetall": lambda app, key: app.hgetall(key), "hget": lambda app, key: app.hget(key, "x"),
+             "exists": lambda app, key: app.exists(key), "ttl": lambda app, key: app.ttl(key),
+             "script": lambda app, key: app.eval("return redis.call('EXISTS', KEYS[1])", 1, key)}
+    for name, look in cases.items():
+        app, key = server.client(), f"spring:session:sessions:{name}"
+        app.hset(key, "username", "ada")
+        database.execute(ENDINGS[0])
+        look(app, key)
+        app.hset(key, "username", "bob")
+        assert app.hgetall(key) == {b"username": b"bob"}, name
+    app = server.client()
+    app.set("session:s", payload(1))
+    database.execute(ENDINGS[0])
+    app.eval("if not redis.call('GET', KEYS[1]) then redis.call('SETEX', KEYS[1], 600, ARGV[1]) end", 1, "session:s",
+             payload(2))
+    assert app.get("session:s") == payload(2).encode()

@@ -143,3 +143,27 @@ def test_without_grace(site, away):
         assert other.get("session:g")
     finally:
         app.config_set("revoke-grace", "60")
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=["inactive", "deleted"])
+def test_writes_that_take_the_session_for_granted(site, away, ending):
+    """SET with KEEPTTL and a hash's fields, from a request that was under way when PostgreSQL went away."""
+    server, database, _ = site
+    app, other = server.client(), server.client()
+    text, fields = "session:granted", "spring:session:sessions:granted"
+    app.delete(text, fields)
+    assert app.exists(text, fields) == 0
+    app.setex(text, 600, payload())
+    app.hset(fields, mapping={"username": "ada"})
+    database.execute(ending)
+    assert other.exists(text, fields) == 0
+    away()
+    assert app.set(text, payload(page=2), keepttl=True)
+    app.hset(fields, "lastAccessedTime", "1")
+    assert app.expire(fields, 600) is False
+    assert other.exists(text, fields) == 0
+    away.back()
+    assert other.exists(text, fields) == 0
+    assert app.hgetall(fields) == {}
+    app.hset(fields, mapping={"username": "ada"})
+    assert other.hgetall(fields) == {b"username": b"ada"}

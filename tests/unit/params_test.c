@@ -233,11 +233,17 @@ static void timestamps(void)
     params_int8(&p, -epoch_2000_us);
     params_int8(&p, INT64_MAX);
     params_int8(&p, INT64_MIN);
+    params_int8(&p, INT64_C(9223371331199999999)); /* the last day of the year 294276, PostgreSQL's last */
+    params_int8(&p, INT64_MAX - epoch_2000_us);
+    params_int8(&p, INT64_MAX - epoch_2000_us + 1);
     params_finish(&p);
     EXPECT_INT(pg_timestamp_us(p.values[0]), epoch_2000_us);
     EXPECT_INT(pg_timestamp_us(p.values[1]), 0);
     EXPECT_INT(pg_timestamp_us(p.values[2]), INT64_MAX);
     EXPECT_INT(pg_timestamp_us(p.values[3]), INT64_MIN);
+    EXPECT_INT(pg_timestamp_us(p.values[4]), INT64_MAX);
+    EXPECT_INT(pg_timestamp_us(p.values[5]), INT64_MAX);
+    EXPECT_INT(pg_timestamp_us(p.values[6]), INT64_MAX);
     params_release(&p);
 }
 

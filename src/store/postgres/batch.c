@@ -327,7 +327,7 @@ static int32_t item_code(const struct commit_item *it, int position, bool checke
         code |= (int32_t)it->expect << ITEM_EXPECT_SHIFT;
     if (it->op == COMMIT_TOUCH)
         code |= ITEM_TOUCH;
-    if (it->saw_absent || it->expect != EXPECT_ANY)
+    if (it->saw_absent)
         code |= ITEM_NEW;
     return code | (int32_t)it->expiry.kind << ITEM_EXPIRY_SHIFT;
 }

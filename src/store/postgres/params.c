@@ -170,9 +170,9 @@ int64_t pg_int8(const char *at)
 int64_t pg_timestamp_us(const char *at)
 {
     int64_t v = pg_int8(at);
-    if (v == INT64_MAX || v == INT64_MIN)
+    if (v == INT64_MIN)
         return v;
-    return v + epoch_2000_us;
+    return v > INT64_MAX - epoch_2000_us ? INT64_MAX : v + epoch_2000_us;
 }
 
 void pg_each_int(const char *array, void (*f)(void *arg, size_t i, int64_t v), void *arg)

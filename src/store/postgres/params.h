@@ -54,7 +54,8 @@ void params_finish(struct params *p);
 int16_t pg_int2(const char *at);
 int32_t pg_int4(const char *at);
 int64_t pg_int8(const char *at);
-/* timestamptz → microseconds since 1970; the infinities become INT64_MAX and INT64_MIN. */
+/* timestamptz → microseconds since 1970; infinity, and the years from 294247 on, which are too far for 64
+ * bits, become INT64_MAX; -infinity INT64_MIN. */
 int64_t pg_timestamp_us(const char *at);
 /* Calls f for each element of a one-dimensional int4[] or int8[] without NULLs. */
 void pg_each_int(const char *array, void (*f)(void *arg, size_t i, int64_t v), void *arg);

@@ -18,11 +18,10 @@ static bool is_session(struct router *r, struct bytes key)
     return payload_rules_match(r->sessions, key, &format);
 }
 
-/* A plain SET, by a client that does not know that there is nothing any more. */
+/* A plain SET or HSET, by a client that does not know that there is nothing any more. */
 static bool is_under_way(const struct commit_item *it)
 {
-    return it->op == COMMIT_WRITE && it->value != NULL && it->expect == EXPECT_ANY &&
-           !it->saw_absent;
+    return it->op == COMMIT_WRITE && it->value != NULL && !it->saw_absent;
 }
 
 bool ended_by_sql(struct router *r, const struct commit_item *it, const struct entry *e,
