@@ -276,7 +276,7 @@ def test_the_listeners_connection_goes_silent(lab, database, lanes):
     def silence(_):
         gate = lanes.hold("listen-0", "respgres_ping", "answer")
         gate.wait()
-        wait_until(lambda: stat(reader, "postgres_cache_state") == "behind", 5)
+        wait_until(lambda: stat(reader, "postgres_cache_state") == "behind", 30)
         before = stat(reader, "postgres_cached_reads")
         client = reader.client()
         for _ in range(20):
@@ -318,7 +318,7 @@ def test_the_backend_of_the_listener_is_stopped(lab, database):
             " AND application_name LIKE '%% listen-0'", database.name)[0][0]
         os.kill(pid, signal.SIGSTOP)
         try:
-            wait_until(lambda: stat(reader, "postgres_cache_state") == "behind", 5)
+            wait_until(lambda: stat(reader, "postgres_cache_state") == "behind", 30)
         finally:
             os.kill(pid, signal.SIGCONT)
         wait_trusted(reader)

@@ -177,10 +177,10 @@ def test_idle_time_is_known_from_the_row(lab, database):
     """An instance that has not used the key knows when it was written; asking is no use of it."""
     one, two = lab.respgres(database).client(), lab.respgres(database).client()
     one.set("k", "v")
-    wait_until(lambda: two.object("idletime", "k") >= 1, 5, "it is idle")
+    wait_until(lambda: two.object("idletime", "k") >= 3, 20, "it is idle")
     assert two.get("k") == b"v"
-    assert two.object("idletime", "k") == 0
-    wait_until(lambda: one.object("idletime", "k") >= 1, 5, "the first one has not used it")
+    assert two.object("idletime", "k") < 3
+    wait_until(lambda: one.object("idletime", "k") >= 3, 20, "the first one has not used it")
 
 
 def test_a_paused_server_writes_nothing(server):

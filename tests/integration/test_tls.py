@@ -456,7 +456,7 @@ def run(*arguments, **env):
 
 
 def check(*arguments):
-    return run("--check-config", *arguments)
+    return run("--check-config", "--standalone", "yes", *arguments)
 
 
 def healthcheck(*arguments):
@@ -472,7 +472,7 @@ def test_the_start_and_the_checks_say_what_is_wrong(papers):
                     "--tls-key-file", key] for name, (cert, key) in files.items()}
     done = check(*flags["server"])
     assert done.returncode == 0 and "# certificate: /CN=localhost, until 20" in done.stdout
-    for start in (["--check-config"], ["--standalone", "yes", "--port", "0", "--dir", papers.folder]):
+    for start in (["--check-config", "--standalone", "yes"], ["--standalone", "yes", "--port", "0", "--dir", papers.folder]):
         done = run(*start, *flags["mixed"])
         assert done.returncode == 1 and done.stdout == ""
         assert f"respgres: tls-key-file {papers.client_key} does not belong to the certificate in " \
