@@ -131,7 +131,8 @@ def test_it_is_installed(system):
     assert system.run("respgres", "--version").startswith("respgres ")
     assert "installed" in system.run("dpkg-query", "-W", "-f", "${db:Status-Status}", "respgres")
     assert system.wants().is_symlink(), "the service is enabled"
-    assert system.run("respgres", "/etc/respgres/respgres.conf", "--check-config")
+    assert system.run("respgres", "/etc/respgres/respgres.conf", "--database-url", "postgresql://h/d",
+                      "--check-config")
 
 
 def test_the_manual_page(system):

@@ -1,7 +1,8 @@
 /* conninfo: see conninfo.h.
  *
- * libpq looks at the values when it connects, at some of them before it has a socket. So it is asked
- * to connect to a Unix socket that cannot be there. If it complains of something else, that is it. */
+ * libpq looks at the values when it connects, at some of them before it has a socket. So it is
+ * asked to connect to a Unix socket that cannot be there. If it complains of something else, that
+ * is it. */
 #include "store/postgres/conninfo.h"
 
 #include <libpq-fe.h>
@@ -14,7 +15,8 @@
 
 enum { MOST_PARAMETERS = 128, HIGHEST_PORT = 65535 };
 
-/* Whether `text` is a number between the bounds, with blanks around it at most, as libpq reads it. */
+/* Whether `text` is a number between the bounds, with blanks around it at most, as libpq reads it.
+ */
 static bool is_number(const char *text, size_t len, long least, long most)
 {
     char digits[24], *end;
@@ -42,9 +44,9 @@ static bool are_ports(const char *list)
 /* The numbers, which libpq reads late, or only where it waits itself. */
 static bool number_good(const PQconninfoOption *o)
 {
-    static const char *const numbers[] = {"connect_timeout",     "keepalives",
-                                          "keepalives_idle",     "keepalives_interval",
-                                          "keepalives_count",    "tcp_user_timeout"};
+    static const char *const numbers[] = {"connect_timeout",  "keepalives",
+                                          "keepalives_idle",  "keepalives_interval",
+                                          "keepalives_count", "tcp_user_timeout"};
     if (strcmp(o->keyword, "port") == 0)
         return are_ports(o->val);
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
@@ -115,8 +117,9 @@ bool conninfo_check(const char *conninfo, struct buf *why)
 {
     PQconninfoOption *given = PQconninfoParse(conninfo, NULL);
     if (given == NULL) { /* libpq's complaint may show a part of a password */
-        buf_append_cstr(why, "libpq cannot read it (in keyword=value form, values with blanks stand "
-                             "in single quotes)");
+        buf_append_cstr(why,
+                        "libpq cannot read it (in keyword=value form, values with blanks stand "
+                        "in single quotes)");
         return false;
     }
     bool good = true;

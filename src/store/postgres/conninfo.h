@@ -8,8 +8,8 @@
 #include "base/buf.h"
 
 /* Looks at a URL or keyword=value string, and at what the environment and a service file add to it;
- * false: `why` says what is wrong. Connects to nothing, looks up no name. `why` shows no part of the
- * string but the value of a parameter that is no secret. */
+ * false: `why` says what is wrong. Connects to nothing, looks up no name. `why` shows no part of
+ * the string but the value of a parameter that is no secret. */
 bool conninfo_check(const char *conninfo, struct buf *why);
 
 #endif
