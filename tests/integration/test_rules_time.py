@@ -397,6 +397,20 @@ def test_the_sweeper_leaves_what_somebody_holds(lab, database):
     wait_swept(database, "b")
 
 
+def test_the_sweeper_leaves_flushed_rows_that_somebody_holds(lab, database):
+    """A person who changes rows of a database that was flushed meanwhile waits for the sweeper, which waits
+    for the person: a deadlock."""
+    server = lab.respgres(database, sweep_interval=20)
+    client = server.client()
+    client.mset({"a": 1, "b": 2, "c": 3})
+    keys = "SELECT array_agg(encode(key, 'escape') ORDER BY key) FROM respgres.entries"
+    with Holder(database, "b"):
+        client.flushdb()
+        wait_until(lambda: database.execute(keys) == [(["b"],)], what="the others are swept")
+        assert client.set("d", "v")
+    wait_until(lambda: database.execute(keys) == [(["d"],)], what="so is that one")
+
+
 def test_d32_one_instance_sweeps(lab, database):
     """The sweeper is elected by a lock that ends with the transaction: with one of the session's a
     pooler gives it to somebody else, and nobody sweeps, or all do."""

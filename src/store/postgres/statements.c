@@ -839,13 +839,13 @@ static const struct statement table[STATEMENT_COUNT] = {
         "VACUUM (SKIP_LOCKED, TRUNCATE false) @.entries", 0},
 
     /* One small batch of the rows of flushed spaces; a space is forgotten when it has been empty
-     * for ten minutes, longer than any statement that may still write into it. */
+     * for ten minutes, longer than any statement that may still write into it. Rows somebody holds are left. */
     [STMT_SWEEP_ABANDONED] = {"respgres_sweep_abandoned",
         "WITH elected AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(hashtext('respgres.sweeper'), "
         "hashtext($1)) AS ok), "
         "due AS MATERIALIZED (SELECT e.ctid AS at FROM @.abandoned_spaces a CROSS JOIN LATERAL "
-        "(SELECT x.ctid FROM @.entries x WHERE x.space + 0 = a.space ORDER BY x.id LIMIT $2 OFFSET 0) e "
-        "WHERE (SELECT ok FROM elected) LIMIT $2), "
+        "(SELECT x.ctid FROM @.entries x WHERE x.space + 0 = a.space ORDER BY x.id LIMIT $2 OFFSET 0 "
+        "FOR UPDATE SKIP LOCKED) e WHERE (SELECT ok FROM elected) LIMIT $2), "
         "purged AS (DELETE FROM @.entries e WHERE e.ctid = ANY (ARRAY(SELECT at FROM due)) RETURNING 1), "
         "forgotten AS (DELETE FROM @.abandoned_spaces a "
         "WHERE a.abandoned_at < clock_timestamp() - interval '10 minutes' AND (SELECT ok FROM elected) "
