@@ -3,7 +3,7 @@ has been told afterwards, is what it serves, and what its writes are based on.""
 
 import pytest
 
-from harness import wait_until
+from harness import encode, wait_until
 from harness.lane_proxy import LaneProxy
 from rules import OK, send, stat
 
@@ -108,4 +108,26 @@ def test_what_was_known_before_a_doubt_is_known(lab, database, link, side, known
     assert client.incr("counted") == known + 1
     come_back(link, server)
     assert client.mget(*keys) == [b"%d" % known, b"8", None, b"%d" % (known + 1)]
+    assert conflicts(database) == []
+
+
+def test_what_was_done_is_still_known_when_a_merge_fails(lab, database, link):
+    """A batch that was in flight has been carried out, and what was written upon it is merged at the second
+    attempt only: no row was changed by others, so none goes into `conflicts`."""
+    server = behind(lab, database, link, pg_timeout=1000)
+    client, asked = server.client(), server.raw()
+    assert client.incr("count") == 1
+    gate = link.lanes.hold("commit-0", "respgres_commit*", "answer")
+    asked.send(encode("INCR", "count"))
+    gate.wait()
+    cut_off(link, server)
+    gate.cut()
+    assert asked.reply() == b":2\r\n"
+    assert client.incr("count") == 3
+    merge = link.lanes.hold("commit-1", "respgres_merge", "request")
+    link.pass_on()
+    merge.wait().cut()
+    wait_until(lambda: state(server) == "online", 60, "it is online")
+    assert stat(server, "postgres_settled_applied") == 1
+    assert client.get("count") == b"3"
     assert conflicts(database) == []

@@ -139,15 +139,6 @@ void merger_forget_sent(struct router *r)
     r->batch.n = 0;
 }
 
-/* Of a batch whose outcome is not known: later writes of its keys are on top of what may be there. */
-static void doubt_sent(struct router *r)
-{
-    for (size_t i = 0; i < r->batch.n; i++) {
-        if (r->sent[i] != NULL)
-            r->sent[i]->maybe_version = r->items[i].version;
-    }
-}
-
 void merger_batch_ended(struct router *r, bool applied)
 {
     r->merge_confirmed = r->merge_number;
@@ -551,8 +542,7 @@ static void on_merged(struct merge_batch *b)
         break;
     case STORE_LOST:
     case STORE_FAILED:
-        doubt_sent(r);
-        r->merge_asked = false;
+        r->merge_asked = false; /* until that is answered, the keys' rows are as they were, or as it was sent */
         timer_set(r->merge_timer, LOCKED_PAUSE_US);
         break;
     }
