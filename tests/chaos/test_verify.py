@@ -97,6 +97,18 @@ def test_a_lost_reply_may_have_been_carried_out_or_not(story):
     story.passes()
 
 
+@pytest.mark.parametrize("instance, passes", [(0, True), (1, False)])
+def test_what_is_in_doubt_may_be_carried_out_behind_what_another_does(story, instance, passes):
+    """By its own instance what came behind it is not overtaken."""
+    story.op(SET, "session:1", 21, b"doubtful", instance=instance, outcome=UNKNOWN)
+    story.op(SET, "session:1", 22, b"next", instance=1).op(DEL, "session:1", 23, instance=1, reply=1)
+    story.row("session:1", b"doubtful")
+    if passes:
+        story.passes()
+    else:
+        story.fails("stale", "resurrected", "missing")
+
+
 @pytest.mark.parametrize("winner, loser, side", [(1, 0, "row"), (1, 0, "journal")])
 def test_two_instances_away_the_later_write_wins(story, winner, loser, side):
     values = {0: b"by 0", 1: b"by 1"}

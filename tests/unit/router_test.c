@@ -656,6 +656,27 @@ static void what_waits_for_a_lane_goes_on(void)
     world_free(&w);
 }
 
+/* ... and one whose client has given up meanwhile does not. */
+static void what_was_given_up_before_it_was_sent_is_not_sent(void)
+{
+    struct world w;
+    struct write one;
+    world_new(&w);
+    go_away_first(&w);
+    EXPECT_INT(write_now(&w, "k", "one"), STORE_OK);
+    come_back(&w);
+    write_begin(&w, &one, "k", bytes_of("two", 3));
+    turns(&w, 5);
+    EXPECT(!one.answered);
+    one.batch.abandoned = true;
+    answer_merge(STORE_OK);
+    EXPECT_INT(write_end(&w, &one), STORE_LOST);
+    EXPECT(!one.item.applied);
+    until(&w, is_online);
+    EXPECT(!has_commit(&w));
+    world_free(&w);
+}
+
 static void settle(bool applied)
 {
     struct postgres_outcome o = {.known = true, .applied = applied, .whole = applied};
@@ -906,6 +927,7 @@ TEST_MAIN(TEST(what_is_readonly_in_an_outage_is_not_journalled),
           TEST(a_removal_counts_behind_a_write),
           TEST(a_full_journal_is_merged), TEST(a_journal_on_a_full_disk_is_merged),
           TEST(a_refused_batch_is_not_taken_for_merged), TEST(what_waits_for_a_lane_goes_on),
+          TEST(what_was_given_up_before_it_was_sent_is_not_sent),
           TEST(a_lane_is_used_when_the_journal_knows_its_outcome),
           TEST(a_batch_in_flight_survives_a_restart), TEST(without_a_journal_nothing_is_claimed),
           TEST(a_flush_during_the_merge_of_another_is_merged_too),

@@ -243,6 +243,15 @@ static void release_queries(struct router *r)
     }
 }
 
+/* All who sent it have been told that it may have been applied. It was never sent: nor is it now. */
+static void drop_abandoned(struct commit_batch *b)
+{
+    for (size_t i = 0; i < b->n; i++)
+        b->items[i].applied = false;
+    b->result = STORE_LOST;
+    b->done(b);
+}
+
 void router_release_held(struct router *r)
 {
     r->release_due = false;
@@ -258,7 +267,9 @@ void router_release_held(struct router *r)
         struct store_xact *x = h->xact;
         h->commit = NULL;
         h->xact = NULL;
-        if (b != NULL)
+        if (b != NULL && b->abandoned)
+            drop_abandoned(b);
+        else if (b != NULL)
             route_commit(r, i, b);
         if (x != NULL)
             route_xact(r, i, x);

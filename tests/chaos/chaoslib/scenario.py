@@ -298,10 +298,12 @@ class Scenario:
             before = self._outages()
             if self.plan.consistency == "cached":
                 time.sleep(CACHED_MAX_LAG_S)
+            rows = rows_of(self.database)
             self._look_once(keys)
-            if self._outages() == before and set(self.final.states.values()) == {"online"}:
+            if self._outages() == before and set(self.final.states.values()) == {"online"} \
+                    and not was_written(rows, self.final.rows):
                 break
-            self.say("an instance was away meanwhile: once more")
+            self.say("an instance was away meanwhile, or something was still on its way: once more")
         self.final.looked = True
 
     def _outages(self):
@@ -430,6 +432,12 @@ def rows_of(database):
                 " FROM respgres.entries JOIN respgres.spaces USING (space)"
                 " WHERE db = 0 AND value IS NOT NULL AND active"
                 " AND (expires_at IS NULL OR expires_at > clock_timestamp())")}
+
+
+def was_written(before, after):
+    """Whether a key came or changed between two looks, or went that has no expiry."""
+    return any(key not in before or before[key].value != row.value for key, row in after.items()) or any(
+        key not in after and row.expires_at is None for key, row in before.items())
 
 
 def conflicts_of(database):

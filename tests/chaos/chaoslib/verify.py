@@ -175,7 +175,7 @@ class Key:
 
     def may_have_seen(self, later, earlier):
         """Whether `later` may have been computed by an instance that knew of `earlier`."""
-        if later.ended < earlier.begun:
+        if _ends_before(later, earlier):
             return False
         if self.certainly_unknown(later) and not self.same_journal(later, earlier) \
                 and not self._may_be_in_warm_file(later, earlier):
@@ -237,6 +237,11 @@ def _may_not_be_merged(write, op, facts):
     return write.instance != op.instance and was_away and not any(
         write.ended <= asked and answered <= op.begun
         for asked, answered in facts.online.get(write.instance, ()))
+
+
+def _ends_before(op, other):
+    """One of unknown outcome may be carried out later, but not behind what its own instance has begun since."""
+    return op.ended < other.begun and (op.done or op.instance == other.instance)
 
 
 def _tells(op):
@@ -302,7 +307,7 @@ def _is_there(key, op):
 
 
 def _replaces(key, later, earlier):
-    if later is earlier or later.ended < earlier.begun:
+    if later is earlier or _ends_before(later, earlier):
         return False
     # A DEL always applies; and it loses to a later write without leaving anything.
     if DEL in (later.kind, earlier.kind):
@@ -317,7 +322,7 @@ def nothing_stale(key):
     if key.value is None or not makers:
         return
     for op in key.acknowledged:
-        if not all(op.begun > maker.ended + _skew(key, op, maker) for maker in makers):
+        if not all(_ends_before(maker, op) and op.begun > maker.ended + _skew(key, op, maker) for maker in makers):
             continue
         if op.kind == DEL:
             yield f"resurrected: {short(key.value)} was written before the DEL of {when(op)}"
