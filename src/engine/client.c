@@ -10,6 +10,7 @@
 #include "command/key_place.h"
 #include "engine/block.h"
 #include "engine/internal.h"
+#include "engine/pubsub.h"
 #include "engine/script.h"
 
 enum {
@@ -746,7 +747,7 @@ static bool rights_are_asked(struct client *c, const struct request *request)
 static bool is_for_no_monitor(const struct client *c, const struct command *cmd)
 {
     return c->monitor && ((cmd->flags & (CF_WRITE | CF_READONLY | CF_MAY_WRITE)) != 0 ||
-                          cmd->id == CMD_PUBLISH || cmd->id == CMD_SPUBLISH);
+                          pubsub_is_publish(cmd->id));
 }
 
 static void take(struct client *c, struct request *request)

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "engine/block.h"
 #include "engine/internal.h"
+#include "engine/pubsub.h"
 #include "engine/script.h"
 
 enum pause_reason { PAUSE_BY_CLIENT, PAUSE_BY_SLEEP, PAUSE_REASONS };
@@ -136,7 +137,7 @@ void pause_end(struct engine *e)
 /* What is published is replicated in Redis. */
 static bool counts_as_write(struct engine *e, const struct command *cmd, const struct request *q)
 {
-    return script_may_write(e, cmd, q) || cmd->id == CMD_PUBLISH || cmd->id == CMD_SPUBLISH;
+    return script_may_write(e, cmd, q) || pubsub_is_publish(cmd->id);
 }
 
 static bool block_writes(const struct client *c)

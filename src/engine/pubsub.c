@@ -142,7 +142,7 @@ void pubsub_receive(struct engine *e, bool shard, struct bytes channel, struct b
 
 /* ---- among a client's commands ---- */
 
-static bool is_publish(enum command_id id)
+bool pubsub_is_publish(enum command_id id)
 {
     return id == CMD_PUBLISH || id == CMD_SPUBLISH;
 }
@@ -160,12 +160,12 @@ static bool is_unsubscribe(enum command_id id)
 bool pubsub_takes_turn(const struct txn_command *tc)
 {
     enum command_id id = tc->cmd->id;
-    return is_publish(id) || is_subscribe(id) || is_unsubscribe(id);
+    return pubsub_is_publish(id) || is_subscribe(id) || is_unsubscribe(id);
 }
 
 static void admit(struct txn *t, enum command_id id)
 {
-    t->publishes |= is_publish(id);
+    t->publishes |= pubsub_is_publish(id);
     if (is_subscribe(id)) {
         t->engine->pubsub->asked_us = loop_now_us(t->engine->loop);
         tell_want(t->engine);
@@ -207,7 +207,7 @@ bool pubsub_waits(struct txn *t)
     if (is_subscribe(cmd->id)) {
         waits = !bus_hears(e, STORE_WANT_MESSAGES);
         e->pubsub->asked_us = loop_now_us(e->loop); /* it is still wanted */
-    } else if (is_publish(cmd->id) && e->store->ops->publish_is_full != NULL) {
+    } else if (pubsub_is_publish(cmd->id) && e->store->ops->publish_is_full != NULL) {
         waits = e->store->ops->publish_is_full(e->store);
     }
     e->pubsub->somebody_waits |= waits;
@@ -248,7 +248,7 @@ void pubsub_done(struct txn *t)
         return;
     for (int i = 0; i < t->ncommands; i++) {
         const struct txn_command *tc = &t->commands[i];
-        if (is_publish(tc->cmd->id) && tc->error_at == 0)
+        if (pubsub_is_publish(tc->cmd->id) && tc->error_at == 0)
             publish(t->engine, tc->cmd->id == CMD_SPUBLISH, tc->request->argv[1],
                     tc->request->argv[2]);
     }
@@ -460,7 +460,7 @@ static void run_pubsub(struct client *c, const struct txn_command *tc, struct re
 
 session_function pubsub_function(enum command_id id)
 {
-    if (is_publish(id))
+    if (pubsub_is_publish(id))
         return run_publish;
     if (is_subscribe(id) || is_unsubscribe(id))
         return run_subscribe;

@@ -7,6 +7,7 @@
 #define RESPGRES_ENGINE_PUBSUB_H
 
 #include "base/bytes.h"
+#include "command/command.h"
 #include "engine/channels.h"
 #include "resp/reply.h"
 
@@ -39,6 +40,7 @@ void pubsub_hears(struct engine *e);
 /* Every 20 ms or so. */
 void pubsub_tick(struct engine *e);
 
+bool pubsub_is_publish(enum command_id id);
 /* A command of pub/sub that takes its turn among its client's commands: PUBLISH and SUBSCRIBE and
  * its kin. To be called before it is queued. */
 bool pubsub_takes_turn(const struct txn_command *tc);

@@ -126,8 +126,7 @@ static const struct command *find(int argc, const struct bytes *argv)
 /* What read-only scripts must not do, messages included. */
 static bool has_effect(const struct command *cmd)
 {
-    return (cmd->flags & (CF_WRITE | CF_MAY_WRITE)) != 0 || cmd->id == CMD_PUBLISH ||
-           cmd->id == CMD_SPUBLISH;
+    return (cmd->flags & (CF_WRITE | CF_MAY_WRITE)) != 0 || pubsub_is_publish(cmd->id);
 }
 
 static const char *denied(const struct script_calls *s, const struct command *cmd,
