@@ -306,6 +306,8 @@ struct state_history {
     uint64_t to[STORE_STATES];     /* how often each was come into */
 };
 
+enum { HOLD_UPS = 8 };
+
 struct engine {
     struct loop *loop;
     struct config_store *config_store;
@@ -348,6 +350,12 @@ struct engine {
     size_t nparked;
     struct timer *parked_timer;
     struct timer *deadlines;
+    int64_t deadlines_at_us; /* when they were last looked at; 0 = never */
+    struct hold_up {         /* this process itself served nobody; the last ones, deadline.c */
+        int64_t from_us;
+        int64_t until_us;
+    } hold_ups[HOLD_UPS];
+    size_t nhold_ups;
     struct acl *acl;         /* the users */
     struct acl *acl_read;    /* what a reload has read and not yet applied, or NULL */
     struct acl_log *acl_log;

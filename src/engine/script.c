@@ -189,6 +189,12 @@ static enum script_stop on_tick(void *arg)
     return SCRIPT_GO;
 }
 
+static int64_t on_now(void *arg)
+{
+    (void)arg;
+    return clock_mono_us();
+}
+
 static bool on_call(void *arg, int argc, const struct bytes *argv, struct reply *r)
 {
     struct txn_script *s = arg;
@@ -535,7 +541,7 @@ void script_command(struct txn *t, struct txn_command *tc, struct reply *r)
     s->calls.db = tc->db;
     s->calls.flags = k->flags;
     s->calls.readonly = ro || (k->flags & SCRIPT_NO_WRITES) != 0;
-    struct script_host host = {on_call, on_acl_check, on_log, on_tick, s};
+    struct script_host host = {on_call, on_acl_check, on_log, on_tick, on_now, s};
     struct script_call call = {.sha = sha,
                                .body = bytes_of(k->body, k->len),
                                .nkeys = (int)n,

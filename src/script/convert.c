@@ -67,8 +67,6 @@ static bool push_array(lua_State *L, struct cursor *c, int64_t n)
         if (!push_value(L, c))
             return false;
         lua_rawseti(L, -2, (int)i);
-        if (i % 1000 == 0)
-            vm_charge(L, 1000);
     }
     return true;
 }
@@ -159,6 +157,7 @@ static bool push_counted(lua_State *L, struct cursor *c, char type, int64_t n)
         }
         if (!blob(c, n, &s))
             return false;
+        vm_charge(L, VM_STRING_CHARGE(s.len));
         if (type == '=')
             return push_verbatim(L, s);
         lua_pushlstring(L, s.data, s.len);
@@ -177,6 +176,7 @@ static bool push_counted(lua_State *L, struct cursor *c, char type, int64_t n)
 static bool push_value(lua_State *L, struct cursor *c)
 {
     luaL_checkstack(L, 8, "too many nested replies");
+    vm_charge(L, 10);
     if (c->at == c->end)
         return false;
     char type = *c->at++;
@@ -201,7 +201,6 @@ struct out {
     struct reply *r;
     size_t from;
     size_t limit;
-    unsigned n;
 };
 
 static void write_value(lua_State *L, struct out *o);
@@ -272,12 +271,12 @@ static bool write_number(lua_State *L, struct out *o)
     const char *s = string_field(L, "big_number");
     if (s == NULL)
         return false;
-    if (o->r->proto < 3) {
-        reply_bulk_cstr(o->r, s);
-    } else {
+    /* CR and LF become blanks in RESP2, too. */
+    if (o->r->proto < 3)
+        buf_printf(o->r->out, "$%zu\r\n", strlen(s));
+    else
         buf_append_u8(o->r->out, '(');
-        append_line(o->r->out, s, strlen(s));
-    }
+    append_line(o->r->out, s, strlen(s));
     return true;
 }
 
@@ -306,6 +305,7 @@ static size_t count_pairs(lua_State *L)
     lua_pushnil(L);
     while (lua_next(L, -2)) {
         lua_pop(L, 1);
+        vm_charge(L, 20);
         n++;
     }
     return n;
@@ -341,6 +341,7 @@ static void write_array(lua_State *L, struct out *o)
         lua_pop(L, 1);
         if (end)
             break;
+        vm_charge(L, 5);
     }
     reply_array(o->r, n);
     for (size_t i = 1; i <= n; i++) {
@@ -365,6 +366,7 @@ static void write_scalar(lua_State *L, struct out *o)
     switch (lua_type(L, -1)) {
     case LUA_TSTRING: {
         const char *s = lua_tolstring(L, -1, &len);
+        vm_charge(L, len / 16);
         reply_bulk(o->r, bytes_of(s, len));
         break;
     }
@@ -388,8 +390,7 @@ static void write_scalar(lua_State *L, struct out *o)
 
 static void write_value(lua_State *L, struct out *o)
 {
-    if (++o->n % 1000 == 0)
-        vm_charge(L, 1000);
+    vm_charge(L, 10);
     if (o->r->out->len - o->from > o->limit)
         vm_stop(L, SCRIPT_STOP_MEMORY);
     if (!lua_checkstack(L, 4)) {
@@ -404,6 +405,6 @@ static void write_value(lua_State *L, struct out *o)
 
 void convert_to_reply(lua_State *L, struct reply *r, size_t limit)
 {
-    struct out o = {r, r->out->len, limit, 0};
+    struct out o = {r, r->out->len, limit};
     write_value(L, &o);
 }

@@ -15,6 +15,8 @@ struct script_vm *vm_of(lua_State *L);
 /* Work that executes no instructions: counts as so many of them. May pause; raises an error if the
  * run is to stop. */
 void vm_charge(lua_State *L, size_t steps);
+/* For a string that is made. */
+#define VM_STRING_CHARGE(len) (60 + (len) / 16)
 /* The run is to stop: an error that no pcall keeps. */
 int vm_stop(lua_State *L, enum script_stop why);
 /* Is it? */

@@ -7,7 +7,7 @@
  *
  * Hostile scripts: memory is counted by the state's allocator and ends the run above the limit. C
  * functions of Lua's libraries that take long without executing instructions are replaced
- * (patterns) or charged for what they touch. Bytecode is not loaded. A run that is to be stopped
+ * (patterns), charged for what they touch, or pause where they allocate. Bytecode is not loaded. A run that is to be stopped
  * cannot be kept alive by pcall: see script_stop. What one script does to a state no other script
  * can see: library tables are read-only, and a state with other settings than at its beginning is
  * not used again (script_vm_good). Sources:
@@ -61,6 +61,8 @@ struct script_host {
     void (*log)(void *arg, int level, struct bytes text);
     /* Asked again and again while a script runs. May call script_vm_pause. */
     enum script_stop (*tick)(void *arg);
+    /* A clock by which the ticks come in time; NULL: after as much work as is usually quick. */
+    int64_t (*now_us)(void *arg);
     void *arg;
 };
 

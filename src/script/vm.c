@@ -1,4 +1,13 @@
-/* vm: one Lua state, its memory, and the run of a script on it. */
+/* vm: one Lua state, its memory, and the run of a script on it.
+ *
+ * A script asks its host now and then how it is to go on (a tick): after so many instructions, so much
+ * work that executes none (vm_charge), and so many allocations. What these cost differs by orders of
+ * magnitude: Lua keeps every string once, in a table whose hash looks at some 32 bytes of a string, so
+ * among many long strings that are alike each new one is compared with very many. So the pace is kept by
+ * the host's clock: where a tick comes late, the next ones come after less work.
+ *
+ * An allocation is in the middle of whatever Lua is doing. There a script may pause, since nobody else
+ * touches its state meanwhile; it cannot end there, and does so at its next instruction or charge. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,8 +17,12 @@
 #include "script/internal.h"
 
 enum {
-    TICK_INSTRUCTIONS = 1000,
-    TICK_CHARGE = 20000,
+    FULL_PACE = 1000, /* instructions between ticks, where they are quick */
+    PACE_CHARGE = 20, /* charged for one of them */
+    PACE_FRESH = 4,   /* allocations count as so many of them */
+    FRESH_BYTES = 4096, /* count as an allocation */
+    TICK_EARLY_US = 250,
+    TICK_LATE_US = 2000,
     TICK_BYTES = 4 << 20,   /* allocated */
     STACK_BYTES = 16 << 20, /* of addresses; it has memory where it is used */
     MAX_FUNCTIONS = 2000,
@@ -23,6 +36,10 @@ struct script_vm {
     size_t limit;
     size_t allocated;   /* since the last tick */
     size_t charged;     /* since the last tick */
+    size_t fresh;       /* allocations since the host was last asked */
+    size_t pace;        /* 1 to FULL_PACE */
+    int64_t asked_us;   /* when the host was last asked */
+    bool deaf;          /* the host is not asked: what is under way must not pause */
     size_t collected;   /* `used` after the last full collection */
     int functions;      /* compiled and kept */
     size_t extra;       /* allowed above the limit */
@@ -59,13 +76,19 @@ static void interrupt(struct script_vm *vm)
         lua_sethook(vm->current, on_count, LUA_MASKCOUNT, 1);
 }
 
+/* NULL: it is not told in these words. */
+static const char *stop_text(enum script_stop stop)
+{
+    return stop == SCRIPT_STOP_KILLED ? "Script killed by user with SCRIPT KILL..."
+           : stop == SCRIPT_STOP_TIME ? "Script ran for longer than script-time-limit."
+                                      : NULL;
+}
+
 static int raise_stop(lua_State *L)
 {
-    const struct script_vm *vm = vm_of(L);
-    if (vm->stop == SCRIPT_STOP_KILLED)
-        redis_push_error(L, BYTES_LIT("Script killed by user with SCRIPT KILL."));
-    else if (vm->stop == SCRIPT_STOP_TIME)
-        redis_push_error(L, BYTES_LIT("Script ran for longer than script-time-limit."));
+    const char *text = stop_text(vm_of(L)->stop);
+    if (text != NULL)
+        redis_push_error(L, bytes_cstr(text));
     else
         lua_pushliteral(L, "the script is stopped");
     return lua_error(L);
@@ -95,18 +118,46 @@ static void collect(struct script_vm *vm, lua_State *L)
     vm->collected = vm->used;
 }
 
+/* Up slowly and down at once: quick work is often followed by more that is slow. */
+static void keep_pace(struct script_vm *vm, int64_t took_us)
+{
+    size_t before = vm->pace;
+    if (took_us > TICK_LATE_US)
+        vm->pace = vm->pace * TICK_LATE_US / (size_t)took_us;
+    else if (took_us < TICK_EARLY_US)
+        vm->pace += 4;
+    vm->pace = vm->pace < 1 ? 1 : vm->pace > FULL_PACE ? FULL_PACE : vm->pace;
+    if (vm->pace < before && vm->current != NULL)
+        lua_sethook(vm->current, on_count, LUA_MASKCOUNT, (int)vm->pace);
+}
+
+/* How is it to go on? Raises no error. */
+static void ask_host(struct script_vm *vm)
+{
+    const struct script_host *host = vm->host;
+    vm->fresh = 0;
+    if (host == NULL || vm->deaf || vm->stop != SCRIPT_GO || vm->out_of_memory)
+        return;
+    if (host->now_us != NULL)
+        keep_pace(vm, host->now_us(host->arg) - vm->asked_us);
+    enum script_stop stop = host->tick(host->arg);
+    if (host->now_us != NULL) /* what it was paused for is not its own */
+        vm->asked_us = host->now_us(host->arg);
+    if (stop == SCRIPT_GO)
+        return;
+    vm->stop = stop;
+    interrupt(vm);
+}
+
 static void tick(lua_State *L)
 {
     struct script_vm *vm = vm_of(L);
     vm->allocated = 0;
     vm->charged = 0;
     vm->extra = 0; /* an error may have ended what it was for */
-    if (vm->stop == SCRIPT_GO && !vm->out_of_memory && vm->host != NULL) {
-        enum script_stop stop = vm->host->tick(vm->host->arg);
-        if (stop != SCRIPT_GO)
-            vm_stop(L, stop);
+    ask_host(vm);
+    if (!vm_is_stopping(L) && vm->host != NULL)
         collect(vm, L);
-    }
     if (vm_is_stopping(L)) {
         interrupt(vm);
         raise_stop(L);
@@ -116,7 +167,7 @@ static void tick(lua_State *L)
 static void on_count(lua_State *L, lua_Debug *ar)
 {
     (void)ar;
-    lua_sethook(L, on_count, LUA_MASKCOUNT, TICK_INSTRUCTIONS);
+    lua_sethook(L, on_count, LUA_MASKCOUNT, (int)vm_of(L)->pace);
     tick(L);
 }
 
@@ -124,7 +175,7 @@ void vm_charge(lua_State *L, size_t steps)
 {
     struct script_vm *vm = vm_of(L);
     vm->charged += steps;
-    if (vm->charged >= TICK_CHARGE)
+    if (vm->charged >= vm->pace * PACE_CHARGE)
         tick(L);
 }
 
@@ -134,7 +185,7 @@ lua_State *vm_switch(lua_State *L, lua_State *to)
     lua_State *before = vm->current;
     vm->current = to;
     if (to != NULL)
-        lua_sethook(to, on_count, LUA_MASKCOUNT, vm_is_stopping(L) ? 1 : TICK_INSTRUCTIONS);
+        lua_sethook(to, on_count, LUA_MASKCOUNT, vm_is_stopping(L) ? 1 : (int)vm->pace);
     return before;
 }
 
@@ -160,6 +211,9 @@ static void *allocate(void *arg, void *ptr, size_t old, size_t size)
     }
     vm->used += size - old;
     vm->allocated += grows ? size - old : 0;
+    vm->fresh += grows ? 1 + (size - old) / FRESH_BYTES : 0;
+    if (vm->fresh * PACE_FRESH >= vm->pace)
+        ask_host(vm);
     if (vm->allocated >= TICK_BYTES)
         interrupt(vm);
     return p;
@@ -249,6 +303,7 @@ struct script_vm *script_vm_new(size_t memory_limit)
 {
     struct script_vm *vm = mem_zalloc(sizeof(*vm));
     vm->limit = memory_limit;
+    vm->pace = FULL_PACE;
     vm->unlimited = true;
     buf_init(&vm->reply);
     vm->fiber = fiber_new(STACK_BYTES);
@@ -417,6 +472,7 @@ static void set_list(lua_State *L, const char *name, int n, const struct bytes *
     for (int i = 0; i < n; i++) {
         lua_pushlstring(L, items[i].data, items[i].len);
         lua_rawseti(L, -2, i + 1);
+        vm_charge(L, VM_STRING_CHARGE(items[i].len));
     }
     sandbox_set(L, name);
 }
@@ -426,11 +482,14 @@ static int run(lua_State *L)
     const struct run *run = lua_touserdata(L, 1);
     lua_settop(L, 0);
     sandbox_seed(L, run->call->seed);
+    lua_pushcfunction(L, on_error);
+    vm_of(L)->deaf = true; /* the host keeps the body until the first pause */
+    bool found = push_function(L, run->call->sha, run->call->body, run->r);
+    vm_of(L)->deaf = false;
+    if (!found)
+        return 0;
     set_list(L, "KEYS", run->call->nkeys, run->call->keys);
     set_list(L, "ARGV", run->call->nargs, run->call->args);
-    lua_pushcfunction(L, on_error);
-    if (!push_function(L, run->call->sha, run->call->body, run->r))
-        return 0;
     if (lua_pcall(L, 0, 1, 1) != 0)
         write_error(L, run->call->sha, run->r);
     else
@@ -438,15 +497,29 @@ static int run(lua_State *L)
     return 0;
 }
 
+/* It has ended outside its function's pcall. */
+static void write_end(struct script_vm *vm, const char *sha, struct reply *r)
+{
+    const char *text = stop_text(vm->stop);
+    if (text != NULL)
+        reply_errorf(r, "ERR %s script: %s", text, sha);
+    else
+        reply_errorf(r, "ERR Error running script: %.100s",
+                     lua_isstring(vm->L, -1) ? lua_tostring(vm->L, -1) : "execution failure");
+}
+
 /* Runs f in a state that is ready; where it cannot end in the usual way, the error is the reply. */
-static void protected(struct script_vm *vm, lua_CFunction f, void *arg, struct reply *r)
+static void protected(struct script_vm *vm, lua_CFunction f, void *arg, const char *sha,
+                      struct reply *r)
 {
     size_t at = r->out->len;
     vm->stop = SCRIPT_GO;
     vm->out_of_memory = false;
     vm->in_call = false;
     vm->proto = 2;
-    vm->charged = vm->allocated = vm->extra = 0;
+    vm->charged = vm->allocated = vm->fresh = vm->extra = 0;
+    vm->pace = FULL_PACE;
+    vm->deaf = false;
     vm->collected = vm->used;
     vm_switch(vm->L, vm->L);
     int status = lua_cpcall(vm->L, f, arg);
@@ -456,8 +529,7 @@ static void protected(struct script_vm *vm, lua_CFunction f, void *arg, struct r
         vm->tainted = true;
     } else if (status != 0) {
         r->out->len = at;
-        reply_errorf(r, "ERR Error running script: %.100s",
-                     lua_isstring(vm->L, -1) ? lua_tostring(vm->L, -1) : "execution failure");
+        write_end(vm, sha, r);
     }
     vm_switch(vm->L, NULL);
     lua_sethook(vm->L, NULL, 0, 0);
@@ -470,7 +542,8 @@ bool script_eval(struct script_vm *vm, const struct script_call *call,
 {
     struct run arg = {call, r};
     vm->host = host;
-    protected(vm, run, &arg, r);
+    vm->asked_us = host->now_us != NULL ? host->now_us(host->arg) : 0;
+    protected(vm, run, &arg, call->sha, r);
     vm->host = NULL;
     return vm->stop == SCRIPT_GO && !vm->out_of_memory;
 }
@@ -495,6 +568,6 @@ bool script_compile_or_reply(struct script_vm *vm, const char *sha, struct bytes
 {
     struct compiling c = {sha, body, r, false};
     size_t at = r->out->len;
-    protected(vm, compile_only, &c, r);
+    protected(vm, compile_only, &c, sha, r);
     return c.ok && r->out->len == at;
 }

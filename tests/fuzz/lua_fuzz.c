@@ -279,7 +279,7 @@ static void body(void *arg)
     struct world *w = arg;
     static const struct bytes keys[] = {{"k", 1}};
     static const struct bytes args[] = {{"a\0\xff", 3}};
-    struct script_host host = {on_call, on_acl, on_log, on_tick, w};
+    struct script_host host = {on_call, on_acl, on_log, on_tick, NULL, w};
     char sha[SCRIPT_SHA_LEN + 1];
     script_sha1(w->text, sha);
     struct script_call call = {sha, w->text, 1, keys, 1, args, 7};

@@ -128,6 +128,37 @@ static void a_locked_row_holds_up_only_its_own(void)
     end(&w);
 }
 
+/* What we have slept through is not what PostgreSQL has taken. */
+static void a_hold_up_of_our_own_is_not_postgresqls(void)
+{
+    struct world w;
+    begin(&w);
+    memory_store_write(w.ms, 0, "k", "1");
+    hold(&w, MEMORY_READ, true);
+    peer_say(&w.a, "GET k");
+    rig_advance_ms(&w.rig, 50);
+    for (int i = 0; i < 3; i++) {
+        fake_time_stall(2 * RIG_TIMEOUT_MS * 1000);
+        rig_advance_ms(&w.rig, 50);
+        EXPECT_CSTR(peer_take(&w.a), "");
+    }
+    peer_say(&w.b, "GET k");
+    hold(&w, MEMORY_READ, false);
+    rig_turn(&w.rig);
+    EXPECT_CSTR(peer_take(&w.a), "$1 1");
+    EXPECT_CSTR(peer_take(&w.b), "$1 1");
+    /* From then on it has its time, and no more. */
+    hold(&w, MEMORY_READ, true);
+    peer_say(&w.a, "GET k");
+    fake_time_stall(2 * RIG_TIMEOUT_MS * 1000);
+    rig_advance_ms(&w.rig, RIG_TIMEOUT_MS - 100);
+    EXPECT_CSTR(peer_take(&w.a), "");
+    rig_advance_ms(&w.rig, 150);
+    EXPECT_CSTR(peer_take(&w.a), read_late);
+    hold(&w, MEMORY_READ, false);
+    end(&w);
+}
+
 /* While it is known to be locked no batch is spoilt by it; what can be seen is probed first. */
 static void a_suspect_row_is_probed_before_it_is_written(void)
 {
@@ -857,6 +888,7 @@ static void evicted_keys_are_not_lost(void)
 
 TEST_MAIN(TEST(only_the_guilty_one_is_refused), TEST(neighbours_on_the_key_are_not_refused_for_it),
           TEST(the_rest_of_a_pipeline_is_not_refused), TEST(a_locked_row_holds_up_only_its_own),
+          TEST(a_hold_up_of_our_own_is_not_postgresqls),
           TEST(a_suspect_row_is_probed_before_it_is_written), TEST(a_lock_that_cannot_be_seen),
           TEST(a_write_that_is_held_up_is_not_overtaken),
           TEST(what_has_gathered_behind_a_locked_write_waits),

@@ -95,6 +95,11 @@ void fake_time_advance(struct loop *l, int64_t us)
     now_us = until_us;
 }
 
+void fake_time_stall(int64_t us)
+{
+    now_us += us;
+}
+
 void fake_time_fire_early(struct loop *l, int64_t us)
 {
     struct list due;

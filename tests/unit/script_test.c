@@ -18,9 +18,45 @@ struct world {
     enum script_stop stop; /* at tick `stop_at` */
     int stop_at;
     bool drop_call;
+    int64_t now_us;   /* 0 = it has no clock */
+    int64_t tick_us;  /* by so much it goes on from tick to tick */
+    bool ticked;
+    int nargs;        /* 0 = the usual ones */
+    const struct bytes *args;
     bool counts; /* script_eval's result */
     const char *text;
 };
+
+/* Long strings that differ in what Lua's hash does not look at. */
+enum { MANY = 4000, LONG = 900 };
+
+static const struct bytes *many(void)
+{
+    static char text[MANY][LONG];
+    static struct bytes list[MANY];
+    for (int i = 0; i < MANY && list[MANY - 1].data == NULL; i++) {
+        memset(text[i], 'x', LONG);
+        int n = snprintf(text[i], LONG, "%05d", i);
+        text[i][n] = 'x';
+        list[i] = bytes_of(text[i], LONG);
+    }
+    return list;
+}
+
+static struct bytes many_as_json(void)
+{
+    static char text[MANY * (LONG + 3) + 1];
+    size_t at = 0;
+    for (int i = 0; i < MANY; i++) {
+        text[at++] = i == 0 ? '[' : ',';
+        text[at++] = '"';
+        memcpy(text + at, many()[i].data, LONG);
+        at += LONG;
+        text[at++] = '"';
+    }
+    text[at++] = ']';
+    return bytes_of(text, at);
+}
 
 static bool on_call(void *arg, int argc, const struct bytes *argv, struct reply *r)
 {
@@ -32,6 +68,12 @@ static bool on_call(void *arg, int argc, const struct bytes *argv, struct reply 
         reply_array(r, (size_t)argc - 1);
         for (int i = 1; i < argc; i++)
             reply_bulk(r, argv[i]);
+    } else if (bytes_ieq(argv[0], "many")) {
+        reply_array(r, MANY);
+        for (int i = 0; i < MANY; i++)
+            reply_bulk(r, many()[i]);
+    } else if (bytes_ieq(argv[0], "json")) {
+        reply_bulk(r, many_as_json());
     } else if (bytes_ieq(argv[0], "map")) {
         reply_map(r, 1);
         reply_bulk_cstr(r, "k");
@@ -72,9 +114,19 @@ static enum script_stop on_tick(void *arg)
 {
     struct world *w = arg;
     w->ticks++;
+    w->ticked = true;
     if (w->pause_every > 0 && w->ticks % w->pause_every == 0)
         script_vm_pause(w->vm);
     return w->stop_at > 0 && w->ticks >= w->stop_at ? w->stop : SCRIPT_GO;
+}
+
+static int64_t on_now(void *arg)
+{
+    struct world *w = arg;
+    if (!w->ticked)
+        w->now_us += w->tick_us;
+    w->ticked = false;
+    return w->now_us;
 }
 
 static void body(void *arg)
@@ -82,11 +134,15 @@ static void body(void *arg)
     struct world *w = arg;
     static const struct bytes keys[] = {{"k1", 2}, {"k2", 2}};
     static const struct bytes args[] = {{"a\0b", 3}};
-    struct script_host host = {on_call, on_acl, on_log, on_tick, w};
+    struct script_host host = {on_call, on_acl, on_log, on_tick, w->now_us != 0 ? on_now : NULL, w};
     char sha[SCRIPT_SHA_LEN + 1];
     struct bytes text = bytes_cstr(w->text);
     script_sha1(text, sha);
     struct script_call call = {sha, text, 2, keys, 1, args, 0};
+    if (w->nargs > 0) {
+        call.nargs = w->nargs;
+        call.args = w->args;
+    }
     struct reply r = {&w->out, w->proto, false};
     w->counts = script_eval(w->vm, &call, &host, &r);
 }
@@ -354,7 +410,7 @@ static void test_stopping(void)
             EXPECT(!w.counts && w.ticks >= 20 && w.ticks < 60);
             if (k == 0 && i == 0)
                 EXPECT_ERROR(&w, stubborn[i],
-                             "-ERR Script killed by user with SCRIPT KILL. script: ");
+                             "-ERR Script killed by user with SCRIPT KILL... script: ");
             world_release(&w);
         }
     }
@@ -375,6 +431,73 @@ static void test_pausing(void)
     EXPECT(pauses > 20);
     EXPECT_TEXT(w.out.data, w.out.len, ":9\r\n");
     world_release(&w);
+}
+
+/* Strings may cost much, wherever they come from: each way is interrupted, and ends when it is told to. */
+static void test_strings_are_interrupted(void)
+{
+    static const char *const ways[] = {
+        "return #ARGV", "return #redis.call('many')",
+        "local t = {} for i = 1, 4000 do t[i] = string.rep('x', 900) .. i end return #t",
+        "return #cjson.decode(redis.call('json'))",
+        "return #(string.rep('x', 4000):gsub('x', function(c) return c .. c end)) / 2"};
+    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+        struct world w;
+        world_init(&w, 64 << 20);
+        w.args = many();
+        w.nargs = i == 0 ? MANY : 0;
+        w.pause_every = 1;
+        int pauses = eval(&w, ways[i]);
+        if (pauses <= 10)
+            printf("    %d: %s\n", pauses, ways[i]);
+        EXPECT(w.counts && pauses > 10);
+        EXPECT_TEXT(w.out.data, w.out.len, ":4000\r\n");
+        world_release(&w); /* where its strings are still known */
+        world_init(&w, 64 << 20);
+        w.args = many();
+        w.nargs = i == 0 ? MANY : 0;
+        w.stop = SCRIPT_STOP_KILLED;
+        w.stop_at = 5;
+        eval(&w, ways[i]);
+        if (w.counts)
+            printf("    %d ticks: %s\n", w.ticks, ways[i]);
+        EXPECT(!w.counts && w.ticks < 100);
+        buf_append_u8(&w.out, 0);
+        EXPECT(strstr(w.out.data, "-ERR Script killed by user with SCRIPT KILL... script: ") == w.out.data);
+        world_release(&w);
+    }
+}
+
+static void test_a_large_reply_is_interrupted(void)
+{
+    struct world w;
+    world_init(&w, 64 << 20);
+    w.pause_every = 1;
+    int few = eval(&w, "local t = {} for i = 1, 20000 do t[i] = 'x' end return 1");
+    int more = eval(&w, "local t = {} for i = 1, 20000 do t[i] = 'x' end return t");
+    EXPECT(more > few + 5);
+    world_release(&w);
+}
+
+/* Where a tick comes late, the next one comes after less work; where it comes early, after more again. */
+static void test_ticks_by_the_clock(void)
+{
+    static const char loop[] = "local n = 0 for i = 1, 100000 do n = n + i % 7 end return n";
+    int ticks[2];
+    for (int i = 0; i < 2; i++) {
+        struct world w;
+        world_init(&w, 16 << 20);
+        w.now_us = 1;
+        w.tick_us = i == 0 ? 100 : 20000;
+        eval(&w, loop);
+        EXPECT_TEXT(w.out.data, w.out.len, ":300000\r\n");
+        ticks[i] = w.ticks;
+        w.tick_us = 100;
+        eval(&w, loop);
+        EXPECT(w.ticks < 2 * ticks[0]);
+        world_release(&w);
+    }
+    EXPECT(ticks[0] > 50 && ticks[1] > 100 * ticks[0]);
 }
 
 static void test_dropped_call(void)
@@ -464,5 +587,6 @@ static void test_sha1(void)
 
 TEST_MAIN(TEST(test_values_to_replies), TEST(test_replies_to_values),
           TEST(test_nothing_stays_behind), TEST(test_random_is_the_same_every_time),
-          TEST(test_memory), TEST(test_stopping), TEST(test_pausing), TEST(test_dropped_call),
+          TEST(test_memory), TEST(test_stopping), TEST(test_pausing), TEST(test_strings_are_interrupted),
+          TEST(test_a_large_reply_is_interrupted), TEST(test_ticks_by_the_clock), TEST(test_dropped_call),
           TEST(test_patterns), TEST(test_shebang), TEST(test_sha1))

@@ -1,0 +1,118 @@
+"""Scripts of many long strings that are alike. Lua keeps every string once, and its hash looks at few bytes of a
+long one, so each new one is compared with all those before it: that takes its time, and others are served
+meanwhile (docs/scripts.md, "Long scripts")."""
+
+import threading
+import time
+
+import pytest
+import redis
+
+from harness import wait_until
+
+pytestmark = pytest.mark.rows
+MANY = 5000
+SERVED_S = 1.5  # a ping beside it; as one piece it takes several seconds where memory is checked
+
+
+def job(i):
+    return b'{"body":"%s","id":%d}' % (b"x" * 900, i)
+
+
+@pytest.fixture(scope="module")
+def server(module_lab):
+    return module_lab.respgres(module_lab.database(), pg_timeout=10000, busy_reply_threshold=0)
+
+
+class Pinger:
+    """Asks all the time, until it is told to end: how long the longest wait was."""
+
+    def __init__(self, server):
+        self.client = server.client()
+        self.client.ping()
+        self.longest = 0.0
+        self.pings = 0
+        self.ended = False
+        self.thread = threading.Thread(target=self.run)
+
+    def run(self):
+        while not self.ended:
+            start = time.monotonic()
+            self.client.ping()
+            self.longest = max(self.longest, time.monotonic() - start)
+            self.pings += 1
+            time.sleep(0.002)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended = True
+        self.thread.join(60)
+
+
+@pytest.mark.alone
+def test_others_are_served_beside_many_arguments(server):
+    c = server.client(socket_timeout=120)
+    args = [job(i) for i in range(MANY)]
+    with Pinger(server) as others:
+        assert c.eval("return #ARGV", 0, *args) == MANY
+    assert others.longest < SERVED_S, others.longest
+
+
+@pytest.mark.alone
+def test_others_are_served_beside_a_long_list(server):
+    c = server.client(socket_timeout=120)
+    c.delete("jobs")
+    for at in range(0, MANY, 1000):
+        c.rpush("jobs", *(job(i) for i in range(at, at + 1000)))
+    with Pinger(server) as others:
+        assert c.eval("return #redis.call('lrange','jobs',0,-1)", 1, "jobs") == MANY
+    assert others.longest < SERVED_S, others.longest
+
+
+@pytest.mark.alone
+def test_others_are_served_beside_strings_that_it_makes(server):
+    c = server.client(socket_timeout=120)
+    with Pinger(server) as others:
+        script = "local t = {} for i = 1, tonumber(ARGV[1]) do t[#t+1] = string.rep('x', 1000) .. i end return #t"
+        assert c.eval(script, 0, MANY) == MANY
+    assert others.longest < SERVED_S, others.longest
+
+
+def killed(server, *command):
+    """What the command is answered that SCRIPT KILL has ended, before it could have come to its end."""
+    answers = []
+
+    def run():
+        try:
+            answers.append(server.client(socket_timeout=120).execute_command(*command))
+        except redis.ResponseError as e:
+            answers.append(str(e))
+
+    def kill():
+        try:
+            return server.client().script_kill()
+        except redis.ResponseError:
+            return bool(answers)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    wait_until(kill, 60, "there is a script to kill")
+    thread.join(60)
+    return answers[0]
+
+
+def test_it_is_killed_while_its_arguments_are_made_ready(server):
+    args = [job(i) for i in range(4 * MANY)]
+    assert "Script killed by user with SCRIPT KILL..." in str(killed(server, "EVAL", "return #ARGV", 0, *args))
+    assert server.client().ping()
+
+
+def test_it_is_ended_by_its_time_limit_there_too(module_lab):
+    limited = module_lab.respgres(module_lab.database(), pg_timeout=10000, script_time_limit=200)
+    c = limited.client(socket_timeout=120)
+    with pytest.raises(redis.ResponseError, match="script-time-limit"):
+        c.eval("return #ARGV", 0, *(job(i) for i in range(4 * MANY)))
+    assert c.eval("return 1", 0) == 1
