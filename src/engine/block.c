@@ -444,6 +444,11 @@ static bool is_gone(const struct client *c)
     return c->closed || c->closing || c->input_over;
 }
 
+bool block_is_over(const struct txn *t)
+{
+    return t->wait != NULL && t->client != NULL && t->client->closing;
+}
+
 bool block_park(struct txn *t)
 {
     struct wait *w = t->wait;

@@ -32,6 +32,8 @@ bool block_may_wait(const struct txn *t);
 /* Before the handler: what it is told. NULL = it may not wait. */
 struct command_wait *block_offer(const struct txn *t, const struct txn_command *tc,
                                  struct command_wait *wait);
+/* It had found nothing before, and by now its client has been killed: nothing is given to it. */
+bool block_is_over(const struct txn *t);
 /* After it: what it said. */
 void block_take(struct txn *t, const struct command_wait *wait);
 /* It has run, it is proven that there is nothing, and it wants to wait. Parks it; false = it does

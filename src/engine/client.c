@@ -143,11 +143,13 @@ void client_closed(struct client *c)
     client_pump_later(c);
 }
 
+/* What it waits for is not given to it from now on, though its connection is closed later in this turn. */
 void client_kill(struct client *c)
 {
     c->closing = true;
     if (c->io != NULL)
         c->io->close(c->io_arg, true);
+    block_client_gone(c);
 }
 
 /* ---- replies ---- */
@@ -172,16 +174,16 @@ void client_flush(struct client *c)
 {
     bool wrote = false;
     bool close = false;
+    bool failed = false;
     while (!list_empty(&c->txns)) {
         struct txn *t = LIST_ITEM(c->txns.next, struct txn, client_node);
         if (t->state != TXN_DONE)
             break;
-        if (!c->closed && !t->silent) {
-            if (!take_reply(c, t)) {
+        if (!c->closed && !t->silent && !failed) {
+            failed = !take_reply(c, t);
+            if (failed)
                 log_event(LOG_WARNING, "client-out-of-memory", "peer=%s reply=%zu", c->info.peer,
                           t->reply.len);
-                client_kill(c);
-            }
             wrote = true;
         }
         close |= t->close_after;
@@ -189,6 +191,8 @@ void client_flush(struct client *c)
     }
     if (c->closed)
         return;
+    if (failed)
+        client_kill(c);
     if (wrote)
         c->io->output(c->io_arg);
     if (close) {

@@ -454,6 +454,10 @@ void txn_run_command(struct txn *t, struct txn_command *tc, struct reply *r)
         .max_value = (size_t)t->engine->config->proto_max_bulk_len, .reply = r, .events = t->events};
     struct command_wait wait;
     ctx.wait = block_offer(t, tc, &wait);
+    if (ctx.wait != NULL && block_is_over(t)) { /* as if it found nothing */
+        t->wants_wait = true;
+        return;
+    }
     if (t->events != NULL)
         events_begin_command(t->events);
     absence_ask(tc->cmd, ctx.argc, ctx.argv, ctx.keys, ctx.nkeys);

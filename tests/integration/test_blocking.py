@@ -323,6 +323,48 @@ def killed(s):
     s("p", "LRANGE k 0 -1")
 
 
+def killed_before_what_it_waits_for_comes(s):
+    """In one breath: what comes behind the CLIENT KILL is not given to it, wherever that is said."""
+    cases = (("BLMOVE k d LEFT LEFT 0", ("RPUSH k v",)), ("BRPOPLPUSH k d 0", ("RPUSH k v",)),
+             ("BLPOP k 0", ("RPUSH k v", "LLEN k")), ("BLMPOP 0 1 k LEFT", ("RPUSH k v w",)),
+             ("BZPOPMIN k 0", ("ZADD k 1 m", "EXPIRE k 1000", "ZCARD k")))
+    for command, makes in cases:
+        for frame in ((), ("MULTI", "EXEC")):
+            number = s.id_of("a")
+            s.waits("a", command)
+            block = (f"CLIENT KILL ID {number}", *makes)
+            block = (frame[0], *block, frame[1]) if frame else block
+            s.ask("p", *block)
+            s.hear("p", len(block))
+            s.goes("a")
+            s.blocked(0)
+            s("p", "TYPE k", "EXISTS k d", "PERSIST k", "DEL k d")
+    for kill in ("CLIENT KILL TYPE normal USER waiter", "ACL DELUSER waiter"):
+        s("p", "ACL SETUSER waiter on nopass ~* &* +@all")
+        s("a", "AUTH waiter any")
+        s.waits("a", "BLMOVE k d LEFT LEFT 0")
+        s.ask("p", kill, "RPUSH k v")
+        s.hear("p", 2)
+        s.goes("a")
+        s.blocked(0)
+        s("p", "EXISTS k d", "DEL k d")
+    s("p", "ACL DELUSER waiter")
+
+
+def killed_by_itself_and_with_others(s):
+    """Whoever kills does so while it runs; it is answered, and what it has sent behind that is not done."""
+    s.waits("a", "BLPOP k 0")
+    s.waits("b", "BLMOVE k d LEFT LEFT 0", 2)
+    s.ask("p", "MULTI", "CLIENT KILL TYPE normal SKIPME no", "RPUSH k v", "EXEC")
+    s.hear("p", 3)
+    s.told.append(len(s.actors["p"].rest()) > 0)
+    for name in "abp":
+        s.goes(name)
+    s.watcher.connection_pool.disconnect()
+    s.blocked(0)
+    s("p", "LRANGE k 0 -1", "EXISTS d")
+
+
 def gone(s):
     s.waits("a", "BLPOP k 0")
     s.waits("b", "BLPOP k 0", 2)
@@ -394,7 +436,8 @@ PLAYS = [at_once, wrong_arguments, time_is_up, within_multi, each_is_served,
          a_destination_of_another_type, whatever_makes_the_key_appear, another_database,
          deleted_and_made_again, a_block_serves_at_its_end, chains, what_is_sent_behind_it_waits,
          it_leaves_behind_what_it_waits_for, watched, monitored,
-         unblocked_by_a_client, killed, gone, paused, its_time_is_up_and_another_is_served,
+         unblocked_by_a_client, killed, killed_before_what_it_waits_for_comes,
+         killed_by_itself_and_with_others, gone, paused, its_time_is_up_and_another_is_served,
          a_number_of_elements, the_names_of_keys_and_flags, users]
 
 

@@ -458,6 +458,35 @@ static void a_move_is_where_it_belongs(void)
     end(&w);
 }
 
+/* From the moment on in which it is killed, whatever state its wait is in. */
+static void who_is_killed_is_given_nothing(void)
+{
+    struct world w;
+    char kill[60];
+    begin_three(&w, slow_poll);
+    snprintf(kill, sizeof(kill), "CLIENT KILL ID %s", peer_ask(&w.a, "CLIENT ID") + 1);
+    EXPECT_CSTR(peer_ask(&w.a, "BLMOVE k d LEFT LEFT 0"), "");
+    peer_say(&w.b, kill);
+    EXPECT_CSTR(peer_ask(&w.b, "RPUSH k x"), ":1 :1");
+    EXPECT_CSTR(peer_ask(&w.c, "LRANGE k 0 -1;EXISTS d;DEL k"), "*1 $1 x :0 :1");
+    EXPECT(w.a.told_close_now);
+    end(&w);
+    /* It was woken, and what it found was taken by another instance meanwhile: it looks again. */
+    begin_three(&w, slow_poll);
+    snprintf(kill, sizeof(kill), "CLIENT KILL ID %s", peer_ask(&w.a, "CLIENT ID") + 1);
+    EXPECT_CSTR(peer_ask(&w.a, "BLMOVE k d LEFT LEFT 0"), "");
+    push_elsewhere(&w, "k", 1);
+    hold(&w, MEMORY_COMMIT, true);
+    memory_store_tell(w.ms, "k");
+    rig_turn(&w.rig);
+    push_elsewhere(&w, "k", 2);
+    EXPECT_CSTR(peer_ask(&w.b, kill), ":1");
+    hold(&w, MEMORY_COMMIT, false);
+    rig_turn(&w.rig);
+    EXPECT_CSTR(peer_ask(&w.c, "LLEN k;EXISTS d"), ":2 :0");
+    end(&w);
+}
+
 /* ---- the end of the instance ---- */
 
 static void who_waits_is_closed_when_the_instance_stops(void)
@@ -486,4 +515,5 @@ TEST_MAIN(TEST(a_push_and_the_pop_it_serves_are_one_batch), TEST(order_is_kept_i
           TEST(after_an_outage_all_is_looked_at), TEST(the_time_of_a_wait_is_not_postgresqls),
           TEST(what_was_taken_for_nobody_goes_back), TEST(what_was_given_up_goes_back),
           TEST(what_goes_back_serves_others), TEST(a_move_is_where_it_belongs),
+          TEST(who_is_killed_is_given_nothing),
           TEST(who_waits_is_closed_when_the_instance_stops))
