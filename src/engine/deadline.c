@@ -1,6 +1,7 @@
 /* deadline: what `pg-timeout` says about those that wait for PostgreSQL. While this process itself was held
  * up (it was stopped, or something took very long in one turn of its loop), nobody has looked whether
  * PostgreSQL had answered: such a time does not count. */
+#include "engine/pubsub.h"
 #include "engine/script.h"
 
 enum { HOLD_UP_PART = 4, LEAST_HOLD_UP_US = 100 * 1000 };
@@ -13,6 +14,8 @@ static bool has_own_limit(const struct txn *t, int64_t now_us)
         return true;
     if (engine_is_loading(e))
         return false;
+    if (t->state == TXN_QUEUED && pubsub_waits(t))
+        return true;
     if (store_memory_is_truth(e->store)) /* it is the disk that it waits for, as in Redis */
         return t->state == TXN_GATHERED || t->state == TXN_EXCLUSIVE || t->state == TXN_QUERYING;
     if (t->state == TXN_GATHERED && t->gather->lane == e->ncommits - 1)

@@ -441,7 +441,7 @@ struct client {
     struct buf out;
     int db;
     int proto;
-    bool in_exec;             /* a command of a block runs: for ACL LOG */
+    bool in_exec;             /* a command of a block runs */
     struct acl_user *user;    /* of engine->acl */
     bool authenticated;       /* as `user`; else it is the default user, who may need a password */
     bool closed;              /* net has let go */

@@ -194,21 +194,21 @@ static bool others_are_there(const struct engine *e)
     return e->store->ops->want != NULL && (state == STORE_ONLINE || state == STORE_RECOVERING);
 }
 
-bool pubsub_waits(struct txn *t)
+bool pubsub_waits(const struct txn *t)
 {
     struct engine *e = t->engine;
     const struct command *cmd = t->ncommands == 1 && !t->exec ? t->commands[0].cmd : NULL;
     if (cmd == NULL || (cmd->flags & CF_PUBSUB) == 0 || !others_are_there(e))
         return false;
     int64_t patience_us = e->config->pg_timeout_ms * 1000 / 2;
-    if (loop_now_us(e->loop) - t->arrived_us > patience_us)
-        return false;
+    bool patient = loop_now_us(e->loop) - t->arrived_us <= patience_us;
     bool waits = false;
-    if (is_subscribe(cmd->id)) {
+    if (is_subscribe(cmd->id) && patient) {
         waits = !bus_hears(e, STORE_WANT_MESSAGES);
         e->pubsub->asked_us = loop_now_us(e->loop); /* it is still wanted */
-    } else if (pubsub_is_publish(cmd->id) && e->store->ops->publish_is_full != NULL) {
-        waits = e->store->ops->publish_is_full(e->store);
+    } else if (pubsub_is_publish(cmd->id) && e->store->ops->publish_room != NULL) {
+        enum store_room room = e->store->ops->publish_room(e->store);
+        waits = room == STORE_NO_ROOM_YET || (room == STORE_NO_ROOM && patient);
     }
     e->pubsub->somebody_waits |= waits;
     return waits;
@@ -366,6 +366,10 @@ static void run_subscribe(struct client *c, const struct txn_command *tc, struct
     struct channels *cs = c->engine->pubsub->channels;
     enum channel_kind kind = kind_of(tc->cmd->id);
     bool joins = is_subscribe(tc->cmd->id);
+    if (tc->cmd->id == CMD_SSUBSCRIBE && c->in_exec) { /* for the others Redis makes an exception */
+        reply_error(r, "ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client");
+        return;
+    }
     if (tc->request->argc == 1)
         leave_all_of(c, tc->cmd, r);
     for (int i = 1; i < tc->request->argc; i++) {

@@ -49,7 +49,7 @@ void pubsub_admit(struct txn *t);
 void pubsub_admit_block(struct txn *t);
 /* It is not to start yet: a first SUBSCRIBE waits until other instances tell what they publish; a
  * PUBLISH for room on the way to them. Bounded by half of pg-timeout. */
-bool pubsub_waits(struct txn *t);
+bool pubsub_waits(const struct txn *t);
 /* It is done, for good: what it has published goes out. */
 void pubsub_done(struct txn *t);
 

@@ -208,6 +208,10 @@ static void run_command(struct client *c, const struct txn_command *tc, struct r
 static void run_monitor(struct client *c, const struct txn_command *tc, struct reply *r)
 {
     (void)tc;
+    if (c->in_exec) {
+        reply_error(r, "ERR MONITOR isn't allowed for DENY BLOCKING client");
+        return;
+    }
     if (!c->monitor)
         list_push_back(&c->engine->monitors, &c->monitor_node);
     c->monitor = true;

@@ -35,6 +35,13 @@ enum store_result {
     STORE_FAILED,  /* not applied, and trying again is of no use: `error` is the reply */
 };
 
+/* For one more message. */
+enum store_room {
+    STORE_ROOM,
+    STORE_NO_ROOM,     /* so much is on the way that whoever can wait should, for a while */
+    STORE_NO_ROOM_YET, /* the same, and PostgreSQL is taking it: as long as it is so */
+};
+
 /* Values longer than this are written on the bulk lane, where a batch may take this long. */
 #define STORE_BULK_BYTES ((size_t)256 * 1024)
 #define STORE_BULK_TIMEOUT_MS ((int64_t)60000)
@@ -304,8 +311,7 @@ struct store_ops {
     /* To those of other instances who subscribe, at most once, in order; copied. Dropped while PostgreSQL
      * is away, and where too much is on the way already. NULL = there are no others. */
     void (*publish)(struct store *s, bool shard, struct bytes channel, struct bytes message);
-    /* So much is on the way that whoever can wait should. */
-    bool (*publish_is_full)(const struct store *s);
+    enum store_room (*publish_room)(const struct store *s);
 };
 
 struct store {

@@ -102,6 +102,8 @@ struct messaging {
     struct list queue;       /* to be sent */
     size_t queued;
     size_t queue_bytes;
+    size_t large_bytes;      /* of these, in messages that are a batch of their own */
+    int64_t moved_us;        /* when a statement with messages, or about who wants them, last ended */
     size_t asked;            /* of these, how many there were when it was asked who subscribes */
     bool others;             /* subscribe, as of the last answer */
     struct list sent;        /* in flight */
@@ -333,7 +335,7 @@ void messages_lost(struct pg_store *s);
 void messages_publish(struct pg_store *s, bool shard, struct bytes channel, struct bytes text);
 /* Something waits to be sent, or is in flight; so much that whoever can should wait. */
 bool messages_are_on_the_way(const struct pg_store *s);
-bool messages_are_too_many(const struct pg_store *s);
+enum store_room messages_room(const struct pg_store *s);
 /* What NOTIFY has brought. */
 void messages_take(struct link *k, const char *text);
 /* Behind a pooler: rows with higher ids are new. */

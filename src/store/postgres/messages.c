@@ -6,8 +6,9 @@
  * NOTIFY cannot carry goes into the table `messages`, and the NOTIFY says where. While nobody else
  * subscribes, only that is asked, and what had been published before the question is forgotten.
  *
- * At most once: what was in flight when the connection went, or could not be sent within
- * pg-timeout, is lost and counted. Nothing here is worth a wait for the disk: the link commits
+ * At most once: what was in flight when the connection went, or found that for pg-timeout nothing could be
+ * sent, is lost and counted. One that is long takes long: those behind it wait, and neither its length nor
+ * its time is theirs. Nothing here is worth a wait for the disk: the link commits
  * asynchronously.
  *
  * In: packets come in the order in which their transactions committed. Our own come back, too, and
@@ -33,7 +34,7 @@ enum {
     BATCH_BYTES = 1024 * 1024,
     BATCH_MESSAGES = 10000,
     QUEUE_FULL = 4 * 1024 * 1024,     /* whoever can wait should */
-    QUEUE_BYTES = 64 * 1024 * 1024,   /* beyond it messages are dropped */
+    QUEUE_BYTES = 64 * 1024 * 1024,   /* of messages, and of large ones; from there on dropped */
     FETCH_BYTES = 16 * 1024 * 1024,   /* of bodies at a time, the last one aside */
     FETCH_REFERENCES = 4096,          /* at a time */
     WAITING_BYTES = 64 * 1024 * 1024, /* behind a body that is being fetched; beyond it dropped */
@@ -78,6 +79,26 @@ static struct bytes text_of(const struct outgoing *o)
     return bytes_of(o->data + o->channel_len, o->len - o->channel_len);
 }
 
+static bool is_large(size_t len)
+{
+    return len > BATCH_BYTES;
+}
+
+/* It has come to the queue, or left it. */
+static void count(struct messaging *m, const struct outgoing *o)
+{
+    m->queued++;
+    m->queue_bytes += o->len;
+    m->large_bytes += is_large(o->len) ? o->len : 0;
+}
+
+static void uncount(struct messaging *m, const struct outgoing *o)
+{
+    m->queued--;
+    m->queue_bytes -= o->len;
+    m->large_bytes -= is_large(o->len) ? o->len : 0;
+}
+
 /* ---- life ---- */
 
 void messages_init(struct pg_store *s)
@@ -96,10 +117,8 @@ static size_t forget(struct messaging *m, struct list *from, size_t n)
     while (forgotten < n && !list_empty(from)) {
         struct outgoing *o = LIST_ITEM(from->next, struct outgoing, node);
         list_remove(&o->node);
-        if (from == &m->queue) {
-            m->queue_bytes -= o->len;
-            m->queued--;
-        }
+        if (from == &m->queue)
+            uncount(m, o);
         mem_free(o);
         forgotten++;
     }
@@ -131,15 +150,23 @@ bool messages_are_on_the_way(const struct pg_store *s)
     return !list_empty(&s->messaging.queue) || !list_empty(&s->messaging.sent);
 }
 
-bool messages_are_too_many(const struct pg_store *s)
+/* A statement that is under way ends in time, one way or the other. */
+enum store_room messages_room(const struct pg_store *s)
 {
-    return s->messaging.queue_bytes > QUEUE_FULL;
+    const struct link *k = s->listening.link;
+    if (s->messaging.queue_bytes <= QUEUE_FULL)
+        return STORE_ROOM;
+    return s->state == STORE_ONLINE && k->usable && lane_state(k->lane) == LANE_BUSY
+               ? STORE_NO_ROOM_YET
+               : STORE_NO_ROOM;
 }
 
 /* The connection is gone. References can still be fetched by the next one. */
 void messages_lost(struct pg_store *s)
 {
     struct messaging *m = &s->messaging;
+    if (!list_empty(&m->sent)) /* those behind it have waited for it until now */
+        m->moved_us = clock_mono_us();
     m->lost += forget(m, &m->sent, SIZE_MAX);
     if (s->stopping || s->state != STORE_ONLINE)
         m->lost += forget(m, &m->queue, SIZE_MAX);
@@ -152,8 +179,8 @@ void messages_publish(struct pg_store *s, bool shard, struct bytes channel, stru
 {
     struct messaging *m = &s->messaging;
     size_t len = channel.len + text.len;
-    if (s->stopping || s->state != STORE_ONLINE || len > UINT32_MAX / 2 ||
-        (m->queued > 0 && m->queue_bytes + len > QUEUE_BYTES)) {
+    size_t like_it = is_large(len) ? m->large_bytes : m->queue_bytes - m->large_bytes;
+    if (s->stopping || s->state != STORE_ONLINE || len > UINT32_MAX / 2 || like_it >= QUEUE_BYTES) {
         m->lost++;
         return;
     }
@@ -165,18 +192,19 @@ void messages_publish(struct pg_store *s, bool shard, struct bytes channel, stru
     if (text.len > 0)
         memcpy(o->data + channel.len, text.data, text.len);
     list_push_back(&m->queue, &o->node);
-    m->queued++;
-    m->queue_bytes += len;
+    count(m, o);
     if (m->queued == 1)
         listen_wake(s);
 }
 
+/* Their time begins anew when those before them have gone. */
 static void drop_late_ones(struct pg_store *s, int64_t now)
 {
     struct messaging *m = &s->messaging;
     while (!list_empty(&m->queue)) {
         const struct outgoing *o = LIST_ITEM(m->queue.next, struct outgoing, node);
-        if (now - o->at_us <= store_timeout_us(s))
+        int64_t since_us = o->at_us > m->moved_us ? o->at_us : m->moved_us;
+        if (now - since_us <= store_timeout_us(s))
             return;
         m->lost += forget(m, &m->queue, 1);
     }
@@ -208,6 +236,7 @@ static void on_asked(void *arg, struct lane *lane, PGresult **results, int n)
     (void)lane;
     if (!boot_good(k, results, n, "who subscribes"))
         return;
+    m->moved_us = clock_mono_us();
     m->others = is_true(results[0], 0) || is_true(results[0], 1);
     if (!m->others)
         m->unheard += forget(m, &m->queue, m->asked);
@@ -230,13 +259,14 @@ static void on_published(void *arg, struct lane *lane, PGresult **results, int n
     struct messaging *m = of(k);
     (void)lane;
     const PGresult *error = lane_first_error(results, n);
-    size_t count = forget(m, &m->sent, SIZE_MAX);
+    size_t sent = forget(m, &m->sent, SIZE_MAX);
+    m->moved_us = clock_mono_us();
     if (error != NULL) {
-        m->lost += count;
+        m->lost += sent;
         complain(k->store, error);
     } else {
         m->others = is_true(results[0], 0) || is_true(results[0], 1);
-        m->published += count;
+        m->published += sent;
         m->batches++;
     }
     listen_go_on(k);
@@ -298,8 +328,7 @@ static void send_batch(struct link *k)
     for (int i = 0; i < BATCH_MESSAGES && bytes < BATCH_BYTES && !list_empty(&m->queue); i++) {
         struct outgoing *o = LIST_ITEM(m->queue.next, struct outgoing, node);
         list_remove(&o->node);
-        m->queued--;
-        m->queue_bytes -= o->len;
+        uncount(m, o);
         list_push_back(&m->sent, &o->node);
         bytes += o->len;
         pack(&x, o);

@@ -575,9 +575,9 @@ static void pg_publish(struct store *base, bool shard, struct bytes channel, str
     messages_publish(self(base), shard, channel, message);
 }
 
-static bool pg_publish_is_full(const struct store *base)
+static enum store_room pg_publish_room(const struct store *base)
 {
-    return messages_are_too_many(self(base));
+    return messages_room(self(base));
 }
 
 static int64_t pg_fresh_until_us(const struct store *base)
@@ -631,7 +631,7 @@ static const struct store_ops pg_ops = {
     pg_free, pg_state, pg_read_lanes, pg_commit_lanes, pg_read_lane_idle, pg_commit_lane_idle,
     pg_read, pg_commit, pg_xact_begin, pg_xact_step, pg_xact_end, pg_query, store_now_us,
     pg_set_notices, pg_fresh_until_us, pg_fleet_events, pg_info, pg_reset_stats, pg_collect, pg_why, pg_stop, pg_stopped,
-    NULL, NULL, pg_want, pg_hears, pg_publish, pg_publish_is_full,
+    NULL, NULL, pg_want, pg_hears, pg_publish, pg_publish_room,
 };
 
 struct store *postgres_store_new(struct loop *loop, const struct config *config,

@@ -492,10 +492,10 @@ static void op_publish(struct store *s, bool shard, struct bytes channel, struct
         self(s)->pg->ops->publish(self(s)->pg, shard, channel, message);
 }
 
-static bool op_publish_is_full(const struct store *s)
+static enum store_room op_publish_room(const struct store *s)
 {
     const struct router *r = self(s);
-    return r->pg != NULL && r->pg->ops->publish_is_full(r->pg);
+    return r->pg != NULL ? r->pg->ops->publish_room(r->pg) : STORE_ROOM;
 }
 
 static int64_t op_fresh_until_us(const struct store *s)
@@ -738,7 +738,7 @@ static const struct store_ops router_ops = {
     .want = op_want,
     .hears = op_hears,
     .publish = op_publish,
-    .publish_is_full = op_publish_is_full,
+    .publish_room = op_publish_room,
 };
 
 static void init(struct router *r)
