@@ -228,6 +228,9 @@ static bool append_source_url(const struct import *im, struct buf *url)
         return false;
     buf_init(&dropped);
     config_normalise_url(from, url, &dropped);
+    if (dropped.len > 0)
+        fprintf(stderr, "respgres: %s: parameters that libpq does not know are left out: %s\n", whose,
+                buf_cstr(&dropped));
     buf_release(&dropped);
     if (!conninfo_check(buf_cstr(url), im->error))
         return false;

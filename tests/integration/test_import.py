@@ -523,6 +523,15 @@ def test_an_empty_variable_says_nothing(client, database):
     assert said == "" and "--from: neither a postgresql:// URL" in error
 
 
+def test_parameters_that_libpq_does_not_know(client, database):
+    make_flask_table(database, "VALUES ('session:here', 'x', '2100-01-01')")
+    url = database.url_by(tcp=True).replace("postgresql:", "postgresql+psycopg2:")
+    said, error = run("--import", "sqlalchemy", "--from", url + "?pool_size=5&sec ret=1",
+                      env={"DATABASE_URL": database.url})
+    assert said.startswith("1 rows: 1 written") and error == (
+        "respgres: --from: parameters that libpq does not know are left out: pool_size,?\n")
+
+
 def test_a_key_that_no_command_could_name_is_left_out(client, database):
     """connect-pg-simple takes ids of any length."""
     make_express_table(database, "INSERT INTO session SELECT repeat('x', n), '{}', now() + interval '1 hour'"
