@@ -2,9 +2,12 @@
 has written. The view, end_sessions and the index on session_username say the same."""
 
 import json
+import re
 
 import psycopg2
 import pytest
+
+from harness import TOP
 
 pytestmark = [pytest.mark.rows, pytest.mark.timeout(180)]
 
@@ -184,3 +187,24 @@ def test_the_row_of_before(lab):
         psql(other.url, "BEGIN; SET LOCAL search_path = '';" + after)
         (paths,), = other.execute("SELECT username FROM respgres.session_formats WHERE client = 'Spring Session'")
         assert (paths == ["who"]) if own else ("@sessionAttr:username" in paths and paths[0] == "username")
+
+
+def sql_of(heading):
+    """The code in SQL that docs/sql.md shows below a heading."""
+    text = (TOP / "docs" / "sql.md").read_text(encoding="utf8").partition(f"## {heading}\n")[2]
+    return re.findall(r"^```sql\n(.*?)^```", text.partition("\n## ")[0], re.MULTILINE | re.DOTALL)
+
+
+def test_what_the_page_says_about_other_attributes_and_namespaces(lab):
+    """docs/sql.md, Hashes."""
+    database = lab.database()
+    client = lab.respgres(database, decode="sessions shop:*").client()
+    own, namespace = sql_of("Hashes")
+    database.psql(own)
+    database.psql(namespace)
+    client.hset(PREFIX + "1", mapping={"username": "kim", "sessionAttr:login": '{"name": "ada"}'})
+    client.hset("shop:sessions:2", mapping={"lastAccessedTime": java_long(1767323045000),
+                                            PRINCIPAL: java_string("ada")})
+    client.set("shop:sessions:expires:2", "")
+    assert usernames(database) == {"1": "ada", "2": "ada"}
+    assert database.execute("SELECT respgres.end_sessions('ada')") == [(2,)]
