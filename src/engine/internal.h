@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "command/command.h"
+#include "command/lookups.h"
 #include "engine/bus.h"
 #include "engine/client.h"
 #include "engine/engine.h"
@@ -162,6 +163,7 @@ struct txn {
     query_done on_query;
     struct bytes pattern;    /* MATCH, NULL = everything; the request's bytes */
     int query_type;          /* TYPE, -1 = every */
+    struct lookups lookups;  /* of its last run */
     struct events *events;   /* what its last run has done, to be published; NULL = nobody wants it */
     struct buf rows;         /* what a query collects */
     size_t nrows;

@@ -30,7 +30,7 @@ enum { LATENCY_LOW_BITS = 4, LATENCY_HIGH_BITS = 26 };
 void stats_init(struct engine *e)
 {
     e->history.state = STORE_STARTING;
-    e->history.since_us = e->started_us;
+    e->history.since_us = loop_now_us(e->loop); /* by the clock that tells when it ends */
     e->started_wall_us = clock_wall_us();
 }
 
@@ -188,6 +188,8 @@ void stats_note_txn(const struct txn *t, uint64_t us)
     }
     if (t->client == NULL)
         return;
+    t->engine->keyspace_hits += t->lookups.hits;
+    t->engine->keyspace_misses += t->lookups.misses;
     if (reply_is_error(&t->reply))
         stats_note_error_reply(t, &t->reply);
     else if (t->exec)
