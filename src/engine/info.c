@@ -1,6 +1,7 @@
 /* info: INFO. Field names are Redis' where the meaning is the same; `postgres` is a section of our
  * own. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
@@ -63,12 +64,21 @@ static const char *executable(char *out, size_t size)
     return out;
 }
 
+/* As Redis, which does not look whether a part of it is a link. */
+static void put_config_file(const struct info *i)
+{
+    const char *path = config_path(i->e->config_store);
+    char *folder = path[0] != '\0' && path[0] != '/' ? getcwd(NULL, 0) : NULL;
+    buf_printf(i->out, "config_file:%s%s%s\r\n", folder != NULL ? folder : "",
+               folder != NULL ? "/" : "", path);
+    free(folder);
+}
+
 static void section_server(const struct info *i)
 {
     struct utsname name;
     char path_of_program[512];
     int64_t up_s = (clock_mono_us() - i->e->started_us) / 1000000;
-    const char *path = config_path(i->e->config_store);
     uname(&name);
     buf_printf(i->out, "redis_version:%s\r\nrespgres_version:%s\r\n", REDIS_VERSION,
                RESPGRES_VERSION);
@@ -86,9 +96,9 @@ static void section_server(const struct info *i)
     buf_printf(i->out, "uptime_in_days:%lld\r\nhz:10\r\nconfigured_hz:10\r\nlru_clock:%lld\r\n",
                (long long)up_s / 86400,
                (long long)(clock_wall_us() / 1000000 & ((1 << 24) - 1)));
-    buf_printf(i->out, "executable:%s\r\nconfig_file:%s\r\nio_threads_active:0\r\n",
-               executable(path_of_program, sizeof(path_of_program)), path != NULL ? path : "");
-    buf_printf(i->out, "instance_name:%s\r\n", i->e->config->instance_name);
+    buf_printf(i->out, "executable:%s\r\n", executable(path_of_program, sizeof(path_of_program)));
+    put_config_file(i);
+    buf_printf(i->out, "io_threads_active:0\r\ninstance_name:%s\r\n", i->e->config->instance_name);
 }
 
 static void section_clients(const struct info *i)
