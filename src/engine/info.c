@@ -129,21 +129,18 @@ static double ratio(size_t a, size_t b)
     return b > 0 ? (double)a / (double)b : 0;
 }
 
-/* `used` is the cache, which maxmemory bounds; what the process has besides is overhead. */
-static void memory_sizes(const struct info *i, size_t used, size_t resident)
+static void memory_sizes(const struct info *i, const struct memory_use *m, size_t resident)
 {
-    struct engine *e = i->e;
-    if (used > e->peak_memory)
-        e->peak_memory = used;
-    put_size(i->out, "used_memory", used);
+    put_size(i->out, "used_memory", m->used);
     put_size(i->out, "used_memory_rss", resident);
-    put_size(i->out, "used_memory_peak", e->peak_memory);
-    buf_printf(i->out, "used_memory_peak_perc:%.2f%%\r\n", per_cent(used, e->peak_memory));
-    buf_printf(i->out, "used_memory_overhead:%zu\r\nused_memory_startup:0\r\n",
-               resident > used ? resident - used : 0);
-    buf_printf(i->out, "used_memory_dataset:%zu\r\nused_memory_dataset_perc:100.00%%\r\n", used);
+    put_size(i->out, "used_memory_peak", m->peak);
+    buf_printf(i->out, "used_memory_peak_perc:%.2f%%\r\n", per_cent(m->used, m->peak));
+    buf_printf(i->out, "used_memory_overhead:%zu\r\nused_memory_startup:%zu\r\n", m->overhead,
+               m->startup);
+    buf_printf(i->out, "used_memory_dataset:%zu\r\nused_memory_dataset_perc:%.2f%%\r\n", m->cache,
+               per_cent(m->cache, m->used - m->startup));
     buf_printf(i->out, "allocator_allocated:%zu\r\nallocator_active:%zu\r\nallocator_resident:%zu\r\n",
-               used, resident, resident);
+               m->used, resident, resident);
     put_size(i->out, "total_system_memory", mem_available_total());
 }
 
@@ -151,9 +148,11 @@ static void section_memory(const struct info *i)
 {
     struct keyspace_stats st;
     keyspace_get_stats(i->e->keyspace, &st);
+    struct memory_use use;
+    memory_get_use(i->e, &use);
     size_t resident = mem_resident();
-    size_t rest = resident > st.memory ? resident - st.memory : 0;
-    memory_sizes(i, st.memory, resident);
+    size_t rest = resident > use.used ? resident - use.used : 0;
+    memory_sizes(i, &use, resident);
     put_size(i->out, "used_memory_lua", scripts_vm_memory(i->e));
     buf_printf(i->out, "used_memory_vm_eval:%zu\r\nused_memory_scripts_eval:%zu\r\n"
                "number_of_cached_scripts:%zu\r\n",
@@ -163,16 +162,16 @@ static void section_memory(const struct info *i)
     PUT_FIXED(i->out, "used_memory_functions:0");
     put_size(i->out, "used_memory_scripts", script_memory_bytes(i->e));
     /* Evicting from the cache loses no key. */
-    put_size(i->out, "maxmemory", st.max_memory);
+    put_size(i->out, "maxmemory", use.cache_max);
     buf_append_cstr(i->out, "maxmemory_policy:noeviction\r\n");
     buf_printf(i->out, "allocator_frag_ratio:1.00\r\nallocator_frag_bytes:0\r\n"
                        "allocator_rss_ratio:1.00\r\nallocator_rss_bytes:0\r\n"
                        "rss_overhead_ratio:1.00\r\nrss_overhead_bytes:0\r\n");
     buf_printf(i->out, "mem_fragmentation_ratio:%.2f\r\nmem_fragmentation_bytes:%zu\r\n",
-               ratio(resident, st.memory), rest);
+               ratio(resident, use.used), rest);
     PUT_FIXED(i->out, "mem_not_counted_for_evict:0", "mem_replication_backlog:0",
               "mem_total_replication_buffers:0", "mem_clients_slaves:0");
-    buf_printf(i->out, "mem_clients_normal:%zu\r\n", session_clients_memory(i->e));
+    buf_printf(i->out, "mem_clients_normal:%zu\r\n", use.clients);
     PUT_FIXED(i->out, "mem_cluster_links:0", "mem_aof_buffer:0", "mem_allocator:libc",
               "active_defrag_running:0", "lazyfree_pending_objects:0", "lazyfreed_objects:0");
     buf_printf(i->out, "cached_keys:%zu\r\ncache_evictions:%llu\r\n", st.entries,

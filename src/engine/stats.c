@@ -67,12 +67,10 @@ static void rate_tick(struct rate *r, uint64_t now)
 
 void stats_tick(struct engine *e)
 {
-    struct keyspace_stats st;
+    struct memory_use use;
     rate_tick(&e->input_rate, e->input_bytes);
     rate_tick(&e->output_rate, e->output_bytes);
-    keyspace_get_stats(e->keyspace, &st);
-    if (st.memory > e->peak_memory)
-        e->peak_memory = st.memory;
+    memory_get_use(e, &use); /* notes the peak */
 }
 
 struct histogram *stats_new_latency(struct command_stats *st)
