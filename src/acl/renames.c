@@ -28,7 +28,8 @@ static bool apply_one(void *arg, struct bytes from, struct bytes to)
     if (why == NULL)
         return true;
     config_append_rename_place(r->config, r->pair, r->error);
-    buf_printf(r->error, "rename-command %.*s: %s", (int)(from.len < 64 ? from.len : 64), from.data, why);
+    buf_printf(r->error, "rename-command %.*s: %s", (int)(from.len < 64 ? from.len : 64), from.data,
+               why);
     return false;
 }
 

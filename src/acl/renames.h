@@ -1,5 +1,5 @@
-/* renames: carries out rename-command of the configuration. A file made for Redis may rename or turn off
- * commands that are not here: their names are taken, too, and nothing comes of it. */
+/* renames: carries out rename-command of the configuration. A file made for Redis may rename or
+ * turn off commands that are not here: their names are taken, too, and nothing comes of it. */
 #ifndef RESPGRES_ACL_RENAMES_H
 #define RESPGRES_ACL_RENAMES_H
 

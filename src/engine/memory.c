@@ -1,7 +1,7 @@
-/* memory: what INFO and MEMORY STATS say of memory. The sum is of what is counted where it is allocated: the
- * cache, clients, scripts; and of what the process had allocated besides when it had begun. Asking the
- * allocator each time would mean to go through all that is free in the heap. What is not counted (batches under
- * way, libpq's copies of them) is part of the resident set alone. */
+/* memory: what INFO and MEMORY STATS say of memory. The sum is of what is counted where it is
+ * allocated: the cache, clients, scripts; and of what the process had allocated besides when it had
+ * begun. Asking the allocator each time would mean to go through all that is free in the heap. What
+ * is not counted (batches under way, libpq's copies of them) is part of the resident set alone. */
 #include "engine/internal.h"
 
 #include "base/mem.h"
