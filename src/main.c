@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "acl/renames.h"
 #include "backup/backup.h"
 #include "backup/dump.h"
 #include "base/clock.h"
@@ -13,7 +14,6 @@
 #include "cli/action.h"
 #include "cli/exec.h"
 #include "cli/healthcheck.h"
-#include "command/rename.h"
 #include "config/config.h"
 #include "engine/engine.h"
 #include "event/loop.h"
@@ -310,16 +310,6 @@ static int merge_journal(struct server *s, struct buf *error)
     return s->exit_code != 0 || router_unmerged(s->store) > 0;
 }
 
-static bool rename_command(void *arg, struct bytes from, struct bytes to)
-{
-    struct buf *error = arg;
-    const char *why = command_rename(from, to);
-    if (why != NULL)
-        buf_printf(error, "rename-command %.*s: %s", (int)(from.len < 64 ? from.len : 64),
-                   from.data, why);
-    return why == NULL;
-}
-
 /* Reads the command line and all that it leads to. */
 static bool prepare(struct server *s, int argc, char **argv, struct action *a, struct buf *error)
 {
@@ -337,8 +327,7 @@ static bool prepare(struct server *s, int argc, char **argv, struct action *a, s
             argv = words;
         }
         s->config = config_load_passing(argc, argv, environ, exec_port(s->exec), error);
-        ok = s->config != NULL &&
-             config_each_rename(config_values(s->config), rename_command, error);
+        ok = s->config != NULL && renames_apply(s->config, error);
     }
     buf_release(&keep);
     return ok;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "acl/user.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "config/replace.h"
 
@@ -126,9 +127,10 @@ static void read_line(struct reading *f, struct bytes line)
 bool acl_read_file(struct acl *a, const char *path, struct buf *error)
 {
     struct reading f = {a, path, 0, false, error};
-    FILE *in = fopen(path, "re");
+    const char *why;
+    FILE *in = file_open_stream(path, &why);
     if (in == NULL) {
-        buf_printf(error, "Error loading ACLs, opening file '%s': %s", path, strerror(errno));
+        buf_printf(error, "Error loading ACLs, opening file '%s': %s", path, why);
         return false;
     }
     char *line = NULL;

@@ -26,6 +26,10 @@ size_t mem_available_total(void);
 /* Gives memory that is free back to the system, as far as the allocator can. */
 void mem_give_back(void);
 
+/* What all allocations of this process take, the allocator's own part included; 0 if it does not tell. It may
+ * go through all that is free. */
+size_t mem_allocated(void);
+
 /* Resident set size of this process in bytes; 0 if unknown. */
 size_t mem_resident(void);
 

@@ -216,8 +216,7 @@ void bits_bitfield(struct command_ctx *ctx)
     if (!key_is_string_or_reply(ctx, old))
         return;
     if (!plan.writes) {
-        if (old == NULL)
-            key_missed(ctx, 0);
+        key_looked_up(ctx, 0, old != NULL);
         steps_run(ctx, old, plan.replies);
         return;
     }

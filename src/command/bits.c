@@ -281,8 +281,7 @@ void bits_bitop(struct command_ctx *ctx)
     size_t len = 0;
     for (int i = 1; i < ctx->nkeys; i++) {
         const struct value *v = key_find(ctx, i);
-        if (v == NULL)
-            key_missed(ctx, i);
+        key_looked_up(ctx, i, v != NULL);
         if (!key_is_string_or_reply(ctx, v))
             return;
         len = v != NULL && v->len > len ? v->len : len;

@@ -84,6 +84,7 @@ enum subcommand_id {
 };
 
 struct events;
+struct lookups;
 
 /* Between a command that waits for keys and the engine. The handler does not wait: it says so. */
 struct command_wait {
@@ -118,6 +119,7 @@ struct command_ctx {
     struct reply *reply;
     struct command_wait *wait; /* NULL: it may not wait, and answers at once that there is nothing */
     struct events *events; /* event.h; NULL = nobody wants to know */
+    struct lookups *lookups; /* likewise */
 };
 
 typedef void (*command_handler)(struct command_ctx *ctx);

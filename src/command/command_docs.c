@@ -2,6 +2,8 @@
 
 #include "command/command_docs.h"
 
+#include <string.h>
+
 #include "command/command.h"
 #include "command/rename.h"
 #include "command/syntax.h"
@@ -43,43 +45,16 @@ const char *command_group_name(enum command_group group)
 static const char *arg_type(const struct command *c, struct bytes name)
 {
     static const struct {
+        const char *command;
         const char *name;
         const char *type;
     } types[] = {
-        {"key", "key"},
-        {"newkey", "key"},
-        {"destkey", "key"},
-        {"key1", "key"},
-        {"key2", "key"},
-        {"min-match-len", "integer"},
-        {"bit", "integer"},
-        {"source", "key"},
-        {"destination", "key"},
-        {"destination-db", "integer"},
-        {"db", "integer"},
-        {"pattern", "pattern"},
-        {"unix-time-seconds", "unix-time"},
-        {"unix-time-milliseconds", "unix-time"},
-        {"seconds", "integer"},
-        {"milliseconds", "integer"},
-        {"increment", "integer"},
-        {"decrement", "integer"},
-        {"start", "integer"},
-        {"end", "integer"},
-        {"offset", "integer"},
-        {"index", "integer"},
-        {"index1", "integer"},
-        {"index2", "integer"},
-        {"cursor", "integer"},
-        {"count", "integer"},
-        {"protover", "integer"},
-        {"timeout", "integer"},
-        {"client-id", "integer"},
+#define ARG_TYPE(command, name, type) {command, name, type},
+#include "command/arg_types.def"
     };
-    if ((c->id == CMD_INCRBYFLOAT || c->id == CMD_HINCRBYFLOAT) && bytes_ieq(name, "increment"))
-        return "double";
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
-        if (bytes_ieq(name, types[i].name))
+        if (bytes_ieq(name, types[i].name) &&
+            (types[i].command == NULL || strcmp(types[i].command, c->name) == 0))
             return types[i].type;
     }
     return "string";
@@ -166,6 +141,44 @@ static void reply_args(struct reply *r, const struct command *c, const struct sy
         reply_arg(r, c, s, &s->nodes[i]);
 }
 
+/* What Redis says of some commands besides; `since` is NULL of one that is the system's own. */
+static const struct mark {
+    const char *name;
+    const char *since;
+    const char *replaced_by;
+} marks[] = {
+#define DEPRECATED(name, since, replaced_by) {name, since, replaced_by},
+#define SYSTEM_COMMAND(name) {name, NULL, NULL},
+#include "command/deprecated.def"
+};
+
+static const struct mark *mark_of(const struct command *c)
+{
+    for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
+        if (strcmp(marks[i].name, c->name) == 0)
+            return &marks[i];
+    }
+    return NULL;
+}
+
+static size_t mark_fields(const struct mark *m)
+{
+    return m == NULL ? 0 : m->since == NULL ? 1 : 3;
+}
+
+static void reply_mark(struct reply *r, const struct mark *m)
+{
+    if (m == NULL)
+        return;
+    reply_bulk_cstr(r, "doc_flags");
+    reply_set(r, 1);
+    reply_status(r, m->since != NULL ? "deprecated" : "syscmd");
+    if (m->since == NULL)
+        return;
+    reply_field(r, "deprecated_since", m->since);
+    reply_field(r, "replaced_by", m->replaced_by);
+}
+
 static void reply_docs(struct reply *r, const struct command *c);
 
 static void reply_sub_docs(struct reply *r, const struct command *c)
@@ -188,11 +201,13 @@ static void reply_docs(struct reply *r, const struct command *c)
     bool has_args = c->syntax[0] != '\0';
     bool container = (c->flags & CF_CONTAINER) != 0 && c->sub == SUB_NONE;
     reply_bulk(r, bytes_of(c->name, c->name_len));
-    reply_map(r, 4 + (size_t)has_args + container);
+    const struct mark *mark = mark_of(c);
+    reply_map(r, 4 + (size_t)has_args + container + mark_fields(mark));
     reply_field(r, "summary", c->summary);
     reply_field(r, "since", c->since);
     reply_field(r, "group", command_group_name(c->group));
     reply_field(r, "complexity", c->complexity);
+    reply_mark(r, mark);
     if (has_args) {
         struct syntax s;
         syntax_parse(&s, c->syntax);

@@ -31,10 +31,15 @@ void events_release(struct events *ev)
     *ev = (struct events){0};
 }
 
-void key_missed(const struct command_ctx *ctx, int i)
+void key_looked_up(const struct command_ctx *ctx, int i, bool found)
 {
+    struct lookups *l = ctx->lookups;
     struct events *ev = ctx->events;
-    if (ev == NULL || i < ev->missed)
+    if (l != NULL && i >= l->looked) {
+        l->looked = i + 1;
+        lookups_count(l, found);
+    }
+    if (found || ev == NULL || i < ev->missed)
         return;
     ev->missed = i + 1;
     events_note(ev, EVENT_KEY_MISS, "keymiss", ctx->keys[i]);

@@ -8,6 +8,7 @@
 
 #include "base/keyspace_events.h"
 #include "command/command.h"
+#include "command/lookups.h"
 
 struct event {
     const char *name; /* constant text */
@@ -41,11 +42,6 @@ static inline void key_event(struct command_ctx *ctx, unsigned class, const char
     if (ctx->events != NULL)
         events_note(ctx->events, class, name, ctx->keys[i]);
 }
-
-/* A key that has been looked up to be read is not there. Once per argument, however often a handler
- * looks; handlers look in the order of the arguments. key_find calls it for commands that only
- * read. */
-void key_missed(const struct command_ctx *ctx, int i);
 
 /* The i-th key is about to be written: is it new? */
 void key_new_event(struct command_ctx *ctx, int i);

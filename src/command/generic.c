@@ -121,12 +121,12 @@ void generic_copy(struct command_ctx *ctx)
         reply_error(ctx->reply, error);
         return;
     }
-    bool copies = key_find(ctx, 0) != NULL && (replace || key_find(ctx, 1) == NULL);
+    bool found = key_find(ctx, 0) != NULL;
+    bool copies = found && (replace || key_find(ctx, 1) == NULL);
+    key_looked_up(ctx, 0, found);
     if (copies) {
         key_assign(ctx);
         key_event(ctx, EVENT_GENERIC, "copy_to", 1);
-    } else if (key_find(ctx, 0) == NULL) {
-        key_missed(ctx, 0);
     }
     reply_int(ctx->reply, copies);
 }

@@ -4,11 +4,9 @@
 #include "command/event.h"
 
 /* Looking at a key from outside is no read of it. */
-static void note_miss(const struct command_ctx *ctx, int i)
+static bool is_read(const struct command *c)
 {
-    bool reads = (ctx->cmd->flags & CF_READONLY) != 0 && ctx->cmd->sub == SUB_NONE;
-    if (ctx->events != NULL && reads)
-        key_missed(ctx, i);
+    return (c->flags & CF_READONLY) != 0 && c->sub == SUB_NONE;
 }
 
 struct value *key_value(const struct command_ctx *ctx, const struct key *k)
@@ -24,8 +22,8 @@ struct value *key_find(const struct command_ctx *ctx, int i)
 {
     CHECK(i < ctx->nkeys);
     struct value *v = key_value(ctx, ctx->keys[i]);
-    if (v == NULL)
-        note_miss(ctx, i);
+    if (is_read(ctx->cmd))
+        key_looked_up(ctx, i, v != NULL);
     return v;
 }
 

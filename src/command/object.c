@@ -2,15 +2,19 @@
  * to store a string, so ENCODING and REFCOUNT say what Redis would for a value that was just set. */
 
 #include "base/num.h"
+#include "command/lookups.h"
 #include "command/handler.h"
 
 /* As Redis decides for a new string. */
 enum { EMBSTR_MAX = 44, SHARED_INTEGERS = 10000 };
 
-/* NULL: it is absent, and null is written. */
+/* NULL: it is absent, and null is written. OBJECT's look counts as one, as in Redis, and tells nobody of a
+ * key that was missed. */
 static const struct value *value_or_reply(struct command_ctx *ctx)
 {
     const struct value *v = key_find(ctx, 0);
+    if (ctx->cmd->id == CMD_OBJECT && ctx->lookups != NULL)
+        lookups_count(ctx->lookups, v != NULL);
     if (v == NULL)
         reply_null(ctx->reply);
     return v;

@@ -7,8 +7,10 @@
 #include "command/command.h"
 
 /* Gives the command that is found as `from` the name `to`, "" for none. Only before the first
- * command of a client is looked up. Returns the error. */
-MUST_CHECK const char *command_rename(struct bytes from, struct bytes to);
+ * command of a client is looked up. Returns the error. Of a command that only Redis has, which `redis_has`
+ * tells, there is only the name: the next ones may rename it, too, and may not take it. */
+MUST_CHECK const char *command_rename(struct bytes from, struct bytes to,
+                                      bool (*redis_has)(void *arg, struct bytes name), void *arg);
 
 /* Of a command or subcommand: whether it can be called. */
 bool command_is_on(const struct command *c);

@@ -13,12 +13,11 @@ static const struct set **operands_or_reply(struct command_ctx *ctx, int first, 
     *n = (size_t)(ctx->nkeys - first);
     const struct set **sets = mem_alloc(*n * sizeof(const struct set *));
     for (size_t i = 0; i < *n; i++) {
+        key_looked_up(ctx, first + (int)i, key_find(ctx, first + (int)i) != NULL);
         if (!set_or_reply(ctx, first + (int)i, &sets[i])) {
             mem_free(sets);
             return NULL;
         }
-        if (sets[i] == NULL)
-            key_missed(ctx, first + (int)i);
     }
     return sets;
 }

@@ -115,10 +115,9 @@ static bool source_or_reply(struct command_ctx *ctx, struct tree_reader *r, size
     const struct value *v = key_find(ctx, 0);
     *source = v;
     *n = 0;
-    if (v == NULL) {
-        key_missed(ctx, 0);
+    key_looked_up(ctx, 0, v != NULL);
+    if (v == NULL)
         return true;
-    }
     if (v->type == VALUE_LIST) {
         const struct deque *d;
         if (!list_or_reply(ctx, 0, &d))
@@ -214,8 +213,8 @@ static bool load_gets(struct command_ctx *ctx, struct sort *s, const struct sort
     struct bytes unused;
     for (int g = 0; g < s->ngets; g++) {
         for (size_t i = 0; i < n && sort_pattern_has_keys(&s->gets[g]); i++)
-            loaded &= sort_pattern_find(ctx, &s->gets[g], elements[i].bytes, &s->name, &unused) !=
-                      SORT_NOT_LOADED;
+            loaded &= sort_pattern_find(ctx, &s->gets[g], elements[i].bytes, false, &s->name,
+                                        &unused) != SORT_NOT_LOADED;
     }
     return loaded;
 }
@@ -229,7 +228,7 @@ static bool load(struct command_ctx *ctx, struct sort *s, struct sorted *element
         struct sorted *e = &elements[i];
         enum sort_found found = SORT_FOUND;
         if (s->has_by)
-            found = sort_pattern_find(ctx, &s->by, e->bytes, &s->name, &e->by);
+            found = sort_pattern_find(ctx, &s->by, e->bytes, true, &s->name, &e->by);
         else
             e->by = e->bytes;
         loaded &= found != SORT_NOT_LOADED;
@@ -250,7 +249,8 @@ static void each_output(struct command_ctx *ctx, struct sort *s, struct bytes el
         f(arg, element, true);
     for (int i = 0; i < s->ngets; i++) {
         struct bytes named = BYTES_LIT("");
-        enum sort_found found = sort_pattern_find(ctx, &s->gets[i], element, &s->name, &named);
+        enum sort_found found =
+            sort_pattern_find(ctx, &s->gets[i], element, true, &s->name, &named);
         CHECK(found != SORT_NOT_LOADED);
         f(arg, named, found == SORT_FOUND);
     }

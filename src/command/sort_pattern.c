@@ -1,6 +1,7 @@
 /* sort_pattern: see sort_pattern.h. */
 #include "command/sort_pattern.h"
 
+#include "command/lookups.h"
 #include "value/hash.h"
 
 static size_t c_length(struct bytes s)
@@ -43,9 +44,11 @@ struct sort_pattern sort_pattern_of(struct bytes text)
 }
 
 static bool bytes_under(const struct command_ctx *ctx, const struct sort_pattern *p,
-                        const struct key *k, struct bytes *out)
+                        const struct key *k, bool counts, struct bytes *out)
 {
     const struct value *v = key_value(ctx, k);
+    if (counts && ctx->lookups != NULL)
+        lookups_count(ctx->lookups, v != NULL);
     if (v == NULL || v->opaque)
         return false;
     if (p->kind == PATTERN_FIELD)
@@ -57,7 +60,8 @@ static bool bytes_under(const struct command_ctx *ctx, const struct sort_pattern
 }
 
 enum sort_found sort_pattern_find(const struct command_ctx *ctx, const struct sort_pattern *p,
-                                  struct bytes element, struct buf *name, struct bytes *out)
+                                  struct bytes element, bool counts, struct buf *name,
+                                  struct bytes *out)
 {
     if (p->kind == PATTERN_NOTHING)
         return SORT_ABSENT;
@@ -75,5 +79,5 @@ enum sort_found sort_pattern_find(const struct command_ctx *ctx, const struct so
     const struct key *k = ctx->more->find(ctx->more, ctx->db, buf_bytes(name));
     if (k == NULL)
         return SORT_NOT_LOADED;
-    return bytes_under(ctx, p, k, out) ? SORT_FOUND : SORT_ABSENT;
+    return bytes_under(ctx, p, k, counts, out) ? SORT_FOUND : SORT_ABSENT;
 }

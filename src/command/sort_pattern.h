@@ -29,8 +29,10 @@ enum sort_found { SORT_FOUND, SORT_ABSENT, SORT_NOT_LOADED };
 
 /* What the pattern names for an element. *out stays until the handler returns, as long as it
  * changes nothing. `name` is room for a key's name. Absent: the key, the field, or it is of another
- * type. Not loaded: it has been asked for, and the handler is to give up. */
+ * type. Not loaded: it has been asked for, and the handler is to give up. `counts`: it is a lookup for
+ * keyspace_hits or keyspace_misses. */
 enum sort_found sort_pattern_find(const struct command_ctx *ctx, const struct sort_pattern *p,
-                                  struct bytes element, struct buf *name, struct bytes *out);
+                                  struct bytes element, bool counts, struct buf *name,
+                                  struct bytes *out);
 
 #endif

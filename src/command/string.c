@@ -104,8 +104,8 @@ void string_set(struct command_ctx *ctx)
         return;
     struct value *old = key_find(ctx, 0);
     bool get = (o.given & SO_GET) != 0;
-    if (get && old == NULL)
-        key_missed(ctx, 0);
+    if (get)
+        key_looked_up(ctx, 0, old != NULL);
     if (get && !key_is_string_or_reply(ctx, old))
         return;
     if (((o.given & SO_NX) != 0 && old != NULL) || ((o.given & SO_XX) != 0 && old == NULL)) {
@@ -165,8 +165,7 @@ void string_setnx(struct command_ctx *ctx)
 void string_getset(struct command_ctx *ctx)
 {
     struct value *old = key_find(ctx, 0);
-    if (old == NULL)
-        key_missed(ctx, 0);
+    key_looked_up(ctx, 0, old != NULL);
     if (!key_is_string_or_reply(ctx, old))
         return;
     struct value *v = value_new_or_reply(ctx, ctx->argv[2]);
@@ -182,6 +181,7 @@ void string_getset(struct command_ctx *ctx)
 void string_getdel(struct command_ctx *ctx)
 {
     struct value *old = key_find(ctx, 0);
+    key_looked_up(ctx, 0, old != NULL);
     if (!key_is_string_or_reply(ctx, old))
         return;
     if (old != NULL) {
@@ -189,7 +189,6 @@ void string_getdel(struct command_ctx *ctx)
         key_remove(ctx->keys[0]);
         key_del_event(ctx, 0);
     } else {
-        key_missed(ctx, 0);
         key_remove_guessed(ctx->keys[0]);
     }
     reply_value(ctx->reply, old);
@@ -205,8 +204,8 @@ void string_getex(struct command_ctx *ctx)
         return;
     }
     struct value *v = key_find(ctx, 0);
+    key_looked_up(ctx, 0, v != NULL);
     if (v == NULL) {
-        key_missed(ctx, 0);
         reply_null(ctx->reply);
         return;
     }

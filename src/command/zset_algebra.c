@@ -60,8 +60,7 @@ static bool operand_score(const struct operand *o, struct bytes member, double *
 static bool operand_or_reply(struct command_ctx *ctx, int key, struct operand *o)
 {
     const struct value *v = key_find(ctx, key);
-    if (v == NULL)
-        key_missed(ctx, key);
+    key_looked_up(ctx, key, v != NULL);
     if (v != NULL && v->type == VALUE_SET)
         return set_or_reply(ctx, key, &o->set);
     return zset_or_reply(ctx, key, &o->zset);

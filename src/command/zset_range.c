@@ -184,8 +184,7 @@ void zset_zrangestore(struct command_ctx *ctx)
     if (!range_or_reply(ctx, &g, (struct range_kind){.chooses = true, .store = true}, 3) ||
         !zset_or_reply(ctx, 1, &z))
         return;
-    if (z == NULL)
-        key_missed(ctx, 1);
+    key_looked_up(ctx, 1, z != NULL);
     size_t first = 0, n = 0;
     struct value *result = value_collection_new(VALUE_ZSET);
     struct zset *out = value_content(result);

@@ -385,6 +385,22 @@ bool config_each_rename(const struct config *c,
     return go_on;
 }
 
+void config_append_rename_place(const struct config_store *s, size_t n, struct buf *out)
+{
+    struct values v;
+    if (s->live.source[OPT_rename_command] != CONFIG_FILE)
+        return;
+    values_init(&v);
+    v.stop_at_rename = n;
+    struct buf place;
+    buf_init(&place);
+    /* What was read a moment ago: that it reads to its end now is possible, and no error. */
+    if (!values_read_file(&v, s->path, &place))
+        buf_append_bytes(out, buf_bytes(&place));
+    buf_release(&place);
+    values_release(&v);
+}
+
 static bool each_word(struct bytes line, struct buf *text, size_t *ends, int max, int *n)
 {
     size_t at = 0;

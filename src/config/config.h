@@ -165,6 +165,9 @@ MUST_CHECK bool config_rewrite(struct config_store *s, struct buf *error);
 bool config_each_rename(const struct config *c,
                         bool (*f)(void *arg, struct bytes from, struct bytes to), void *arg);
 
+/* Appends "file:line: " if the n-th of these pairs, counted from 1, stands in a file. */
+void config_append_rename_place(const struct config_store *s, size_t n, struct buf *out);
+
 /* The words behind each `user`, until f returns false; the words are valid within the call. */
 bool config_each_user(const struct config *c,
                       bool (*f)(void *arg, int n, const struct bytes *words), void *arg);

@@ -1,10 +1,10 @@
 /* environment: RESPGRES_CONF_<OPTION>, and DATABASE_URL, which platforms set. Nothing else with
  * RESPGRES_ in front is read: a Kubernetes service named respgres makes RESPGRES_PORT=tcp://... */
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "config/values.h"
 
@@ -27,7 +27,8 @@ static const char *lookup(char **env, const char *name)
 /* A secret's file without the newline at its end. */
 static bool read_secret(const char *path, struct buf *out, struct buf *reason)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    const char *why;
+    int fd = file_open(path, &why);
     ssize_t n = -1;
     while (fd >= 0 && out->len <= SECRET_MAX) {
         n = read(fd, buf_reserve(out, 4096), 4096);
@@ -35,11 +36,12 @@ static bool read_secret(const char *path, struct buf *out, struct buf *reason)
             break;
         out->len += (size_t)n;
     }
-    int why = errno;
+    if (fd >= 0 && n < 0)
+        why = strerror(errno);
     if (fd >= 0)
         close(fd);
     if (n < 0) {
-        buf_printf(reason, "cannot read the file: %s", strerror(why));
+        buf_printf(reason, "cannot read the file: %s", why);
         return false;
     }
     if (out->len > SECRET_MAX) {

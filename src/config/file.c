@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "config/url.h"
 #include "config/values.h"
@@ -63,26 +64,28 @@ static bool read_line(struct values *v, const char *path, int line_number, struc
     } else if (ok && w->n > 0) {
         ok = values_set(v, words[0], w->n - 1, words + 1, CONFIG_FILE, &reason);
     }
-    if (reason.len > 0) {
+    bool stop = ok && v->stop_at_rename > 0 && v->renames >= v->stop_at_rename;
+    if (reason.len > 0 || (stop && error->len == 0)) {
         buf_append_bytes(error, url_shown(bytes_cstr(path)));
         buf_printf(error, ":%d: ", line_number);
         buf_append_bytes(error, buf_bytes(&reason));
     }
     buf_release(&reason);
-    return ok;
+    return ok && !stop;
 }
 
-static void why(const char *path, int number, struct buf *error)
+static void cannot_read(const char *path, const char *why, struct buf *error)
 {
     buf_append_bytes(error, url_shown(bytes_cstr(path)));
-    buf_printf(error, ": %s", strerror(number));
+    buf_printf(error, ": %s", why);
 }
 
 static bool read_file(struct values *v, const char *path, int depth, struct buf *error)
 {
-    FILE *f = fopen(path, "re");
+    const char *why;
+    FILE *f = file_open_stream(path, &why);
     if (f == NULL) {
-        why(path, errno, error);
+        cannot_read(path, why, error);
         return false;
     }
     char *line = NULL;
@@ -96,7 +99,7 @@ static bool read_file(struct values *v, const char *path, int depth, struct buf 
         ok = read_line(v, path, number, bytes_of(line, (size_t)n), depth, &w, error);
     }
     if (ok && ferror(f)) {
-        why(path, errno, error);
+        cannot_read(path, strerror(errno), error);
         ok = false;
     }
     buf_release(&w.text);

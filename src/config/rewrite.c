@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "config/replace.h"
 #include "config/store.h"
@@ -143,57 +144,72 @@ static void append_missing(const struct config_store *s, const bool differs[OPTI
 
 /* ---- files ---- */
 
-static bool read_all_of(const char *path, struct buf *out)
+static bool read_all_of(const char *path, struct buf *out, struct buf *error)
 {
-    FILE *f = fopen(path, "re");
+    const char *why;
+    FILE *f = file_open_stream(path, &why);
+    if (f == NULL && errno == ENOENT)
+        return true; /* as Redis: then there is one afterwards */
     if (f == NULL)
-        return errno == ENOENT; /* as Redis: then there is one afterwards */
+        buf_append_cstr(error, why);
+    if (f == NULL)
+        return false;
     size_t n;
     while ((n = fread(buf_reserve(out, 4096), 1, 4096, f)) > 0)
         out->len += n;
     bool ok = !ferror(f);
+    if (!ok)
+        buf_append_cstr(error, strerror(errno));
     fclose(f);
     return ok;
 }
 
-/* What a start from this file would give; the file's own errors were seen when it was read. */
-static bool read_back(const char *path, struct values *v)
+/* What a start from this file would give. It may not be what was read: then it is left alone, and the error
+ * says why. (Redis comments a line out that it does not know.) */
+static bool read_back(const char *path, struct values *v, struct buf *error)
 {
-    struct buf ignored;
     struct stat st;
-    buf_init(&ignored);
     values_init(v);
-    bool ok = (stat(path, &st) != 0 && errno == ENOENT) || values_read_file(v, path, &ignored);
-    buf_release(&ignored);
+    return (stat(path, &st) != 0 && errno == ENOENT) || values_read_file(v, path, error);
+}
+
+static bool write_temporary(struct replacement *r, struct bytes text, struct buf *error)
+{
+    bool ok = replacement_write(r, text);
     if (!ok)
-        errno = EINVAL;
+        buf_append_cstr(error, strerror(errno));
     return ok;
 }
 
 /* Writes `text` to the temporary file, and appends what does not come back from there. */
-static bool write_checked(const struct config_store *s, struct replacement *r, struct buf *text)
+static bool write_checked(const struct config_store *s, struct replacement *r, struct buf *text,
+                          struct buf *error)
 {
     static const bool none[OPTION_COUNT];
     bool differs[OPTION_COUNT];
     struct values back;
-    if (!replacement_write(r, buf_bytes(text)))
+    if (!write_temporary(r, buf_bytes(text), error))
         return false;
-    bool ok = read_back(buf_cstr(&r->temporary), &back);
+    bool ok = read_back(buf_cstr(&r->temporary), &back, error);
     if (ok && mark_differing(s, &back, differs)) {
         append_missing(s, differs, none, text);
-        ok = replacement_write(r, buf_bytes(text));
+        ok = write_temporary(r, buf_bytes(text), error);
     }
     values_release(&back);
     return ok;
 }
 
-static bool replace_file(const struct config_store *s, const char *path, struct buf *text)
+static bool replace_file(const struct config_store *s, const char *path, struct buf *text,
+                         struct buf *error)
 {
     struct replacement r;
-    return replacement_begin(&r, path) && replacement_end(&r, write_checked(s, &r, text));
+    bool ok = replacement_begin(&r, path) && replacement_end(&r, write_checked(s, &r, text, error));
+    if (!ok && error->len == 0)
+        buf_append_cstr(error, strerror(errno));
+    return ok;
 }
 
-static bool rewrite(const struct config_store *s, const char *path)
+static bool rewrite(const struct config_store *s, const char *path, struct buf *error)
 {
     bool differs[OPTION_COUNT];
     bool written[OPTION_COUNT] = {false};
@@ -202,11 +218,11 @@ static bool rewrite(const struct config_store *s, const char *path)
     struct buf text;
     buf_init(&old);
     buf_init(&text);
-    bool ok = read_back(path, &file) && read_all_of(path, &old);
+    bool ok = read_back(path, &file, error) && read_all_of(path, &old, error);
     if (ok && mark_differing(s, &file, differs)) {
         copy_lines(s, buf_bytes(&old), differs, written, &text);
         append_missing(s, differs, written, &text);
-        ok = replace_file(s, path, &text);
+        ok = replace_file(s, path, &text, error);
     }
     values_release(&file);
     buf_release(&old);
@@ -222,9 +238,12 @@ bool config_rewrite(struct config_store *s, struct buf *error)
     }
     /* A link stays one. */
     char *real = realpath(s->path, NULL);
-    bool ok = rewrite(s, real != NULL ? real : s->path);
+    struct buf why;
+    buf_init(&why);
+    bool ok = rewrite(s, real != NULL ? real : s->path, &why);
     if (!ok)
-        buf_printf(error, "ERR Rewriting config file: %s", strerror(errno));
+        buf_printf(error, "ERR Rewriting config file: %s", buf_cstr(&why));
     free(real);
+    buf_release(&why);
     return ok;
 }

@@ -9,6 +9,7 @@
 void values_init(struct values *v)
 {
     config_init(&v->config);
+    v->renames = v->stop_at_rename = 0;
     for (size_t i = 0; i < OPTION_COUNT; i++)
         v->source[i] = CONFIG_DEFAULT;
 }
@@ -95,6 +96,8 @@ static bool add_pairs(struct values *v, const struct option *o, int n, const str
     buf_init(&all);
     if (v->source[o - options] == source)
         buf_append_cstr(&all, *option_string(o, &v->config));
+    else
+        v->renames = 0;
     if (n == 1) {
         ok = add_words(words[0], &all, &count);
     } else {
@@ -111,6 +114,7 @@ static bool add_pairs(struct values *v, const struct option *o, int n, const str
     } else {
         ok = option_parse(o, buf_bytes(&all), &v->config, reason);
         v->source[o - options] = source;
+        v->renames += (size_t)count / 2;
     }
     buf_release(&all);
     return ok;

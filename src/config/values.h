@@ -8,6 +8,8 @@
 struct values {
     struct config config;
     enum config_source source[OPTION_COUNT];
+    size_t renames;        /* pairs of rename-command that its source has given */
+    size_t stop_at_rename; /* the reader of files ends with "file:line: " where it has so many; 0 = never */
 };
 
 /* All at their defaults, source CONFIG_DEFAULT. */

@@ -76,6 +76,9 @@ bool doctor(const struct config_store *config)
     look_at_folder(config, &r);
     if (c->database_url[0] != '\0')
         postgres_doctor(c, on_found, &r);
+    else if (c->standalone)
+        on_found(&r, FINDING_NOTE,
+                 "standalone: memory and journal are the store, and no other instance sees them.", NULL);
     else
         on_found(&r, FINDING_BLOCKER, "No database is named.",
                  "Set DATABASE_URL, or database-url in the configuration file.");

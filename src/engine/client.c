@@ -193,8 +193,11 @@ void client_flush(struct client *c)
         return;
     if (failed)
         client_kill(c);
-    if (wrote)
+    if (wrote) {
+        /* Whoever waited for this was not idle; who looks before it is sent is to know that. */
+        client_note_activity(c);
         c->io->output(c->io_arg);
+    }
     if (close) {
         c->closing = true;
         c->io->close(c->io_arg, false);
@@ -763,7 +766,7 @@ static void take(struct client *c, struct request *request)
         hold(c, request);
         return;
     }
-    c->active_us = loop_now_us(e->loop);
+    client_note_activity(c);
     e->total_commands++;
     struct txn *t = txn_new(c, request);
     t->silent = c->reply_off || c->reply_skip_next;
@@ -852,6 +855,11 @@ size_t client_queued_memory(const struct client *c)
     return c->queued_memory;
 }
 
+void client_note_activity(struct client *c)
+{
+    c->active_us = loop_now_us(c->engine->loop);
+}
+
 int64_t client_last_active_us(const struct client *c)
 {
     return c->active_us;
@@ -859,7 +867,7 @@ int64_t client_last_active_us(const struct client *c)
 
 bool client_may_idle_out(const struct client *c)
 {
-    return c->pending == 0 && !c->monitor && subscriber_count(&c->hears) == 0;
+    return client_pending(c) == 0 && !has_held(c) && !c->monitor && subscriber_count(&c->hears) == 0;
 }
 
 enum output_class client_output_class(const struct client *c)

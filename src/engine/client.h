@@ -63,8 +63,11 @@ size_t client_pending_memory(const struct client *c);
 size_t client_queued_memory(const struct client *c);
 
 bool client_authenticated(const struct client *c);
-/* Microseconds (clock_mono_us) of the last request, for `timeout`; busy clients are not idle. */
+/* Bytes have come from it, or been taken by it. */
+void client_note_activity(struct client *c);
+/* Microseconds (clock_mono_us) of that, or of the last request or reply, for `timeout` and CLIENT LIST. */
 int64_t client_last_active_us(const struct client *c);
+/* Nothing of it is pending, nor held back by a pause. */
 bool client_may_idle_out(const struct client *c);
 /* Which of client-output-buffer-limit counts for it now. */
 enum output_class client_output_class(const struct client *c);

@@ -288,6 +288,7 @@ static void start_running(struct exclusive *ex)
     txn_reply_init(t, &r);
     ex->proto = t->proto;
     script_forget(t);
+    t->lookups = (struct lookups){0};
     txn_set_now(t, ex->xact.time_us / 1000);
     events_begin_run(t);
     load_values(ex);

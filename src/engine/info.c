@@ -1,6 +1,7 @@
 /* info: INFO. Field names are Redis' where the meaning is the same; `postgres` is a section of our
  * own. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
@@ -63,12 +64,21 @@ static const char *executable(char *out, size_t size)
     return out;
 }
 
+/* As Redis, which does not look whether a part of it is a link. */
+static void put_config_file(const struct info *i)
+{
+    const char *path = config_path(i->e->config_store);
+    char *folder = path[0] != '\0' && path[0] != '/' ? getcwd(NULL, 0) : NULL;
+    buf_printf(i->out, "config_file:%s%s%s\r\n", folder != NULL ? folder : "",
+               folder != NULL ? "/" : "", path);
+    free(folder);
+}
+
 static void section_server(const struct info *i)
 {
     struct utsname name;
     char path_of_program[512];
     int64_t up_s = (clock_mono_us() - i->e->started_us) / 1000000;
-    const char *path = config_path(i->e->config_store);
     uname(&name);
     buf_printf(i->out, "redis_version:%s\r\nrespgres_version:%s\r\n", REDIS_VERSION,
                RESPGRES_VERSION);
@@ -86,9 +96,9 @@ static void section_server(const struct info *i)
     buf_printf(i->out, "uptime_in_days:%lld\r\nhz:10\r\nconfigured_hz:10\r\nlru_clock:%lld\r\n",
                (long long)up_s / 86400,
                (long long)(clock_wall_us() / 1000000 & ((1 << 24) - 1)));
-    buf_printf(i->out, "executable:%s\r\nconfig_file:%s\r\nio_threads_active:0\r\n",
-               executable(path_of_program, sizeof(path_of_program)), path != NULL ? path : "");
-    buf_printf(i->out, "instance_name:%s\r\n", i->e->config->instance_name);
+    buf_printf(i->out, "executable:%s\r\n", executable(path_of_program, sizeof(path_of_program)));
+    put_config_file(i);
+    buf_printf(i->out, "io_threads_active:0\r\ninstance_name:%s\r\n", i->e->config->instance_name);
 }
 
 static void section_clients(const struct info *i)
@@ -119,21 +129,18 @@ static double ratio(size_t a, size_t b)
     return b > 0 ? (double)a / (double)b : 0;
 }
 
-/* `used` is the cache, which maxmemory bounds; what the process has besides is overhead. */
-static void memory_sizes(const struct info *i, size_t used, size_t resident)
+static void memory_sizes(const struct info *i, const struct memory_use *m, size_t resident)
 {
-    struct engine *e = i->e;
-    if (used > e->peak_memory)
-        e->peak_memory = used;
-    put_size(i->out, "used_memory", used);
+    put_size(i->out, "used_memory", m->used);
     put_size(i->out, "used_memory_rss", resident);
-    put_size(i->out, "used_memory_peak", e->peak_memory);
-    buf_printf(i->out, "used_memory_peak_perc:%.2f%%\r\n", per_cent(used, e->peak_memory));
-    buf_printf(i->out, "used_memory_overhead:%zu\r\nused_memory_startup:0\r\n",
-               resident > used ? resident - used : 0);
-    buf_printf(i->out, "used_memory_dataset:%zu\r\nused_memory_dataset_perc:100.00%%\r\n", used);
+    put_size(i->out, "used_memory_peak", m->peak);
+    buf_printf(i->out, "used_memory_peak_perc:%.2f%%\r\n", per_cent(m->used, m->peak));
+    buf_printf(i->out, "used_memory_overhead:%zu\r\nused_memory_startup:%zu\r\n", m->overhead,
+               m->startup);
+    buf_printf(i->out, "used_memory_dataset:%zu\r\nused_memory_dataset_perc:%.2f%%\r\n", m->cache,
+               per_cent(m->cache, m->used - m->startup));
     buf_printf(i->out, "allocator_allocated:%zu\r\nallocator_active:%zu\r\nallocator_resident:%zu\r\n",
-               used, resident, resident);
+               m->used, resident, resident);
     put_size(i->out, "total_system_memory", mem_available_total());
 }
 
@@ -141,9 +148,11 @@ static void section_memory(const struct info *i)
 {
     struct keyspace_stats st;
     keyspace_get_stats(i->e->keyspace, &st);
+    struct memory_use use;
+    memory_get_use(i->e, &use);
     size_t resident = mem_resident();
-    size_t rest = resident > st.memory ? resident - st.memory : 0;
-    memory_sizes(i, st.memory, resident);
+    size_t rest = resident > use.used ? resident - use.used : 0;
+    memory_sizes(i, &use, resident);
     put_size(i->out, "used_memory_lua", scripts_vm_memory(i->e));
     buf_printf(i->out, "used_memory_vm_eval:%zu\r\nused_memory_scripts_eval:%zu\r\n"
                "number_of_cached_scripts:%zu\r\n",
@@ -153,16 +162,16 @@ static void section_memory(const struct info *i)
     PUT_FIXED(i->out, "used_memory_functions:0");
     put_size(i->out, "used_memory_scripts", script_memory_bytes(i->e));
     /* Evicting from the cache loses no key. */
-    put_size(i->out, "maxmemory", st.max_memory);
+    put_size(i->out, "maxmemory", use.cache_max);
     buf_append_cstr(i->out, "maxmemory_policy:noeviction\r\n");
     buf_printf(i->out, "allocator_frag_ratio:1.00\r\nallocator_frag_bytes:0\r\n"
                        "allocator_rss_ratio:1.00\r\nallocator_rss_bytes:0\r\n"
                        "rss_overhead_ratio:1.00\r\nrss_overhead_bytes:0\r\n");
     buf_printf(i->out, "mem_fragmentation_ratio:%.2f\r\nmem_fragmentation_bytes:%zu\r\n",
-               ratio(resident, st.memory), rest);
+               ratio(resident, use.used), rest);
     PUT_FIXED(i->out, "mem_not_counted_for_evict:0", "mem_replication_backlog:0",
               "mem_total_replication_buffers:0", "mem_clients_slaves:0");
-    buf_printf(i->out, "mem_clients_normal:%zu\r\n", session_clients_memory(i->e));
+    buf_printf(i->out, "mem_clients_normal:%zu\r\n", use.clients);
     PUT_FIXED(i->out, "mem_cluster_links:0", "mem_aof_buffer:0", "mem_allocator:libc",
               "active_defrag_running:0", "lazyfree_pending_objects:0", "lazyfreed_objects:0");
     buf_printf(i->out, "cached_keys:%zu\r\ncache_evictions:%llu\r\n", st.entries,

@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "command/command.h"
+#include "command/lookups.h"
 #include "engine/bus.h"
 #include "engine/client.h"
 #include "engine/engine.h"
@@ -162,6 +163,7 @@ struct txn {
     query_done on_query;
     struct bytes pattern;    /* MATCH, NULL = everything; the request's bytes */
     int query_type;          /* TYPE, -1 = every */
+    struct lookups lookups;  /* of its last run */
     struct events *events;   /* what its last run has done, to be published; NULL = nobody wants it */
     struct buf rows;         /* what a query collects */
     size_t nrows;
@@ -383,7 +385,8 @@ struct engine {
     uint64_t output_bytes;
     uint64_t socket_reads;
     uint64_t socket_writes;
-    size_t peak_memory;      /* the most that the cache has used */
+    size_t startup_memory;   /* memory.c; 0 = not known yet */
+    size_t peak_memory;      /* the most of what memory_get_use says */
     struct rate input_rate;
     struct rate output_rate;
     struct error_stats errors[ERROR_KINDS_MAX];
@@ -717,6 +720,22 @@ typedef void (*session_function)(struct client *c, const struct txn_command *tc,
 /* session_server.c's; NULL if it is not there. */
 /* Bytes that connections hold. */
 size_t session_clients_memory(const struct engine *e);
+
+/* ---- memory.c ---- */
+
+struct memory_use {
+    size_t used; /* startup, cache, clients, scripts */
+    size_t peak;
+    size_t startup;
+    size_t overhead; /* all but the cache */
+    size_t cache;    /* which maxmemory bounds */
+    size_t cache_max;
+    size_t cache_keys;
+    size_t clients;
+    size_t scripts;
+};
+
+void memory_get_use(struct engine *e, struct memory_use *out);
 session_function session_server_function(enum command_id id);
 void session_auth(struct client *c, const struct txn_command *tc, struct reply *r);
 void session_hello(struct client *c, const struct txn_command *tc, struct reply *r);

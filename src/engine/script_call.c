@@ -242,10 +242,12 @@ static void run_handler(struct script_calls *s, const struct command *cmd, const
                               .more = more_finder(s->txn),
                               .reads_all_keys = judged.reads_all_keys,
                               .events = s->txn->events,
+                              .lookups = &s->txn->lookups,
                               .max_value = (size_t)c->proto_max_bulk_len,
                               .reply = r};
     if (s->txn->events != NULL)
         events_begin_command(s->txn->events);
+    lookups_begin_command(&s->txn->lookups);
     absence_ask(cmd, ctx.argc, ctx.argv, ctx.keys, n);
     cmd->handler(&ctx);
 }

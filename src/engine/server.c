@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/num.h"
 #include "engine/internal.h"
@@ -66,10 +67,13 @@ static void config_rewrite_file(struct client *c, struct reply *r)
     struct buf error;
     buf_init(&error);
     access_note_users(c->engine);
-    if (config_rewrite(c->engine->config_store, &error))
+    if (config_rewrite(c->engine->config_store, &error)) {
         reply_ok(r);
-    else
+    } else {
+        char quoted[LOG_QUOTE_SIZE];
+        log_event(LOG_WARNING, "config-rewrite-failed", "why=%s", log_quote(buf_cstr(&error), quoted));
         reply_error(r, buf_cstr(&error));
+    }
     buf_release(&error);
 }
 

@@ -195,25 +195,24 @@ size_t session_clients_memory(const struct engine *e)
 }
 
 /* Redis' names, of what there is. The keys are those in the cache. */
-static void memory_stats(const struct engine *e, struct reply *r)
+static void memory_stats(struct engine *e, struct reply *r)
 {
-    struct keyspace_stats st;
-    struct rusage usage;
-    keyspace_get_stats(e->keyspace, &st);
-    getrusage(RUSAGE_SELF, &usage);
-    size_t resident = mem_resident();
-    size_t peak = (size_t)usage.ru_maxrss * 1024; /* is not kept up to date at every moment */
-    reply_map(r, 9);
-    reply_stat(r, "peak.allocated", peak > resident ? peak : resident);
-    reply_stat(r, "total.allocated", resident);
+    struct memory_use m;
+    memory_get_use(e, &m);
+    reply_map(r, 11);
+    reply_stat(r, "peak.allocated", m.peak);
+    reply_stat(r, "total.allocated", m.used);
+    reply_stat(r, "startup.allocated", m.startup);
     reply_stat(r, "replication.backlog", 0);
     reply_stat(r, "clients.slaves", 0);
-    reply_stat(r, "clients.normal", session_clients_memory(e));
-    reply_stat(r, "keys.count", st.entries);
-    reply_stat(r, "keys.bytes-per-key", st.entries > 0 ? st.memory / st.entries : 0);
-    reply_stat(r, "dataset.bytes", st.memory);
+    reply_stat(r, "clients.normal", m.clients);
+    reply_stat(r, "overhead.total", m.overhead);
+    reply_stat(r, "keys.count", m.cache_keys);
+    reply_stat(r, "keys.bytes-per-key", m.cache_keys > 0 ? m.cache / m.cache_keys : 0);
+    reply_stat(r, "dataset.bytes", m.cache);
     reply_bulk_cstr(r, "dataset.percentage");
-    reply_double(r, resident > 0 ? 100.0 * (double)st.memory / (double)resident : 0);
+    size_t grown = m.used - m.startup;
+    reply_double(r, grown > 0 ? 100.0 * (double)m.cache / (double)grown : 0);
 }
 
 static void memory_doctor(const struct engine *e, struct reply *r)

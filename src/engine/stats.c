@@ -30,7 +30,7 @@ enum { LATENCY_LOW_BITS = 4, LATENCY_HIGH_BITS = 26 };
 void stats_init(struct engine *e)
 {
     e->history.state = STORE_STARTING;
-    e->history.since_us = e->started_us;
+    e->history.since_us = loop_now_us(e->loop); /* by the clock that tells when it ends */
     e->started_wall_us = clock_wall_us();
 }
 
@@ -67,12 +67,10 @@ static void rate_tick(struct rate *r, uint64_t now)
 
 void stats_tick(struct engine *e)
 {
-    struct keyspace_stats st;
+    struct memory_use use;
     rate_tick(&e->input_rate, e->input_bytes);
     rate_tick(&e->output_rate, e->output_bytes);
-    keyspace_get_stats(e->keyspace, &st);
-    if (st.memory > e->peak_memory)
-        e->peak_memory = st.memory;
+    memory_get_use(e, &use); /* notes the peak */
 }
 
 struct histogram *stats_new_latency(struct command_stats *st)
@@ -188,6 +186,8 @@ void stats_note_txn(const struct txn *t, uint64_t us)
     }
     if (t->client == NULL)
         return;
+    t->engine->keyspace_hits += t->lookups.hits;
+    t->engine->keyspace_misses += t->lookups.misses;
     if (reply_is_error(&t->reply))
         stats_note_error_reply(t, &t->reply);
     else if (t->exec)

@@ -451,7 +451,8 @@ void txn_run_command(struct txn *t, struct txn_command *tc, struct reply *r)
         .now_ms = t->now_ms, .keys = tc->keys, .nkeys = tc->nkeys, .db = tc->db,
         .databases = t->engine->config->databases, .more = more_finder(t),
         .reads_all_keys = tc->reads_all_keys,
-        .max_value = (size_t)t->engine->config->proto_max_bulk_len, .reply = r, .events = t->events};
+        .max_value = (size_t)t->engine->config->proto_max_bulk_len, .reply = r, .events = t->events,
+        .lookups = &t->lookups};
     struct command_wait wait;
     ctx.wait = block_offer(t, tc, &wait);
     if (ctx.wait != NULL && block_is_over(t)) { /* as if it found nothing */
@@ -460,6 +461,7 @@ void txn_run_command(struct txn *t, struct txn_command *tc, struct reply *r)
     }
     if (t->events != NULL)
         events_begin_command(t->events);
+    lookups_begin_command(&t->lookups);
     absence_ask(tc->cmd, ctx.argc, ctx.argv, ctx.keys, ctx.nkeys);
     tc->cmd->handler(&ctx);
     if (ctx.wait != NULL)
@@ -513,6 +515,7 @@ static bool run(struct txn *t)
     struct reply r;
     txn_reply_init(t, &r);
     script_forget(t);
+    t->lookups = (struct lookups){0};
     if (t->engine->events != 0 || t->events != NULL)
         events_begin_run(t);
     if (t->exec_abort) {
@@ -579,16 +582,6 @@ static void settle_watch(struct txn *t)
     txn_done(t);
 }
 
-static void note_reads(struct txn *t)
-{
-    for (int i = 0; i < t->nkeys; i++) {
-        if (t->keys[i].entry->knowledge == ENTRY_LIVE)
-            t->engine->keyspace_hits++;
-        else
-            t->engine->keyspace_misses++;
-    }
-}
-
 void txn_fetched(struct txn *t)
 {
     if (t->is_watch) {
@@ -615,8 +608,6 @@ void txn_ran(struct txn *t)
         else
             txn_again(t);
     } else if (!block_park(t)) {
-        if (t->readonly)
-            note_reads(t);
         txn_done(t);
     }
 }
@@ -800,10 +791,7 @@ static void run_unvalidated(struct txn *t)
             txn_wait(t);
         else
             run_unvalidated(t); /* this time it can wait */
-    } else if (!changed && t->nkeys == 0) {
-        txn_done(t);
-    } else if (!changed && !in_gather(t) && store_memory_is_truth(t->engine->store)) {
-        note_reads(t);
+    } else if (!changed && (t->nkeys == 0 || (!in_gather(t) && store_memory_is_truth(t->engine->store)))) {
         txn_done(t);
     } else if (!changed && !in_gather(t)) {
         prove_idle(t);
@@ -828,7 +816,6 @@ static void answer_from_memory(struct txn *t)
     }
     CHECK(!changed);
     fresh_note_answer(t->engine);
-    note_reads(t);
     txn_done(t);
 }
 

@@ -9,8 +9,10 @@
 #include "net/conns.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -56,6 +58,7 @@ struct conn {
     struct reader *reader;
     struct client *client;
     size_t written; /* of client_out(): consumed in large steps, not per write */
+    int unacked;    /* what the socket still held of what was sent, when the output waited last */
     int64_t flushing_since_us;
     int64_t soft_since_us; /* it leaves more unread than the soft limit since then; 0 = it does not */
     char peer[sizeof(((struct client_info *)0)->peer)];
@@ -287,6 +290,7 @@ static inline void conn_take(struct conn *c, ssize_t n)
 {
     if (n > 0) {
         engine_count_input(c->set->engine, (size_t)n);
+        client_note_activity(c->client);
         reader_feed(c->reader, c->set->scratch, (size_t)n);
         (void)conn_submit_requests(c);
     } else if (n == 0) {
@@ -354,6 +358,7 @@ static bool conn_send(struct conn *c, struct buf *out)
             return false;
         c->written += (size_t)n;
         share -= (size_t)n;
+        client_note_activity(c->client);
         engine_count_output(c->set->engine, (size_t)n);
     }
     if (c->written == out->len) {
@@ -554,18 +559,42 @@ static bool conn_greets_too_long(struct conn *c, int64_t now_us)
     return true;
 }
 
+/* A full socket has room for more only when a good part of it, megabytes, has been taken. A peer that
+ * takes it slowly is not idle: the socket holds less than at the last look. */
+static void conn_note_progress(struct conn *c)
+{
+    int unacked = 0;
+    if (!c->write_blocked || ioctl(c->fd, SIOCOUTQ, &unacked) != 0)
+        return;
+    if (unacked < c->unacked)
+        client_note_activity(c->client);
+    c->unacked = unacked;
+}
+
+static bool conn_is_idle(struct conn *c, int64_t now_us)
+{
+    int64_t timeout_us = c->set->config->timeout_s * 1000000;
+    return c->state == CONN_OPEN && timeout_us > 0 && client_may_idle_out(c->client) &&
+           now_us - client_last_active_us(c->client) > timeout_us;
+}
+
+static bool conn_leaves_last_replies(const struct conn *c, int64_t now_us)
+{
+    return c->state == CONN_FLUSHING && now_us - c->flushing_since_us > FLUSH_PATIENCE_US &&
+           now_us - client_last_active_us(c->client) > FLUSH_PATIENCE_US;
+}
+
 void conns_scan(struct conns *s, int64_t now_us)
 {
-    int64_t timeout_us = s->config->timeout_s * 1000000;
     LIST_EACH(it, &s->all)
     {
         struct conn *c = LIST_ITEM(it, struct conn, node);
-        if (c->state == CONN_FLUSHING && now_us - c->flushing_since_us > FLUSH_PATIENCE_US)
+        conn_note_progress(c);
+        if (conn_leaves_last_replies(c, now_us))
             conn_set_state(c, CONN_CLOSED, "not-reading");
         else if (conn_greets_too_long(c, now_us))
             conn_set_state(c, CONN_CLOSED, "tls-handshake");
-        else if (c->state == CONN_OPEN && timeout_us > 0 && client_may_idle_out(c->client) &&
-                 now_us - client_last_active_us(c->client) > timeout_us)
+        else if (conn_is_idle(c, now_us))
             conn_set_state(c, CONN_CLOSED, "idle");
         else if (c->soft_since_us != 0 && c->state != CONN_CLOSED)
             (void)conn_leaves_too_much(c);

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "tls/internal.h"
 
@@ -32,12 +33,14 @@ const char *tls_openssl_reason(void)
 /* NULL with the reason if it cannot be opened. */
 static BIO *open_file(const char *option, const char *path, struct buf *error)
 {
-    FILE *f = fopen(path, "re");
+    const char *why;
+    FILE *f = file_open_stream(path, &why);
     BIO *bio = f != NULL ? BIO_new_fp(f, BIO_CLOSE) : NULL;
-    if (bio == NULL) {
-        buf_printf(error, "%s %s: %s", option, path, strerror(errno));
-        if (f != NULL)
-            fclose(f);
+    if (f == NULL) {
+        buf_printf(error, "%s %s: %s", option, path, why);
+    } else if (bio == NULL) {
+        buf_printf(error, "%s %s: %s", option, path, tls_openssl_reason());
+        fclose(f);
     }
     return bio;
 }

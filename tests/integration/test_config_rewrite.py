@@ -188,11 +188,14 @@ def test_a_file_that_does_not_read_is_left_alone(lab, database):
     server = lab.respgres(database, config=TEXT)
     client = server.client()
     client.config_set("timeout", 1)
-    broken = TEXT + "nonsense 1\n"
+    broken = TEXT + "nonsense secret\n"
     server.config_path.write_text(broken)
-    with pytest.raises(redis.ResponseError, match="^Rewriting config file: Invalid argument$"):
+    why = f"Rewriting config file: {server.config_path}:8: unknown option 'nonsense'"
+    with pytest.raises(redis.ResponseError, match=f"^{re.escape(why)}$"):
         rewrite(client)
     assert server.config_path.read_text() == broken
+    line, = [line for line in server.log.splitlines() if "event=config-rewrite-failed" in line]
+    assert f"{server.config_path}:8: unknown option 'nonsense'" in line and "secret" not in server.log
     assert sorted(p.name for p in server.dir.iterdir() if p.is_file()) == ["respgres.conf",
                                                                            "server.log"]
 
@@ -216,3 +219,12 @@ def test_whoever_reads_meanwhile_sees_a_whole_file(lab, database):
     stop.set()
     thread.join()
     assert seen == {True}
+
+
+def test_info_names_the_file_from_the_root(lab, database):
+    """However it was named."""
+    server = lab.respgres(database, config=TEXT, start=False)
+    line = server.command_line
+    server.command_line = lambda: [line()[0], server.config_path.name, *line()[2:]]
+    assert server.start().info("server")["config_file"] == str(server.config_path)
+    assert lab.respgres(database).info("server")["config_file"] == ""

@@ -74,6 +74,14 @@ def test_no_database_is_named():
     Report(None).has("BLOCKER", "No database is named", "DATABASE_URL")
 
 
+@pytest.mark.parametrize("words", [("--standalone", "yes"), ()])
+def test_standalone_needs_no_database(words):
+    report = Report(None, *words, **({} if words else {"RESPGRES_CONF_STANDALONE": "yes"}))
+    report.has("note", "standalone: memory and journal are the store")
+    assert not any("database" in what for _, what, _ in report.findings), report.text
+    assert report.status == 0 and "respgres can serve." in report.text
+
+
 def test_nobody_listens():
     Report(f"postgresql://u:secret@127.0.0.1:{free_port()}/d").has(
         "BLOCKER", "Connection refused", "Start PostgreSQL")

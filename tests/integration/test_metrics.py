@@ -321,3 +321,13 @@ def test_the_alerts_name_what_there_is(http, server):
     alerts = re.findall(r"- alert: (\w+)", text)
     manual = (TOP / "docs/monitoring.md").read_text(encoding="utf8")
     assert re.findall(r"^\| `(Respgres\w+)` \|", manual, re.MULTILINE) == alerts
+
+
+def test_no_counter_is_negative_at_the_start(lab):
+    """The store's first state ends within the first turn of the loop here."""
+    for _ in range(3):
+        server = lab.respgres(standalone="yes", http_port=free_port())
+        families = Http(server).metrics().families
+        assert [s for f in families.values() if f.type == "counter" for s in f.samples if s.value < 0] == []
+        info = server.info("respgres")
+        assert {name: value for name, value in info.items() if name.endswith("_us") and value < 0} == {}

@@ -85,9 +85,13 @@ def test_other_places(lab, database, how, tmp_path):
 @pytest.mark.parametrize("text, words", [
     ("rename-command GET\n", ":1: rename-command: needs a command and its new name"),
     ("rename-command GET fetch it\n", ":1: rename-command: needs a command and its new name"),
-    ("rename-command NONSENSE x\n", "rename-command NONSENSE: there is no such command"),
-    ("rename-command GET SET\n", "rename-command GET: there is a command of the new name"),
-    ("rename-command GET x\nrename-command GET y\n", "rename-command GET: there is no such command"),
+    ("rename-command NONSENSE x\n", ":1: rename-command NONSENSE: there is no such command"),
+    ("port 1\nrename-command GET SET\n", ":2: rename-command GET: there is a command of the new name"),
+    ("rename-command GET x\nrename-command GET y\n", ":2: rename-command GET: there is no such command"),
+    ("rename-command MIGRATE x\nrename-command MIGRATE y\n",
+     ":2: rename-command MIGRATE: there is no such command"),
+    ("rename-command GET XADD\n", ":1: rename-command GET: there is a command of the new name"),
+    ("rename-command config|get x\n", ":1: rename-command config|get: there is no such command"),
 ])
 def test_what_cannot_be_renamed_stops_the_start(lab, database, text, words):
     server = lab.respgres(database, config=text, start=False)
@@ -105,3 +109,42 @@ def test_a_renamed_name_can_be_taken(lab, database):
     with server.raw() as raw:
         assert raw.command("get", "k", "v") == b"+OK\r\n"
         assert raw.command("set", "k") == b"$1\r\nv\r\n"
+
+
+@pytest.mark.rows
+def test_an_included_file_is_named(lab, database, tmp_path):
+    included = tmp_path / "names.conf"
+    included.write_text("# names\nrename-command SET put\nrename-command nonsense x\n")
+    server = lab.respgres(database, config=f"rename-command GET fetch\ninclude {included}\n", start=False)
+    server.start(wait=None)
+    assert server.wait() == 1
+    server.expected_status = 1
+    assert f"{included}:3: rename-command nonsense: there is no such command" in server.log
+
+
+# A file made for Redis, and the same to a letter in another case.
+OTHERS = [*(f'rename-command {name} ""' for name in ("MIGRATE", "restore", "FUNCTION", "XADD", "GEOADD")),
+          "rename-command DUMP save-it", "rename-command save-it XADD", "rename-command PFADD get-it",
+          "rename-command get GET", "rename-command Pfadd2 x"]
+
+
+@pytest.mark.rows
+def test_commands_that_are_not_here_can_be_renamed(lab, database, tmp_path):
+    """Whatever Redis 7.0 takes, and not what it does not take."""
+    for text in ("\n".join(OTHERS[:-1]) + "\n", "\n".join(OTHERS) + "\n"):
+        ours = lab.respgres(database, config=text, start=False)
+        theirs = lab.redis(start=False)
+        (tmp_path / "redis.conf").write_text(text)
+        line = theirs.command_line
+        theirs.command_line = lambda line=line: [line()[0], tmp_path / "redis.conf", *line()[1:]]
+        if text.endswith("x\n"):
+            for server in (ours, theirs):
+                server.start(wait=None)
+                assert server.wait() == 1
+                server.expected_status = 1
+            continue
+        for server in (ours.start(), theirs.start()):
+            with server.raw() as raw:
+                assert raw.command("MIGRATE", "a").startswith(b"-ERR unknown command 'MIGRATE'")
+                assert raw.command("SET", "k", "v") == b"+OK\r\n"
+                assert raw.command("GET", "k") == b"$1\r\nv\r\n"
