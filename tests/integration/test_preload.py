@@ -216,10 +216,12 @@ def test_a_second_outage_after_a_merge(pair, consistency):
 
 def test_what_was_written_with_its_rows_locked(pair):
     a, b = pair.start()
+    a.setex("s", 3600, OTHER)
+    many(a)
+    pair.loaded(1 + MANY, 1)
     block = b.pipeline()
     block.setex("s", 3600, REAL).dbsize()
-    assert block.execute() == [True, 1]
-    many(a)
+    assert block.execute() == [True, 1 + MANY]
     pair.refreshed(1)
     pair.cut_off(1)
     assert b.get("s") == REAL
@@ -258,13 +260,16 @@ def test_keys_of_several_databases(pair):
 def test_new_keys_whose_read_was_lost(pair):
     """They had been found, and PostgreSQL went before they were read; then others came."""
     a, b = pair.start(preload_refresh=3600)
-    many(a)
-    pair.loaded(MANY, 1)
-    gate = pair.links[1].lanes.hold("read-0", "respgres_read*", "request")
-    a.setex("s", 3600, REAL)
-    gate.wait()
+    lanes = pair.links[1].lanes
+    wait_until(lambda: pair.info(1)["preload_state"] == "following", 60, "it follows")
+    first = lanes.hold("read-0", "respgres_read*", "request")
+    a.mset({"s": REAL, **{f"with:{n}": "x" for n in range(MANY)}})
+    first.wait()
+    second = lanes.hold("read-0", "respgres_read*", "request")  # the last ones are read first
+    first.release()
+    second.wait()
     pair.cut_off(1)
-    pair.links[1].lanes.release_all()
+    lanes.release_all()
     many(a, "later")
     pair.come_back(1)
     pair.loaded(1 + 2 * MANY, 1)
