@@ -13,7 +13,7 @@ import pytest
 
 from harness import wait_until
 from rules import (  # noqa: F401
-    Threads, behind, lanes, row, send, stat, stats, update)
+    OK, Threads, behind, lanes, row, send, stat, stats, update)
 
 pytestmark = pytest.mark.rows
 
@@ -490,3 +490,33 @@ def test_postgresql_is_restarted(lab):
     wait_until(lambda: reader.raw().command("GET", "n") == b"$1\r\n2\r\n", 20)
     wait_trusted(reader)
     watch(setter(writer), reader)
+
+
+# --- those who notify commit one after the other ------------------------------------------------------
+
+def test_a_slow_commit_of_another_costs_no_connection(lab):
+    """It has the lock of PostgreSQL's queue of notifications until it is on disk. Writers and listeners wait
+    for that longer than for a row that somebody holds."""
+    database = lab.database(lab.own_postgres())
+    postgres = database.postgres
+    writer = lab.respgres(database, pg_timeout=4000)
+    reader = cached(lab, database, pg_timeout=4000)
+    database.execute("CREATE TABLE somebodys (n int)")
+    lost = stat(writer, "postgres_lost_connections"), stat(reader, "postgres_lost_connections")
+    postgres.configure(synchronous_standby_names="nobody")
+    with Threads(lambda _: database.execute(
+            "WITH told AS (SELECT pg_notify('x', '')) INSERT INTO somebodys SELECT count(*) FROM told")):
+        wait_until(lambda: waiting_for(postgres, "SyncRep") == 1, 20, "it commits")
+        asked = send(writer, "SET", "k", "v")
+        wait_until(lambda: waiting_for(postgres, "object") >= 2, 20, "writer and reader wait for it")
+        time.sleep(0.6)  # 4000 ms / 16 is what a row is waited for
+        postgres.configure(synchronous_standby_names="")
+        assert asked.reply() == OK
+    wait_trusted(reader)
+    assert reader.client().get("k") == b"v"
+    assert (stat(writer, "postgres_lost_connections"), stat(reader, "postgres_lost_connections")) == lost
+
+
+def waiting_for(postgres, event):
+    (count,), = postgres.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event = %s", event)
+    return count

@@ -13,6 +13,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { NUM_TEXT = 24 };
@@ -22,11 +23,14 @@ static bool pooled(const struct link *k)
     return k->store->config->pg_pooler == POOLER_TRANSACTION;
 }
 
-/* Far below pg-timeout: whoever shares a batch with a locked row waits so long, once. */
-static int64_t lock_timeout_ms(const struct config *c)
+/* Far below pg-timeout: whoever shares a batch with a locked row waits so long, once. The listener locks
+ * no rows; it waits for those who notify. */
+static int64_t lock_timeout_ms(const struct link *k)
 {
-    int64_t ms = c->pg_timeout_ms / 16;
-    return ms < 20 ? 20 : ms;
+    int64_t most = k->store->config->pg_timeout_ms;
+    if (k->kind == LINK_QUERY || k->kind == LINK_LISTEN)
+        return most;
+    return most / 16 < 20 ? 20 : most / 16;
 }
 
 static void fill_settings(struct link *k)
@@ -38,7 +42,7 @@ static void fill_settings(struct link *k)
     char statement_ms[NUM_TEXT];
     /* Below pg-timeout, so that PostgreSQL gives up before we do: then it is known that nothing
      * was applied. */
-    snprintf(lock_ms, sizeof(lock_ms), "%" PRId64, lane ? lock_timeout_ms(c) : c->pg_timeout_ms);
+    snprintf(lock_ms, sizeof(lock_ms), "%" PRId64, lock_timeout_ms(k));
     snprintf(statement_ms, sizeof(statement_ms), "%" PRId64,
              !lane || k->bulk || k->kind == LINK_LISTEN ? STORE_BULK_TIMEOUT_MS : c->pg_timeout_ms * 4 / 5);
     params_reset(p);
@@ -109,7 +113,14 @@ void session_begin(struct link *k)
 
 bool session_begun(struct link *k, PGresult *const *results)
 {
-    enum { COLUMN_RECOVERY, COLUMN_VERSION, COLUMN_READ_ONLY, COLUMN_ISOLATION, COLUMN_ENCODING };
+    enum {
+        COLUMN_RECOVERY,
+        COLUMN_VERSION,
+        COLUMN_READ_ONLY,
+        COLUMN_ISOLATION,
+        COLUMN_ENCODING,
+        COLUMN_CLOCK,
+    };
     const PGresult *r = results[0];
     bool read_only = strcmp(first_text(r, COLUMN_RECOVERY), "true") == 0 ||
                      strcmp(first_text(r, COLUMN_READ_ONLY), "on") == 0;
@@ -125,6 +136,8 @@ bool session_begun(struct link *k, PGresult *const *results)
                      "ALTER ROLE ... SET default_transaction_isolation");
         return false;
     }
+    if (!k->read_only) /* that one's clock is its own. A sample that waits for no disk: see store_clock_sample */
+        store_clock_sample(k->store, strtoll(first_text(r, COLUMN_CLOCK), NULL, 10), lane_sent_us(k->lane));
     snprintf(k->store->server_version, sizeof(k->store->server_version), "%s",
              first_text(r, COLUMN_VERSION));
     /* jsonb refuses what the database's encoding does not have. */

@@ -126,13 +126,17 @@
     "created_at = CASE WHEN " LIVE("e") " THEN e.created_at ELSE excluded.created_at END, "        \
     "updated_at = excluded.updated_at "
 
+/* Transactions that notify commit one after the other: each has the queue's lock until it is on disk. That
+ * is no row that somebody holds, so lock_timeout, which is short for those, counts no more. */
+#define QUEUE_PATIENCE "set_config('lock_timeout', current_setting('statement_timeout'), true)"
+
 /* Tells the instances that read from memory, or wait for keys, what was written: in the same
  * transaction, and only if there is one besides us. Whoever starts to waits for statements that could
  * not see its mark yet (STMT_OLDER_WRITERS). */
 #define CACHING "EXISTS (SELECT FROM @.instances i WHERE i.caching)"
 #define TELL(notice)                                                                               \
-    "(SELECT pg_notify('@#', " notice ") WHERE EXISTS (SELECT FROM @.instances i WHERE i.caching "  \
-    "AND i.slot <> $1))"
+    "(SELECT CASE WHEN pg_notify('@#', " notice ") IS NOT NULL THEN " QUEUE_PATIENCE " END "         \
+    "WHERE EXISTS (SELECT FROM @.instances i WHERE i.caching AND i.slot <> $1))"
 
 /* The batch's outcome goes into the lane's row in the same transaction: that row alone says
  * afterwards whether the batch counted, and which of its items. */
@@ -492,7 +496,7 @@ static const struct statement table[STATEMENT_COUNT] = {
     [STMT_SERVER] = {"respgres_server",
         "SELECT pg_is_in_recovery()::text, current_setting('server_version_num'), "
         "current_setting('transaction_read_only'), current_setting('transaction_isolation'), "
-        "current_setting('server_encoding')", 0},
+        "current_setting('server_encoding'), (extract(epoch FROM clock_timestamp()) * 1000000)::int8::text", 0},
 
     /* Does it answer? */
     [STMT_PROBE] = {"respgres_probe", "SELECT 1", 0},

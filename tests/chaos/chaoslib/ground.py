@@ -8,10 +8,12 @@ from harness.postgres import Database, Postgres
 from harness.replica import Standby, replicate_synchronously
 from harness.servers import Respgres
 
+from .slow_disk import SlowDisk
+
 
 class Ground:
     def __init__(self):
-        self._postgres = None
+        self._postgres = self.disk = None
         help_text = subprocess.run([Respgres.binary(), "--help"], capture_output=True, text=True,
                                    check=True, timeout=20).stdout
         self.has_fallback = "--fallback" in help_text
@@ -19,6 +21,7 @@ class Ground:
     def postgres(self):
         if self._postgres is None:
             self._postgres = Postgres()
+            self.disk = SlowDisk(self._postgres)
         self.postgres_goes_on()
         return self._postgres
 

@@ -29,6 +29,7 @@ class Plan:
     collections: bool = False         # lists, hashes, sets and sorted sets, or strings
     scripts: bool = False             # the same and strings, much of it in scripts
     waits: bool = False               # the same, and clients that wait for what is pushed
+    slow_disk: bool = False           # PostgreSQL's, at times
 
     def __str__(self):
         parts = [self.fault]
@@ -37,6 +38,7 @@ class Plan:
         parts += [f"clock{self.clock:+d}"] * bool(self.clock) + ["large"] * self.large_values
         parts += ["collections"] * self.collections + ["scripts"] * self.scripts
         parts += ["waits"] * self.waits
+        parts += ["slow-disk"] * self.slow_disk
         parts += [self.fallback] * (self.fallback != "on")
         parts += [f"fsync-{self.journal_fsync}"] * (self.journal_fsync != "everysec")
         parts += [self.consistency] * (self.consistency != "strict")
@@ -94,6 +96,8 @@ def _chosen():
     yield {"scripts": True, "fault": "freeze", "deeds": (("kill", "away", 0),)}
     yield {"scripts": True, "fault": "blackhole-one", "deeds": (("kill", "online", 1),)}
     yield {"waits": True, "fault": "freeze", "deeds": (("kill", "away", 0),)}
+    yield {"slow_disk": True, "fault": "kill", "consistency": "cached"}
+    yield {"slow_disk": True, "fault": "freeze", "deeds": (("kill", "merging", 0),), "collections": True}
 
 
 CHOSEN = tuple(_chosen())
@@ -115,7 +119,8 @@ def plan(seed):
         journal_full=chance.random() < 0.08,
         clock=chance.choice((0,) * 12 + (3600, -3600)),
         large_values=chance.random() < 0.15,
-        **_clients(chance))
+        **_clients(chance),
+        slow_disk=chance.random() < 0.15 and fault != "failover")  # that one has a PostgreSQL of its own
 
 
 def _clients(chance):

@@ -33,6 +33,7 @@ BACK_S = 10            # until all are online and have merged
 CACHED_MAX_LAG_S = 0.3  # with consistency cached
 WARM_SLACK_S = 0.01  # a file's time is the kernel's last tick
 LOOKS = 4              # at most
+SLOW_PERMILLE, SLOW_MS = 60, 300  # of a slow disk's syncs, and how long one takes at most
 INSTANCES = (0, 1)
 
 
@@ -83,6 +84,9 @@ class Scenario:
             options["tablespace"] = disk.path
         self.database = self.ground.database(self.postgres, **options)
         self._cleanup.callback(self.ground.drop, self.database)
+        if self.plan.slow_disk:
+            self.ground.disk.begin(SLOW_PERMILLE, SLOW_MS)
+            self._cleanup.callback(self.ground.disk.end)
         self.fault = fault(self)
         for instance in INSTANCES:
             self._add_server(instance)
@@ -325,7 +329,7 @@ class Scenario:
         if self.machine:
             for timing in self.history.timings:
                 timing.allowance = self.machine.allowance(timing.instance, timing.begun, timing.ended)
-        self.facts.slow = self.plan.fault == "slow"
+        self.facts.slow = self.plan.fault == "slow" or self.plan.slow_disk
         self.facts.errors_expected = (not self.ground.has_fallback or self.plan.fallback != "on"
                                       or self.plan.journal_full)
 

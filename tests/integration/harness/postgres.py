@@ -82,6 +82,7 @@ class Postgres:
         self.process = None
         self._frozen = []
         self._databases = 0
+        self.environ = {}  # more of it, for the server
         self._initdb()
 
     def _as_owner(self):
@@ -122,8 +123,8 @@ class Postgres:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 [self.programs / "postgres", "-D", self.data, "-p", str(self.port)],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", env=clean_environ(),
-                start_new_session=True, **self._as_owner())
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
+                env={**clean_environ(), **self.environ}, start_new_session=True, **self._as_owner())
         wait_until(self._accepts, 60, "PostgreSQL accepts connections")
         return self
 
