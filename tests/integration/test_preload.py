@@ -58,6 +58,11 @@ class Pair:
         for number in numbers:
             wait_until(lambda n=number: self.info(n)["store_state"] == "online", 60, "it is online")
 
+    def later(self):
+        """Returns when what comes now is later by both clocks."""
+        errors = [self.info(number)["postgres_clock_error_us"] for number in (0, 1)]
+        time.sleep((sum(errors) + 1000) / 1e6)
+
     def refreshed(self, number, entries=2 * MANY + 40):
         """Returns when all that was in memory has been compared again, several times over."""
         wait_until(lambda: self.info(number)["preload_state"] == "following", 60, "it follows")
@@ -168,6 +173,22 @@ def test_what_is_absent_still_is_written(pair, end):
     assert pair.conflicts() == []
 
 
+def test_what_was_deleted_in_two_outages_is_written(pair):
+    """The removal of the first one is merged, and what it left is what the second one is based on, also
+    behind another removal."""
+    a, b = pair.start(preload="no")
+    pair.cut_off(1)
+    assert b.delete("s") == 0
+    pair.come_back(1)
+    pair.cut_off(1)
+    assert b.setex("s", 3600, OTHER)
+    assert b.delete("s") == 1
+    assert b.setex("s", 3600, REAL)
+    pair.come_back(1)
+    assert a.get("s") == REAL
+    assert pair.conflicts() == []
+
+
 def test_away_miss_error_and_what_was_absent(pair):
     """What PostgreSQL told to be absent may be there by now; what has ended here is as far as anybody knows."""
     _, b = pair.start(preload="no", away_miss="absent strict:* error")
@@ -202,6 +223,7 @@ def test_a_second_outage_after_a_merge(pair, consistency):
     for n, clients in enumerate([(a, b), (b, a), (a, b), (b, a)]):
         for client in clients:
             client.setex(f"s:{n}", 3600, b"%d by %d" % (n, client is b))
+            pair.later()
     pair.come_back(0, 1)
     time.sleep(1)  # what a cached instance has heard of needs no comparison, and nothing tells the end of that
     for number in 0, 1:

@@ -24,7 +24,7 @@ void dirty_base_of(const struct router *r, const struct entry *e, int64_t now_us
         it->maybe_version = d->maybe_version;
         if (d->base == BASE_UNKNOWN && !d->live) { /* a DEL applies to whatever there was: it is known */
             it->base = BASE_ABSENT;
-            it->base_version = d->version;
+            it->base_version = d->base_version > BASE_NO_ROW ? d->base_version : d->version;
         }
         return;
     }

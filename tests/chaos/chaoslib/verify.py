@@ -107,10 +107,11 @@ class Key:
                    and not self._knows_by_file(earlier, started) for earlier in mine)
 
     def knew_of_none(self, op):
-        """Whether all that the instance knew, when it carried out the first of the writes of that outage, may have
+        """Whether all that the instance knew, when it carried out the first of the writes of its journal, may have
         been that there is none: it had deleted it while PostgreSQL was there, or it had expired. Another one may
-        have made it since, or prolonged it, and what is live then stays."""
-        return any(map(self._knew_of_none_before, self._may_begin_journal(op)))
+        have made it since, or prolonged it, and what is live then stays. The journal may have been merged within
+        the trouble, and begun anew."""
+        return any(map(self._knew_of_none_before, self._in_journal(op)))
 
     def _knew_of_none_before(self, op):
         started = self.facts.last_start(op.instance, op.begun)
