@@ -161,6 +161,16 @@ static void drain(struct server *s)
         loop_stop(s->loop);
 }
 
+/* The command comes when it is served: online, or from memory where PostgreSQL is away. */
+static void start_child_in_time(struct server *s)
+{
+    struct buf error;
+    buf_init(&error);
+    if (!exec_turn(s->exec, store_state(s->store) != STORE_STARTING, &error))
+        on_fatal(s, buf_cstr(&error));
+    buf_release(&error);
+}
+
 static bool on_turn_end(void *arg)
 {
     struct server *s = arg;
@@ -177,10 +187,12 @@ static bool on_turn_end(void *arg)
     }
     if (s->draining)
         drain(s);
+    else if (s->exit_code == 0)
+        start_child_in_time(s);
     return more;
 }
 
-static bool start_child(struct server *s, struct buf *error)
+static bool prepare_child(struct server *s, struct buf *error)
 {
     if (s->exec == NULL) {
         if (getpid() == 1)
@@ -189,7 +201,7 @@ static bool start_child(struct server *s, struct buf *error)
     }
     for (const int *signo = exec_passed_signals; *signo != 0; signo++)
         loop_on_signal(s->loop, *signo, on_passed_signal, s);
-    return exec_start(s->exec, s->loop, config_values(s->config), on_child_ended, s, error);
+    return exec_prepare(s->exec, s->loop, config_values(s->config), on_child_ended, s, error);
 }
 
 static bool start(struct server *s, struct buf *error)
@@ -218,7 +230,7 @@ static bool start(struct server *s, struct buf *error)
     loop_on_signal(s->loop, SIGTERM, on_terminate, s);
     loop_on_signal(s->loop, SIGINT, on_terminate, s);
     loop_on_signal(s->loop, SIGHUP, on_hangup, s);
-    return start_child(s, error);
+    return prepare_child(s, error);
 }
 
 static void stop(struct server *s)
@@ -324,7 +336,7 @@ static bool prepare(struct server *s, int argc, char **argv, struct action *a, s
             argc = healthcheck_argv(argc, argv, "/proc/1/cmdline", &keep, words, HEALTHCHECK_WORDS);
             argv = words;
         }
-        s->config = config_load(argc, argv, environ, error);
+        s->config = config_load_passing(argc, argv, environ, exec_port(s->exec), error);
         ok = s->config != NULL &&
              config_each_rename(config_values(s->config), rename_command, error);
     }

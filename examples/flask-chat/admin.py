@@ -116,7 +116,7 @@ def shown(entry):
 @admin_only
 def switch():
     name, on = chat.body().get("name"), chat.body().get("on")
-    if name not in SWITCHES or not isinstance(on, bool):
+    if not isinstance(name, str) or name not in SWITCHES or not isinstance(on, bool):
         return jsonify(error="no such switch"), 400
     chat.shared.switch(name, on)
     return jsonify(switches=chat.shared.switches())
@@ -156,8 +156,11 @@ def answer():
 def kick():
     """Who is kicked stays out, on every instance, also if PostgreSQL goes away in the next moment:
     `untold` names those for which that is not certain."""
+    username = str(chat.body().get("username", ""))
+    if "\0" in username:
+        return jsonify(error="Nobody has such a name."), 400  # PostgreSQL could not even be asked
     unsure = {label(url) for url, client in instances if state_of(client) not in ("online", "down")}
-    ended, keys = people.end(str(chat.body().get("username", "")))
+    ended, keys = people.end(username)
     told = {label(url): tell(client, keys) for url, client in instances}
     unsure |= {name for name, deleted in told.items() if deleted is None}
     return jsonify(ended=ended, deleted=sum(n or 0 for n in told.values()), untold=sorted(unsure))

@@ -18,7 +18,7 @@ import time
 import uuid
 
 import redis
-from flask import Flask, jsonify, render_template, request, session
+from flask import Flask, abort, jsonify, make_response, render_template, request, session
 from flask_session import Session
 
 import talk
@@ -89,6 +89,10 @@ def body():
     """The JSON object of a POST. Another site's form cannot send one, so this is also what keeps
     others from acting in a user's name."""
     content = request.get_json()
+    try:
+        json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # a lone surrogate: no page could show it, and no database take it
+        abort(make_response(jsonify(error="That is no text."), 400))
     return content if isinstance(content, dict) else {}
 
 

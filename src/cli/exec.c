@@ -6,24 +6,34 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli/exec_place.h"
 
 extern char **environ;
 
+/* An application's first command should not find a server that has not yet met its PostgreSQL. */
+enum { START_PATIENCE_US = 5 * 1000 * 1000 };
+
 struct exec {
     struct exec_place place;
     char **command; /* main()'s */
     char **argv;    /* ours, its strings main()'s and the place's */
     pid_t child;    /* 0 = not started, or ended */
+    bool due;       /* prepared, not started */
+    int64_t start_at_us; /* whatever the server's state is then */
     bool own_group; /* it has the terminal */
     struct timer *killer;
+    struct timer *starter; /* has the loop turn at start_at_us */
+    struct loop *loop;
+    const struct config *config;
     void (*ended)(void *arg, int code);
     void *arg;
 };
@@ -141,6 +151,7 @@ void exec_free(struct exec *x)
     if (x == NULL)
         return;
     timer_free(x->killer);
+    timer_free(x->starter);
     exec_place_remove(&x->place);
     mem_free(x->argv);
     mem_free(x);
@@ -215,22 +226,38 @@ static void on_child_signal(void *arg, int signo)
     }
 }
 
-bool exec_start(struct exec *x, struct loop *loop, const struct config *c,
-                void (*ended)(void *arg, int code), void *arg, struct buf *error)
+static void on_start_time(void *arg)
+{
+    (void)arg; /* exec_turn looks at the clock */
+}
+
+bool exec_prepare(struct exec *x, struct loop *loop, const struct config *c,
+                  void (*ended)(void *arg, int code), void *arg, struct buf *error)
 {
     if (x->place.tcp ? c->port == 0 : c->unixsocket[0] == '\0') {
         buf_printf(error, "--exec: %s is turned off, so there is nothing to tell the command",
                    x->place.tcp ? "port" : "unixsocket");
         return false;
     }
-    char **env = exec_place_environment(&x->place, c, environ);
-    pid_t self = getpid();
-    sigset_t all, before;
+    x->loop = loop;
+    x->config = c;
     x->ended = ended;
     x->arg = arg;
+    x->due = true;
+    x->start_at_us = clock_mono_us() + START_PATIENCE_US;
+    x->starter = timer_new(loop, on_start_time, x);
+    timer_set(x->starter, START_PATIENCE_US);
+    return true;
+}
+
+static bool start(struct exec *x, struct buf *error)
+{
+    char **env = exec_place_environment(&x->place, x->config, environ);
+    pid_t self = getpid();
+    sigset_t all, before;
     x->own_group = isatty(STDIN_FILENO) && tcgetpgrp(STDIN_FILENO) == getpgrp();
     (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
-    loop_on_signal(loop, SIGCHLD, on_child_signal, x);
+    loop_on_signal(x->loop, SIGCHLD, on_child_signal, x);
     sigfillset(&all);
     (void)sigprocmask(SIG_SETMASK, &all, &before);
     pid_t pid = fork();
@@ -245,6 +272,22 @@ bool exec_start(struct exec *x, struct loop *loop, const struct config *c,
     x->child = pid;
     log_event(LOG_NOTICE, "child-started", "pid=%d", (int)pid);
     return true;
+}
+
+bool exec_turn(struct exec *x, bool serves, struct buf *error)
+{
+    if (x == NULL || !x->due || (!serves && clock_mono_us() < x->start_at_us))
+        return true;
+    x->due = false;
+    timer_clear(x->starter);
+    return start(x, error);
+}
+
+int64_t exec_port(const struct exec *x)
+{
+    if (x == NULL)
+        return -1;
+    return x->place.tcp ? strtol(x->place.port, NULL, 10) : 0;
 }
 
 bool exec_running(const struct exec *x)

@@ -24,9 +24,16 @@ MUST_CHECK bool exec_take(int *argc, char ***argv, char **environ, struct exec *
 /* Removes the place. The child must have ended. NULL is allowed. */
 void exec_free(struct exec *x);
 
-/* Starts the child; `ended` is called once, with the exit code that is to be ours. Borrows all. */
-MUST_CHECK bool exec_start(struct exec *x, struct loop *loop, const struct config *c,
-                           void (*ended)(void *arg, int code), void *arg, struct buf *error);
+/* The port that was chosen for this run, 0 with a Unix socket; -1 without --exec. */
+int64_t exec_port(const struct exec *x);
+
+/* The child is to start soon: when respgres serves, but after 5 s at the latest. `ended` is called
+ * once, with the exit code that is to be ours. Borrows all. */
+MUST_CHECK bool exec_prepare(struct exec *x, struct loop *loop, const struct config *c,
+                             void (*ended)(void *arg, int code), void *arg, struct buf *error);
+
+/* At the end of each turn until the server drains: starts the child if it is time. NULL is allowed. */
+MUST_CHECK bool exec_turn(struct exec *x, bool serves, struct buf *error);
 
 /* Whether there is a child that has not ended. NULL is allowed. */
 bool exec_running(const struct exec *x);

@@ -14,7 +14,7 @@
 #include "config/store.h"
 #include "config/words.h"
 
-static void set_instance_name(struct config *c)
+static void set_instance_name(struct config *c, int64_t passing_port)
 {
     char host[65];
     if (gethostname(host, sizeof(host)) != 0 || host[0] == '\0' || host[0] == '.')
@@ -26,7 +26,11 @@ static void set_instance_name(struct config *c)
     }
     struct buf name;
     buf_init(&name);
-    buf_printf(&name, "%s:%lld", host, (long long)(c->port != 0 ? c->port : c->tls_port));
+    int64_t port = c->port != 0 ? c->port : c->tls_port;
+    if (port == passing_port)
+        buf_printf(&name, "%s:exec", host);
+    else
+        buf_printf(&name, "%s:%lld", host, (long long)port);
     mem_free(c->instance_name);
     c->instance_name = mem_strdup(buf_cstr(&name));
     buf_release(&name);
@@ -53,7 +57,7 @@ static bool read_all(const struct config_store *s, struct values *v, struct buf 
         return false;
     values_overlay(v, &s->flags);
     if (v->config.instance_name[0] == '\0')
-        set_instance_name(&v->config);
+        set_instance_name(&v->config, s->passing_port);
     normalise_database_url(&v->config, dropped);
     return check_together(&v->config, error);
 }
@@ -69,12 +73,19 @@ static bool read_flags(struct config_store *s, int argc, char **argv, struct buf
 
 struct config_store *config_load(int argc, char **argv, char **env, struct buf *error)
 {
+    return config_load_passing(argc, argv, env, -1, error);
+}
+
+struct config_store *config_load_passing(int argc, char **argv, char **env, int64_t passing_port,
+                                         struct buf *error)
+{
     struct config_store *s = mem_zalloc(sizeof(*s));
     struct buf dropped;
     buf_init(&dropped);
     values_init(&s->live);
     values_init(&s->flags);
     s->env = env;
+    s->passing_port = passing_port;
     bool ok = read_flags(s, argc, argv, error) && read_all(s, &s->live, &dropped, error);
     if (ok && dropped.len > 0) {
         char quoted[LOG_QUOTE_SIZE];

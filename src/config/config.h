@@ -132,6 +132,12 @@ struct config_store; /* the values, each value's source, and where the file is *
  * database URL is normalised (config_normalise_url) here; what was dropped is logged. */
 MUST_CHECK struct config_store *config_load(int argc, char **argv, char **environ,
                                             struct buf *error);
+
+/* The same where `passing_port` was not chosen by the user but for this run: a name with it in would be
+ * another one at each start, and the journal of the last one would be left behind. So the default
+ * instance-name has the word "exec" in the place of that port. -1 = there is none. */
+MUST_CHECK struct config_store *config_load_passing(int argc, char **argv, char **environ,
+                                                    int64_t passing_port, struct buf *error);
 void config_free(struct config_store *s);
 
 /* The live values; the pointer stays valid, the values change by CONFIG SET and SIGHUP. */

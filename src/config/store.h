@@ -9,6 +9,7 @@ struct config_store {
     struct values flags;
     char **env; /* of main(), borrowed */
     char *path; /* NULL = no file */
+    int64_t passing_port; /* see config_load_passing */
     void (*on_change)(void *arg);
     void *on_change_arg;
     bool (*on_prepare)(void *arg, const char *name, const struct config *fresh, struct buf *reason);

@@ -10,8 +10,11 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "command/key.h"
+#include "config/check.h"
 #include "config/url.h"
 #include "import/kinds.h"
+#include "store/postgres/conninfo.h"
 
 enum {
     BATCH_DEFAULT = 1000,
@@ -117,6 +120,8 @@ static bool add(struct import *im, const struct import_row *r)
     p->key_len = im->bytes.len - p->key;
     const char *why = im->form->convert(r->value, &im->bytes);
     p->value_len = im->bytes.len - p->key - p->key_len;
+    if (why == NULL && p->key_len > KEY_MAX_LEN)
+        why = "its key would be longer than commands accept";
     if (why == NULL && p->value_len > (size_t)im->config->proto_max_bulk_len)
         why = "it is larger than proto-max-bulk-len";
     if (why != NULL) {
@@ -197,15 +202,52 @@ static bool understand(struct import *im, struct import_table *t, struct import_
     return true;
 }
 
-/* The application's URL may be one of SQLAlchemy or Django. */
-static void append_source_url(const struct import *im, struct buf *url)
+/* Where the table is, and who says so; an empty variable says nothing. */
+static const char *source_url(const struct import *im, const char **whose)
 {
     const char *variable = getenv("IMPORT_DATABASE_URL");
-    const char *from = im->job->from != NULL ? im->job->from : variable;
+    *whose = im->job->from != NULL ? "--from" : "IMPORT_DATABASE_URL";
+    if (im->job->from != NULL)
+        return im->job->from;
+    return variable != NULL && variable[0] != '\0' ? variable : NULL;
+}
+
+/* The application's URL may be one of SQLAlchemy or Django. It is judged as database-url is: what
+ * libpq cannot read it would take for the name of a database, and show it. */
+static bool append_source_url(const struct import *im, struct buf *url)
+{
+    const char *whose;
+    const char *from = source_url(im, &whose);
     struct buf dropped;
+    if (from == NULL) {
+        buf_append_cstr(url, im->config->database_url);
+        return true;
+    }
+    buf_printf(im->error, "%s: ", whose);
+    if (!check_database_url(bytes_cstr(from), im->error))
+        return false;
     buf_init(&dropped);
-    config_normalise_url(from != NULL ? from : im->config->database_url, url, &dropped);
+    config_normalise_url(from, url, &dropped);
+    if (dropped.len > 0)
+        fprintf(stderr, "respgres: %s: parameters that libpq does not know are left out: %s\n", whose,
+                buf_cstr(&dropped));
     buf_release(&dropped);
+    if (!conninfo_check(buf_cstr(url), im->error))
+        return false;
+    im->error->len = 0;
+    return true;
+}
+
+/* Reads the table, and writes keys. */
+static bool copy(struct import *im, const char *url, const struct import_table *table,
+                 const struct import_mode *mode)
+{
+    im->target = import_target_open(im->config, mode, im->error);
+    if (im->target == NULL)
+        return false;
+    im->places = mem_alloc(im->batch * sizeof(*im->places));
+    im->items = mem_alloc(im->batch * sizeof(*im->items));
+    return import_read(url, table, (int64_t)im->batch, on_row, im, im->error) && flush(im);
 }
 
 static bool carry_out(struct import *im)
@@ -213,17 +255,9 @@ static bool carry_out(struct import *im)
     struct import_table table;
     struct import_mode mode;
     struct buf url;
-    if (!understand(im, &table, &mode))
-        return false;
-    im->target = import_target_open(im->config, &mode, im->error);
-    if (im->target == NULL)
-        return false;
-    im->places = mem_alloc(im->batch * sizeof(*im->places));
-    im->items = mem_alloc(im->batch * sizeof(*im->items));
     buf_init(&url);
-    append_source_url(im, &url);
-    bool ok = import_read(buf_cstr(&url), &table, (int64_t)im->batch, on_row, im, im->error);
-    ok = ok && flush(im);
+    bool ok = understand(im, &table, &mode) && append_source_url(im, &url) &&
+              copy(im, buf_cstr(&url), &table, &mode);
     buf_release(&url);
     return ok;
 }

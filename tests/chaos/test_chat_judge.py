@@ -186,6 +186,17 @@ def test_what_the_merge_took_is_in_conflicts():
     assert not at_the_end(change, "c")
 
 
+def test_messages_that_are_only_in_conflicts_are_counted():
+    counted = []
+
+    def change(made, rows):
+        rows.conflicts["session:one"] = [{"username": "ada", "messages": [QUESTION]}]
+        counted.append(made)
+    assert not at_the_end(change, "c") and counted[0].beside == 0  # they are in the row, too
+    assert not at_the_end(lambda *both: (change(*both), both[1].sessions["session:one"].messages.clear()), "c")
+    assert counted[1].beside == 1
+
+
 def test_a_request_that_was_under_way_at_the_merge():
     def change(made, rows, begun):
         rows.sessions["session:one"].messages.clear()

@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.error
 import urllib.request
 
 import pytest
 import redis
 
-from harness import free_port, wait_until
+from harness import Proxy, free_port, wait_until
 from harness.servers import SANITIZERS, Respgres
 from harness.util import clean_environ, is_alive
 
@@ -151,12 +152,137 @@ def test_shutdown_by_a_client_ends_the_child_first(lab, database):
     assert (status, out) == (0, "term\n"), log
 
 
-def test_a_schema_that_cannot_be_served_ends_the_child(lab, respgres, database):
+def test_a_schema_that_cannot_be_served_starts_no_child(lab, respgres, database):
     assert respgres.sigterm() == 0
     database.execute("UPDATE respgres.meta SET version = 9999, least_binary = 9999")
-    status, _, log = Running(lab, database, ["sleep", "100"]).end()
+    status, _, log = Running(lab, database, ["touch", "started"]).end()
+    assert status == 1
+    assert "9999" in log and "event=child-started" not in log
+    assert not os.path.exists("started")
+
+
+def test_a_schema_that_cannot_be_served_ends_the_child(lab, respgres, database):
+    """One that is met when the command runs already."""
+    assert respgres.sigterm() == 0
+    database.execute("UPDATE respgres.meta SET version = 9999, least_binary = 9999")
+    with Proxy(("127.0.0.1", database.postgres.port)) as proxy:
+        proxy.refuse()
+        running = Running(lab, url_through(proxy, database), ["sh", "-c", "echo up; exec sleep 100"],
+                          "--pg-timeout", "1s")
+        assert running.line() == "up"
+        proxy.pass_on()
+        status, _, log = running.end()
     assert status == 1
     assert "9999" in log and "event=child-ended" in log
+
+
+# --- when it starts ------------------------------------------------------------------------------
+
+def url_through(proxy, database):
+    return database.url_by(port=proxy.port)
+
+
+def test_the_first_command_is_served(lab, respgres, database):
+    """However far away PostgreSQL is: no LOADING, and not from memory."""
+    assert respgres.sigterm() == 0  # the schema is there
+    with Proxy(("127.0.0.1", database.postgres.port)) as proxy:
+        proxy.delay(0.1)
+        running = Running(lab, url_through(proxy, database), python("r.set('first', 'words')"),
+                          "--pg-timeout", "20s")
+        status, _, log = running.end()
+    assert status == 0, log
+    assert log.index("event=state from=starting to=online") < log.index("event=child-started")
+    assert database.row("first").value == b"words"
+
+
+def test_a_silent_postgresql_is_not_waited_for(lab, database):
+    """5 s, whatever pg-timeout is."""
+    with Proxy(("127.0.0.1", database.postgres.port)) as proxy:
+        proxy.blackhole()
+        begun = time.monotonic()
+        running = Running(lab, url_through(proxy, database), ["sh", "-c", "echo up"], "--pg-timeout", "60s",
+                          "--shutdown-timeout", "2s")
+        assert running.line() == "up"
+        assert 4.9 < time.monotonic() - begun < 40
+        assert "to=" not in running.log_text().partition("event=child-started")[0]
+        assert running.end()[0] == 0
+
+
+NOBODY = "postgresql://nobody@127.0.0.1:1/none"
+
+
+def test_one_that_is_away_is_not_waited_for(lab, database):
+    """As soon as that is known, here after pg-timeout, it is served from memory: that of an earlier run."""
+    assert Running(lab, database, python("ready()")).end()[0] == 0
+    begun = time.monotonic()
+    running = Running(lab, NOBODY, python("print(r.get('probe'))"), "--pg-timeout", "300ms")
+    status, out, log = running.end()
+    assert (status, out) == (0, "b'1'\n"), log
+    assert log.index("to=away") < log.index("event=child-started")
+    assert time.monotonic() - begun < 4.9
+
+
+def test_without_postgresql_it_starts_at_once(lab):
+    begun = time.monotonic()
+    running = Running(lab, None, ["true"], "--standalone", "yes")
+    assert running.end()[0] == 0
+    assert time.monotonic() - begun < 4.9, running.log_text()
+
+
+def test_sigterm_before_the_start(lab, database):
+    with Proxy(("127.0.0.1", database.postgres.port)) as proxy:
+        proxy.blackhole()
+        running = Running(lab, url_through(proxy, database), ["touch", "started"], "--pg-timeout", "60s",
+                          "--shutdown-timeout", "2s")
+        wait_until(lambda: "event=started" in running.log_text())
+        running.process.send_signal(signal.SIGTERM)
+        assert running.end()[0] == 0
+    assert not os.path.exists("started")
+
+
+# --- its journal ---------------------------------------------------------------------------------
+
+def folders():
+    return [path.name for path in pathlib.Path().iterdir() if path.is_dir()]
+
+
+@pytest.mark.parametrize("kind", ["unix", "tcp"])
+def test_the_next_start_merges_the_journal(lab, database, kind):
+    """Although the port is another one."""
+    with Proxy(("127.0.0.1", database.postgres.port)) as proxy:
+        away = Running(lab, url_through(proxy, database), python(
+            "ready()\nsignal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])\nprint('up', flush=True)\n"
+            "signal.sigwait([signal.SIGUSR1])\nr.set('k', 'kept')"), "--exec-url", kind, "--pg-timeout", "1s",
+            "--shutdown-timeout", "2s")
+        assert away.line() == "up"
+        proxy.refuse()
+        proxy.cut()
+        away.process.send_signal(signal.SIGUSR1)
+        status, _, log = away.end()
+    assert status == 1 and "the next start merges it" in log, log
+    (folder,) = folders()
+    assert folder.endswith(":exec")
+    status, _, log = Running(lab, database, ["true"], "--exec-url", kind, "--pg-timeout", "10s").end()
+    assert status == 0, log
+    assert database.row("k").value == b"kept"
+    assert folders() == [folder]
+
+
+def test_two_of_one_folder_need_names(lab, database):
+    first = Running(lab, database, ["sh", "-c", "echo up; exec sleep 100"])
+    assert first.line() == "up"
+    status, _, log = Running(lab, database, ["true"]).end()
+    assert status == 1 and "two with --exec on one host" in log and "instance-name" in log
+    assert Running(lab, database, ["true"], "--instance-name", "other").end()[0] == 0
+    first.process.send_signal(signal.SIGTERM)
+    assert first.end()[0] == 143
+
+
+def test_a_port_that_was_chosen_is_part_of_the_name(lab, database):
+    port = free_port()
+    assert Running(lab, database, ["true"], "--port", str(port)).end()[0] == 0
+    (folder,) = folders()
+    assert folder.endswith(f":{port}")
 
 
 def test_tcp_is_for_clients_without_unix_sockets(lab, database):

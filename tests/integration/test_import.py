@@ -485,3 +485,59 @@ def test_a_schema_is_made_where_there_is_none(lab):
     assert database.execute("SELECT to_regnamespace('respgres')") == [(None,)]
     assert imported(database, "sqlalchemy", "--pg-schema", "keys") == {"rows": 1, "written": 1}
     assert lab.respgres(database, pg_schema="keys").client().get("session:1") == b"x"
+
+
+# What is wrong with each stands in the last column; libpq would take the text for a database's name, or a host.
+NO_URLS = [
+    ("mysql://x:secretpw@127.0.0.1/db", "scheme is not PostgreSQL's"),
+    ("sqlite:///secretpw.db", "scheme is not PostgreSQL's"),
+    ("postgresql://u:s@ecretpw@127.0.0.1:1/db", "cannot be told apart"),
+    ("postgresql://u:se/cretpw@127.0.0.1:1/db", "cannot be told apart"),
+    ("postgresql://u:secretpw%zz@127.0.0.1:1/db", "two hexadecimal digits"),
+    ("secretpw", "neither a postgresql:// URL nor keyword=value"),
+    ("host=127.0.0.1 password=a secretpw", "libpq cannot read it"),
+    ("postgresql://u:secretpw@127.0.0.1:99999/db", "port is not valid"),
+]
+
+
+@pytest.mark.parametrize("url, why", NO_URLS)
+def test_the_url_of_the_table_is_judged_as_database_url(module_lab, database, url, why):
+    """By the same words, before anybody is connected to, and without a secret."""
+    postgres = database.postgres
+    env = {"PGHOST": "127.0.0.1", "PGPORT": str(postgres.port), "PGUSER": database.role}
+    told = run("--check-config", "--database-url", url, env=env, status=1)[1].rpartition("database-url: ")[2]
+    assert why in told
+    before = len(postgres.log)
+    for words, given in ((["--from", url], {}), (["--from=" + url], {}), ([], {"IMPORT_DATABASE_URL": url})):
+        said, error = run("--import", "sqlalchemy", *words, status=1,
+                          env={"DATABASE_URL": database.url, **env, **given})
+        assert said == "" and error.endswith(told) and "cretpw" not in error, error
+        assert ("IMPORT_DATABASE_URL: " if given else "--from: ") in error
+    assert "cretpw" not in postgres.log[before:]
+
+
+def test_an_empty_variable_says_nothing(client, database):
+    make_flask_table(database, "VALUES ('session:here', 'x', '2100-01-01')")
+    assert imported(database, "sqlalchemy", IMPORT_DATABASE_URL="") == {"rows": 1, "written": 1}
+    said, error = run("--import", "sqlalchemy", "--from", "", env={"DATABASE_URL": database.url}, status=1)
+    assert said == "" and "--from: neither a postgresql:// URL" in error
+
+
+def test_parameters_that_libpq_does_not_know(client, database):
+    make_flask_table(database, "VALUES ('session:here', 'x', '2100-01-01')")
+    url = database.url_by(tcp=True).replace("postgresql:", "postgresql+psycopg2:")
+    said, error = run("--import", "sqlalchemy", "--from", url + "?pool_size=5&sec ret=1",
+                      env={"DATABASE_URL": database.url})
+    assert said.startswith("1 rows: 1 written") and error == (
+        "respgres: --from: parameters that libpq does not know are left out: pool_size,?\n")
+
+
+def test_a_key_that_no_command_could_name_is_left_out(client, database):
+    """connect-pg-simple takes ids of any length."""
+    make_express_table(database, "INSERT INTO session SELECT repeat('x', n), '{}', now() + interval '1 hour'"
+                       " FROM unnest(ARRAY[2595, 2596]) n")
+    said, error = run("--import", "connect-pg-simple", env={"DATABASE_URL": database.url}, status=2)
+    assert said.startswith("2 rows: 1 written") and "longer than commands accept" in error
+    assert client.get("sess:" + "x" * 2595) == b"{}"
+    assert database.execute("SELECT count(*) FROM respgres.entries WHERE value IS NOT NULL AND"
+                            " length(key) > 2600") == [(0,)]

@@ -1,10 +1,12 @@
 """The way out of docs/adoption.md, where not every key under the prefix is a session."""
 
 import re
+import subprocess
 
 import pytest
 
 from harness import TOP
+from harness.util import clean_environ
 from test_import import django, imported, make_express_table, make_flask_table, the_way_out
 
 pytestmark = [pytest.mark.rows, pytest.mark.timeout(180)]
@@ -49,6 +51,41 @@ def test_into_the_table_of_flask_session(client, database):
         ("session:1", b"\x80\x04}."), ("session:\\377\\000", b"{}"), ("session:\u00fc", b"{}")]
     assert left_out(database, "Into Flask-Session's table") == [
         ("session:hash", "hash"), ("session:list", "list"), ("session:" + "x" * 300, "string")]
+
+
+def into_another(database, other, cwd):
+    """Runs what stands below "Into another database", with the SELECT of Flask-Session's way."""
+    text = (TOP / "docs" / "adoption.md").read_text(encoding="utf8").partition("### Into another database\n")[2]
+    lines = re.search(r"(?:^    .*\n)+", text, re.MULTILINE).group()
+    select = re.search(r"SELECT.*?(?=;\nCOMMIT)", the_way_out("Into Flask-Session's table"), re.DOTALL).group()
+    assert lines.count("SELECT \u2026") == 1 and '"' not in select
+    return subprocess.run(["bash", "-c", lines.replace("SELECT \u2026", select)], check=False, timeout=60, cwd=cwd,
+                          capture_output=True, text=True,
+                          env=clean_environ(DATABASE_URL=database.url, OTHER_URL=other.url))
+
+
+def test_into_another_database(module_lab, client, database, tmp_path):
+    """The table is emptied before, in the same transaction; if the sessions cannot be read, it stays as it is."""
+    other = module_lab.database()
+    make_flask_table(other, "VALUES ('session:old', 'x', '2100-01-01'), ('session:1', 'x', '2100-01-01')")
+    client.setex("session:1", 600, b"\x80\x04}.")
+    client.setex("session:2", 600, b"tab\tand\\line\n")
+    client.rpush("session:list", "a")
+
+    database.psql("ALTER TABLE respgres.spaces RENAME TO gone")
+    try:
+        assert into_another(database, other, tmp_path).returncode != 0
+    finally:
+        database.psql("ALTER TABLE respgres.gone RENAME TO spaces")
+    assert other.execute("SELECT count(*) FROM sessions") == [(2,)]
+
+    done = into_another(database, other, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [(key, bytes(data)) for key, data in other.execute(
+            "SELECT session_id, data FROM sessions WHERE expiry < now() AT TIME ZONE 'UTC' + interval '601 s'"
+            " ORDER BY 1")] == [("session:1", b"\x80\x04}."), ("session:2", b"tab\tand\\line\n")]
+    assert other.execute("SELECT count(*) FROM sessions") == [(2,)]
+    assert not list(tmp_path.iterdir()), "nothing is left that would log somebody in"
 
 
 def test_into_the_table_of_connect_pg_simple(client, database):

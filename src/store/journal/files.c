@@ -82,7 +82,8 @@ static void explain_lock(int fd, const char *dir, struct buf *error)
     if (errno == EWOULDBLOCK)
         buf_printf(error,
                    "journal folder %s is in use by process %s: instances need an "
-                   "instance-name of their own each",
+                   "instance-name of their own each (two with --exec on one host have the same one "
+                   "by default: set it, or give each another dir)",
                    dir, pid[0] == '\0' ? "(unknown)" : pid);
     else
         buf_printf(error, "journal folder %s cannot be locked: %s", dir, strerror(errno));

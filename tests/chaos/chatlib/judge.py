@@ -179,12 +179,14 @@ def _rows_of(record, final, life):
     if row.active != (life.state == LOGGED_IN):
         record.complain(f"{life.username} is {life.state}, and the row is"
                         f" {'' if row.active else 'in'}active: {life.sid}")
-    there = {m["id"] for m in _of_users(row.messages)}
+    there = shown = {m["id"] for m in _of_users(row.messages)}
     if record.facts.is_loose or life.state == KICKED:
         # What was written while PostgreSQL was away to a session that SQL has ended before the merge is
         # there as well: rule 6 of docs/consistency.md.
-        there |= {m["id"] for session in final.conflicts.get(life.session_key, [])
+        there = shown | {m["id"] for session in final.conflicts.get(life.session_key, [])
                   for m in _of_users(session.get("messages", []))}
+    if life.state == LOGGED_IN:
+        record.beside += sum(i in there and i not in shown for i in life.acknowledged)
     lost = [i for i in life.acknowledged if i not in there]
     if lost and record.facts.is_loose and _was_under_way(record.facts, life):
         record.overwritten += len(lost)

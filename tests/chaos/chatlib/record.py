@@ -87,6 +87,7 @@ class Record:
         self.complaints = []
         self.requests = self.reads_in_fault = self.stale = self.missing = 0
         self.overwritten = 0        # messages lost to requests under way while an instance merged
+        self.beside = 0             # acknowledged messages that the merge put into `conflicts`, and nowhere else
         self.kicks = self.kicks_in_doubt = self.logouts = 0
         self.slow = []              # seconds of each request
 

@@ -179,5 +179,6 @@ class Simulation:
                         "stale, %": round(100 * record.stale / reads, 1),
                         "missing, %": round(100 * record.missing / reads, 1),
                         "sessions with conflicts": len(self.final.conflicts),
+                        "messages only there": record.beside,
                         "messages overwritten": record.overwritten}
         return numbers
