@@ -695,6 +695,7 @@ static void settle_item(struct engine *e, struct item *it, const struct commit_i
     }
     if (it->value == NULL) {
         entry_set_absent(e->keyspace, entry, c->version);
+        entry->ended_here = true;
         return;
     }
     int64_t expires_us = STORE_NEVER;

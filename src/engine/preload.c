@@ -1,6 +1,7 @@
 /* preload: the keys that are live are read into memory at the start, the newest rows first, as far as it
  * goes, and kept up to date: new rows are followed by their ids, and every entry is compared with PostgreSQL again within
- * preload-refresh. So they are here when PostgreSQL is away.
+ * preload-refresh: what is live, what was absent, and what is not known any more (`forgotten`), because it was
+ * merged or written in a way after which only PostgreSQL can tell. So they are here when PostgreSQL is away.
  *
  * It reads as the engine does, by batches on a read lane that nobody needs at the moment, a few at a
  * time. It pins nothing: an entry that somebody works with is left alone. */
@@ -20,6 +21,7 @@ enum phase { PHASE_LOADING, PHASE_FOLLOWING };
 
 /* A key to be read; its bytes are in preload.keys. */
 struct wanted {
+    int db;
     size_t at;
     size_t len;
     int64_t known;
@@ -42,7 +44,6 @@ struct preload {
     bool reading;
     struct store_query query;
     struct read_batch batch;
-    int batch_db;
     uint64_t as_of;
     struct buf keys;
     struct wanted *wanted;
@@ -61,13 +62,13 @@ static bool has_room(const struct preload *p)
     return st.memory < st.max_memory / 10 * 9;
 }
 
-static void want(struct preload *p, struct bytes key, int64_t known, int64_t known_bytes)
+static void want(struct preload *p, int db, struct bytes key, int64_t known, int64_t known_bytes)
 {
     if (p->nwanted == p->cap) {
         p->cap = p->cap > 0 ? p->cap * 2 : BATCH_KEYS;
         p->wanted = mem_realloc(p->wanted, p->cap * sizeof(*p->wanted));
     }
-    p->wanted[p->nwanted++] = (struct wanted){p->keys.len, key.len, known, known_bytes};
+    p->wanted[p->nwanted++] = (struct wanted){db, p->keys.len, key.len, known, known_bytes};
     buf_append_bytes(&p->keys, key);
 }
 
@@ -84,13 +85,17 @@ static void take_item(struct preload *p, struct read_item *it)
     struct engine *e = p->engine;
     struct entry *entry = keyspace_find(e->keyspace, it->db, it->key);
     int64_t known = entry == NULL ? 0 : fetch_known_of(entry);
-    bool usable = !it->undecided && it->changed && it->known == known &&
-                  (entry == NULL || (entry->pins == 0 && entry->dirty == NULL)) &&
-                  (it->version > 0 || entry != NULL);
+    bool answered = !it->undecided && !it->guessed && it->known == known &&
+                    (entry == NULL || (entry->pins == 0 && entry->dirty == NULL));
+    bool usable = answered && it->changed && (it->version > 0 || entry != NULL);
     struct value *v = it->value;
     it->value = NULL;
-    if (entry != NULL && entry->pins == 0 && !it->changed && it->known == known && !it->undecided)
+    if (answered && !it->changed && entry != NULL) {
+        if (entry->knowledge == ENTRY_UNKNOWN)
+            entry_set_absent(e->keyspace, entry, 0);
         entry->as_of = p->as_of;
+        entry->guessed = false;
+    }
     if (!usable) {
         value_unref(v);
         return;
@@ -114,13 +119,16 @@ static void on_read(struct read_batch *b)
 {
     struct preload *p = LIST_ITEM(b, struct preload, batch);
     p->reading = false;
+    bool told = b->result == STORE_OK && !store_memory_is_truth(p->engine->store);
     p->as_of = fresh_as_of(p->engine, p->as_of);
     for (size_t i = 0; i < b->n; i++) {
-        if (b->result == STORE_OK)
+        if (told)
             take_item(p, &b->items[i]);
         else
             value_unref(b->items[i].value);
     }
+    if (!told && b->result != STORE_REFUSED)
+        p->nwanted += b->n; /* they still stand there: asked again when PostgreSQL is back */
     mem_free(b->items);
     b->items = NULL;
     timer_set(p->timer, 1000);
@@ -150,7 +158,7 @@ static bool read_some(struct preload *p)
     p->batch.items = mem_zalloc(n * sizeof(*p->batch.items));
     for (size_t i = 0; i < n; i++) {
         const struct wanted *w = &p->wanted[p->nwanted - n + i];
-        p->batch.items[i] = (struct read_item){.db = p->batch_db,
+        p->batch.items[i] = (struct read_item){.db = w->db,
                                                .key = bytes_of(p->keys.data + w->at, w->len),
                                                .known = w->known, .known_bytes = w->known_bytes};
     }
@@ -172,8 +180,10 @@ static void on_row(struct store_query *q, int64_t id, struct bytes key, bool liv
     if (!live)
         return;
     const struct entry *entry = keyspace_find(p->engine->keyspace, q->db, key);
-    if (entry == NULL || entry->knowledge == ENTRY_UNKNOWN)
-        want(p, key, 0, 0);
+    if (entry == NULL)
+        want(p, q->db, key, 0, 0);
+    else if (entry->knowledge != ENTRY_LIVE && entry->pins == 0 && entry->dirty == NULL)
+        want(p, q->db, key, fetch_known_of(entry), 0);
 }
 
 static void begin_following(struct preload *p)
@@ -225,7 +235,6 @@ static void ask_page(struct preload *p)
     else if (from == 0 && p->last_id[p->db] > LATE_ROWS)
         from = p->last_id[p->db] - LATE_ROWS;
     p->asking = true;
-    p->batch_db = p->db;
     p->query = (struct store_query){.kind = QUERY_SCAN, .db = p->db, .cursor = from,
                                     .newest_first = loading, .limit = PAGE, .row = on_row,
                                     .done = on_page};
@@ -234,16 +243,22 @@ static void ask_page(struct preload *p)
 
 /* ---- comparing again ---- */
 
+/* Made-up keys can be many, and cost a look into the index each. Of one that nobody has used of late a row would
+ * be new, and be met as such. */
+static bool is_worth_asking(const struct preload *p, const struct entry *entry)
+{
+    int64_t recent_s = 2 * p->engine->config->preload_refresh_s;
+    if (entry->knowledge != ENTRY_ABSENT || entry->version > 0 || entry->guessed)
+        return true;
+    return loop_now_us(p->engine->loop) / 1000000 - entry->used_s <= recent_s;
+}
+
 static void refresh_entry(struct entry *entry, void *arg)
 {
     struct preload *p = arg;
-    if (entry->pins > 0 || entry->dirty != NULL || entry->knowledge != ENTRY_LIVE ||
-        fresh_may_answer(p->engine, entry))
-        return;
-    if (p->nwanted == 0)
-        p->batch_db = entry->db;
-    if (entry->db == p->batch_db)
-        want(p, entry_key(entry), entry->version, entry->value_version);
+    if (entry->pins == 0 && entry->dirty == NULL && !fresh_may_answer(p->engine, entry) &&
+        is_worth_asking(p, entry))
+        want(p, entry->db, entry_key(entry), fetch_known_of(entry), entry->value_version);
 }
 
 /* As many as are due since the last time. */
@@ -310,6 +325,7 @@ void preload_init(struct engine *e)
     p->refreshed_us = loop_now_us(e->loop);
     buf_init(&p->keys);
     timer_set(p->timer, TICK_US);
+    keyspace_keep_forgotten(e->keyspace);
     e->preload = p;
 }
 

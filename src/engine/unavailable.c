@@ -57,6 +57,16 @@ static bool may_write_all(const struct txn *t)
     return false;
 }
 
+/* What PostgreSQL has told to be absent was so when it was asked: others may have made it since. What has
+ * ended here, or has been written here since PostgreSQL went, is as far as anybody knows. */
+static bool is_known(const struct engine *e, const struct entry *entry)
+{
+    if (entry->knowledge == ENTRY_UNKNOWN || entry->guessed)
+        return false;
+    return entry->knowledge == ENTRY_LIVE || entry->dirty != NULL || entry->ended_here ||
+           !store_memory_is_truth(e->store);
+}
+
 /* While PostgreSQL is away, each key may have its own rule. */
 static const char *key_unavailable(const struct txn *t, const struct txn_key *k)
 {
@@ -66,8 +76,8 @@ static const char *key_unavailable(const struct txn *t, const struct txn_key *k)
         return error_away;
     if (rule == FALLBACK_READONLY && may_write(t, k))
         return error_readonly;
-    bool unknown = k->entry->knowledge == ENTRY_UNKNOWN || k->entry->guessed;
-    if (k->observed && unknown && policy_away_miss(c->away_miss, entry_key(k->entry)) == AWAY_MISS_ERROR)
+    if (k->observed && !is_known(t->engine, k->entry) &&
+        policy_away_miss(c->away_miss, entry_key(k->entry)) == AWAY_MISS_ERROR)
         return error_not_known;
     return NULL;
 }

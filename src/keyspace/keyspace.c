@@ -13,6 +13,7 @@ struct keyspace {
     size_t max_memory;
     uint64_t evicted;
     bool keep_all;
+    bool keep_forgotten;
 };
 
 struct lookup {
@@ -32,6 +33,11 @@ struct keyspace *keyspace_new(size_t max_memory)
 void keyspace_set_max_memory(struct keyspace *ks, size_t bytes)
 {
     ks->max_memory = bytes;
+}
+
+void keyspace_keep_forgotten(struct keyspace *ks)
+{
+    ks->keep_forgotten = true;
 }
 
 static size_t entry_memory(const struct entry *e)
@@ -116,7 +122,7 @@ static void put_aside(struct keyspace *ks, struct entry *e)
 {
     if (e->dirty != NULL)
         return;
-    if (e->knowledge == ENTRY_UNKNOWN && !e->suspect)
+    if (e->knowledge == ENTRY_UNKNOWN && !e->suspect && !e->forgotten)
         entry_free(ks, e);
     else
         list_push_front(&ks->lru, &e->lru);
@@ -149,6 +155,8 @@ static void replace(struct keyspace *ks, struct entry *e, enum entry_knowledge k
     e->value_version = value_version;
     e->expires_us = expires_us;
     e->guessed = false;
+    e->forgotten = false;
+    e->ended_here = false;
     ks->memory += entry_memory(e);
 }
 
@@ -166,7 +174,9 @@ void entry_set_absent(struct keyspace *ks, struct entry *e, int64_t version)
 
 void entry_set_unknown(struct keyspace *ks, struct entry *e)
 {
+    bool forgotten = ks->keep_forgotten && (e->knowledge != ENTRY_UNKNOWN || e->forgotten);
     replace(ks, e, ENTRY_UNKNOWN, NULL, 0, 0, INT64_MAX);
+    e->forgotten = forgotten;
 }
 
 static size_t total_memory(const struct keyspace *ks)

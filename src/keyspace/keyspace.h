@@ -2,7 +2,8 @@
  * are the cache, in order of last use, and go when memory is short.
  *
  * Ownership: the keyspace owns the entries. Whoever works with one pins it; a pinned entry is never
- * evicted. An unpinned entry about which nothing is known is freed at once. */
+ * evicted. An unpinned entry about which nothing is known is freed at once, but for one that is to be read
+ * again (`forgotten`). */
 #ifndef RESPGRES_KEYSPACE_KEYSPACE_H
 #define RESPGRES_KEYSPACE_KEYSPACE_H
 
@@ -41,6 +42,8 @@ struct entry {
     bool guessed;            /* absent because nothing was known while PostgreSQL was away */
     uint32_t used_s;         /* the engine's: when it was last used, by clock_mono_us; 0 = never here */
     bool suspect;            /* its row was found locked by somebody else: probe before a commit */
+    bool forgotten;          /* unknown, and was known: to be read again */
+    bool ended_here;         /* absent because it was removed here, or its time is over */
     char key[];
 };
 
@@ -49,6 +52,9 @@ struct keyspace;
 struct keyspace *keyspace_new(size_t max_memory);
 void keyspace_free(struct keyspace *ks);
 void keyspace_set_max_memory(struct keyspace *ks, size_t bytes);
+/* From now on the entry of a key that was known and is not any more stays, as `forgotten`: somebody reads
+ * it again. */
+void keyspace_keep_forgotten(struct keyspace *ks);
 
 /* The entry of a key, made if there is none, pinned once for the caller. */
 struct entry *keyspace_pin(struct keyspace *ks, int db, struct bytes key);

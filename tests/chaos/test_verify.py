@@ -311,6 +311,30 @@ def test_an_absence_that_postgresql_has_told_is_known(story):
     story.op(SET, "session:1", 12, b"next").row("session:1", b"again").lost("session:1", b"next").fails("stale")
 
 
+@pytest.mark.parametrize("at, writer, passes", [(2, 1, True), (11, 1, False), (2, 0, False)])
+def test_what_was_deleted_here_may_have_been_made_elsewhere(story, at, writer, passes):
+    """A DEL while it was away is journalled, and known for certain."""
+    story.op(SET, "session:1", 1, b"old", instance=1).op(READ, "session:1", 1.5, reply=b"old")
+    story.op(DEL, "session:1", at, reply=1)
+    story.op(SET, "session:1", at + 0.5, b"real", instance=writer).op(SET, "session:1", 12, b"next")
+    story.row("session:1", b"real").lost("session:1", b"next")
+    if passes:
+        story.passes()
+    else:
+        story.fails("stale")
+
+
+@pytest.mark.parametrize("instance, passes", [(1, True), (0, False)])
+def test_what_has_expired_here_may_have_been_prolonged_elsewhere(story, instance, passes):
+    story.op(SET, "session:1", 0.5, b"old", instance=1).op(SET, "session:1", 1, b"real", ttl=3)
+    story.op(READ, "session:1", 12, reply=None).op(EXPIRE, "session:1", 2, ttl=FOREVER, reply=1, instance=instance)
+    story.op(SET, "session:1", 13, b"next").row("session:1", b"real", 2.0 + FOREVER).lost("session:1", b"next")
+    if passes:
+        story.passes()
+    else:
+        story.fails("stale")
+
+
 def test_what_is_in_the_journal_is_known_after_a_restart(story):
     restarted_in_the_outage(story)
     story.op(SET, "session:1", 1, b"real", instance=1).op(READ, "session:1", 2, reply=b"real")

@@ -138,6 +138,7 @@ V0 = stamp(-100, slot=7)  # what was there
 W = stamp(-50)            # written meanwhile
 LATE = stamp(-20, slot=7)  # what others wrote after that
 SQL = stamp(-90, slot=0)
+MINE = stamp(-70)         # by the instance of the journal, of an outcome that it was not told
 
 OLD = stamp(-8 * DAY)
 GONE = {"expires": -1}
@@ -223,11 +224,27 @@ RULES = {
                                                      "base": "unknown"}, "applied", "w", None),
     "8 unknown, expired": (("v", V0, GONE), {"value": "w", "version": W, "base": "unknown"},
                            "applied", "w", None),
+    "4 was absent once, and still is": ((None, SQL), {"value": "w", "version": W, "base": "unknown",
+                                                      "base_version": SQL}, "applied", "w", None),
+    "8 was absent once": (("v", V0), {"value": "w", "version": W, "base": "unknown",
+                                      "base_version": V0 - STEP},
+                          "lost", "v", ("unknown-base", "journal", "w")),
+    "8 had no row once": (("v", V0), {"value": "w", "version": W, "base": "unknown", "base_version": 1},
+                          "lost", "v", ("unknown-base", "journal", "w")),
+    "8 was absent once, live before": (("v", MINE), {"value": "w", "version": W, "base": "unknown",
+                                                     "base_version": MINE + STEP},
+                                       "lost", "v", ("unknown-base", "journal", "w")),
     "9 known beats unknown": (("v", LATE), {"value": "w", "version": W, "base_version": V0,
                                             "noted": 1},
                               "applied", "w", ("unknown-base", "row", "v")),
     "10 later": (("v", V0), {"value": "w", "version": W, "base_version": V0 - STEP},
                  "applied", "w", ("both-changed", "row", "v")),
+    "10 was absent once, its own since": (("v", MINE), {"value": "w", "version": W, "base": "unknown",
+                                                        "base_version": V0},
+                                          "applied", "w", ("both-changed", "row", "v")),
+    "10 had no row once, its own since": (("v", MINE), {"value": "w", "version": W, "base": "unknown",
+                                                        "base_version": 1},
+                                          "applied", "w", ("both-changed", "row", "v")),
     "10 earlier": (("v", LATE), {"value": "w", "version": W, "base_version": V0},
                    "lost", "v", ("both-changed", "journal", "w")),
     "10 earlier and expired": (("v", LATE), {"value": "w", "version": W, "base_version": V0,

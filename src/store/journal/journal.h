@@ -23,7 +23,8 @@
 
 /* What a write was based on: what this instance knew of the key before. Stored: never renumber. */
 enum journal_base {
-    BASE_UNKNOWN = 0, /* nothing */
+    BASE_UNKNOWN = 0, /* nothing; or that it was not live when it was last asked for, which may be long ago:
+                         base_version as of BASE_ABSENT, BASE_NO_ROW where there was no row */
     BASE_ABSENT = 1,  /* not live; base_version = of its tombstone or expired row, 0 = no row */
     BASE_LIVE = 2,    /* live at base_version */
 };
@@ -53,6 +54,9 @@ struct journal_lane {
     int32_t lane;
     int64_t stamp;
 };
+
+/* No row has this version. */
+#define BASE_NO_ROW ((int64_t)1)
 
 enum journal_kind {
     JOURNAL_WRITE = 1,       /* items of one atomic group, and the lane */

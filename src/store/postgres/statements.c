@@ -181,7 +181,9 @@
 
 #define STAMP_TIME(v) "(timestamptz '2025-01-01Z' + ((" v ") >> 10) * interval '1 microsecond')"
 
-/* What an item says and what its row is. `noted` is what merges has of the row as it is now. */
+/* What an item says and what its row is. `noted` is what merges has of the row as it is now. Of an unknown
+ * base with a version (an absence that had been told once: BASE_NO_ROW) the row is known as long as it is
+ * the same, and where it is the instance's own write since then, of an outcome that it was not told. */
 #define MERGE_SIDES                                                                                \
     "c AS MATERIALIZED (SELECT r.*, " SPACES "[r.db + 1] AS space, g.now, y.version AS rv, "       \
     "y.value AS rvalue, y.type AS rtype, y.expires_at AS rexpires, "                               \
@@ -191,7 +193,10 @@
     "coalesce(y.batch_item & 67108864 <> 0, false) AS rtold, "                                     \
     "timestamptz 'epoch' + r.expiry AS expires_at, "                                               \
     "r.value IS NOT NULL AND coalesce(timestamptz 'epoch' + r.expiry <= g.now, false) AS expired, " \
-    "(r.base <> 0 AND r.base_version > 0 AND y.version = r.base_version) "                         \
+    "r.base = 0 AND NOT (r.base_version > 0 AND y.version > r.base_version "                       \
+    "AND (y.version & 1023) = (r.version & 1023)) AS unknowing, "                                  \
+    "(r.base_version > 0 AND y.version = r.base_version "                                          \
+    "AND (r.base <> 0 OR NOT " LIVE_AT("y", "g.now") ")) "                                         \
     "OR (r.maybe <> 0 AND y.version = r.maybe) AS as_based "                                       \
     "FROM merging g CROSS JOIN unnest($7::int4[], $8::bytea[], $9::int2[], $10::bytea[], "         \
     "$11::int8[], $12::int8[], $13::interval[], $14::int4[], $15::int8[], $16::int8[], $17::int4[], " \
@@ -214,9 +219,9 @@
     "THEN CASE WHEN c.version > c.rv THEN 'T' ELSE 'S' END "                                       \
     "WHEN c.inactive OR (c.rvalue IS NULL AND c.rv & 1023 = 0) THEN 'Lrevoked' "                   \
     "WHEN c.rvalue IS NULL AND c.noted = 2 THEN 'Ldeleted' "                                       \
-    "WHEN c.base = 0 AND c.live THEN CASE WHEN c.noted = 1 AND c.version > c.rv "                  \
+    "WHEN c.unknowing AND c.live THEN CASE WHEN c.noted = 1 AND c.version > c.rv "                  \
     "THEN 'Aboth-unknown' ELSE 'Lunknown-base' END "                                               \
-    "WHEN c.base = 0 THEN CASE WHEN c.rvalue IS NULL AND c.rv > c.version THEN 'Ldeleted' ELSE 'A' END " \
+    "WHEN c.unknowing THEN CASE WHEN c.rvalue IS NULL AND c.rv > c.version THEN 'Ldeleted' ELSE 'A' END " \
     "WHEN c.noted = 1 THEN 'Aunknown-base' "                                                       \
     "WHEN c.version > c.rv THEN 'Aboth-changed' ELSE 'Lboth-changed' END"
 
@@ -897,7 +902,7 @@ static const struct statement table[STATEMENT_COUNT] = {
         MERGE_WRITE ", " MERGE_KEEP ", "
         "noted AS (INSERT INTO @.merges AS m (space, key, version, kind, at) "
         "SELECT d.space, d.key, d.kept, CASE WHEN d.removal THEN 2 ELSE 1 END, d.now FROM d "
-        "WHERE left(d.verdict, 1) = 'A' AND (d.removal OR d.base = 0) ORDER BY d.n "
+        "WHERE left(d.verdict, 1) = 'A' AND (d.removal OR d.unknowing) ORDER BY d.n "
         "ON CONFLICT (key, space) DO UPDATE SET version = excluded.version, kind = excluded.kind, "
         "at = excluded.at) "
         "SELECT d.n, CASE WHEN left(d.verdict, 1) <> 'L' THEN d.verdict WHEN d.expired THEN 'D' "

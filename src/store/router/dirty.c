@@ -2,7 +2,19 @@
 #include "base/mem.h"
 #include "store/router/internal.h"
 
-void dirty_base_of(const struct router *r, const struct entry *e, struct journal_item *it)
+/* Not live when PostgreSQL was last asked, or removed here, or expired as far as is known here; others may have
+ * made it since, or prolonged it. While the row is still the same the write is based on it; a live row is
+ * not to be replaced by what somebody writes who could not find it. */
+static void base_on_absence(const struct router *r, const struct entry *e, struct journal_item *it)
+{
+    it->base = r->flushed[e->db] ? BASE_ABSENT : BASE_UNKNOWN;
+    it->base_version = e->version;
+    if (e->version == 0 && it->base == BASE_UNKNOWN && r->pg != NULL)
+        it->base_version = BASE_NO_ROW;
+}
+
+void dirty_base_of(const struct router *r, const struct entry *e, int64_t now_us,
+                   struct journal_item *it)
 {
     const struct dirty *d = e->dirty;
     it->maybe_version = 0;
@@ -12,7 +24,7 @@ void dirty_base_of(const struct router *r, const struct entry *e, struct journal
         it->maybe_version = d->maybe_version;
         if (d->base == BASE_UNKNOWN && !d->live) { /* a DEL applies to whatever there was: it is known */
             it->base = BASE_ABSENT;
-            it->base_version = d->version;
+            it->base_version = d->base_version > BASE_NO_ROW ? d->base_version : d->version;
         }
         return;
     }
@@ -21,7 +33,11 @@ void dirty_base_of(const struct router *r, const struct entry *e, struct journal
         it->base = r->flushed[e->db] ? BASE_ABSENT : BASE_UNKNOWN;
         return;
     }
-    it->base = e->knowledge == ENTRY_LIVE ? BASE_LIVE : BASE_ABSENT;
+    if (!local_is_live(e, now_us)) {
+        base_on_absence(r, e, it);
+        return;
+    }
+    it->base = BASE_LIVE;
     it->base_version = e->version;
 }
 
@@ -31,7 +47,8 @@ void dirty_base_if_removed(bool removed, struct journal_item *it)
     if (!removed || it->base != BASE_UNKNOWN)
         return;
     it->base = BASE_ABSENT;
-    it->base_version = 0;
+    if (it->base_version == BASE_NO_ROW)
+        it->base_version = 0;
 }
 
 struct dirty *dirty_note(struct router *r, struct entry *e, const struct journal_item *it)

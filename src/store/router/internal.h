@@ -235,7 +235,8 @@ void dirty_drop_db(struct router *r, int db);
 /* They are merged together, as far as a batch has room. */
 void dirty_unite(struct dirty *a, struct dirty *b);
 /* What the key was based on, of a write by `e`'s knowledge. */
-void dirty_base_of(const struct router *r, const struct entry *e, struct journal_item *it);
+void dirty_base_of(const struct router *r, const struct entry *e, int64_t now_us,
+                   struct journal_item *it);
 void dirty_base_if_removed(bool removed, struct journal_item *it);
 /* The journal's item of a dirty entry, with its bytes if they are wanted. */
 void dirty_item(const struct dirty *d, bool bytes, struct journal_item *it);

@@ -131,7 +131,7 @@ static void describe(struct router *r, const struct commit_item *it, bool taken,
     CHECK(e != NULL);
     *out = (struct journal_item){.db = it->db, .key = it->key, .version = it->version,
                                  .expires_us = STORE_NEVER};
-    dirty_base_of(r, e, out);
+    dirty_base_of(r, e, now_us, out);
     if (taken)
         out->maybe_version = it->version;
     out->live = it->value != NULL;

@@ -455,7 +455,7 @@ static void describe_staged(struct router *r, const struct staged *s, int64_t ve
 {
     *it = (struct journal_item){.db = s->entry->db, .key = entry_key(s->entry), .version = version,
                                 .expires_us = s->expires_us};
-    dirty_base_of(r, s->entry, it);
+    dirty_base_of(r, s->entry, router_now_us(r), it);
     if (r->was_flushed && (r->staged_flush_db < 0 || r->staged_flush_db == it->db)) {
         it->base = BASE_ABSENT;
         it->base_version = 0;

@@ -38,8 +38,10 @@ static void look(struct entry *e, void *arg)
     struct upkeep *u = arg;
     if (e->pins > 0)
         return;
-    if (e->knowledge == ENTRY_LIVE && e->expires_us <= u->now_us && !u->to_be_told)
+    if (e->knowledge == ENTRY_LIVE && e->expires_us <= u->now_us && !u->to_be_told) {
         entry_set_absent(u->r->keyspace, e, e->version);
+        e->ended_here = true;
+    }
     struct dirty *d = e->dirty;
     if (u->r->state == STORE_STANDALONE && d != NULL && e->knowledge == ENTRY_ABSENT &&
         u->nold < DROPS && is_long_gone(u->r, d, u->now_us))

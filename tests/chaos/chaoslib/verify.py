@@ -106,6 +106,28 @@ class Key:
         return any(earlier.ended <= op.begun and earlier.begun >= blank and _tells(earlier)
                    and not self._knows_by_file(earlier, started) for earlier in mine)
 
+    def knew_of_none(self, op):
+        """Whether all that the instance knew, when it carried out the first of the writes of its journal, may have
+        been that there is none: it had deleted it while PostgreSQL was there, or it had expired. Another one may
+        have made it since, or prolonged it, and what is live then stays. The journal may have been merged within
+        the trouble, and begun anew."""
+        return any(map(self._knew_of_none_before, self._in_journal(op)))
+
+    def _knew_of_none_before(self, op):
+        started = self.facts.last_start(op.instance, op.begun)
+        told = [e for e in self.ops if e.instance == op.instance and e is not op and e.begun >= started
+                and e.ended <= op.begun and _tells(e)]
+        last = [e for e in told if not any(later.begun > e.ended for later in told)]
+        return any(e.kind == DEL and not self.facts.is_cut_off(e) or _expired_by(e, op)
+                   or e.kind == READ and any(w.value == e.reply and _expired_by(w, op) for w in self.writes)
+                   for e in last)
+
+    def touched_elsewhere(self, op, makers):
+        """Whether another instance has made what is in the row, or prolonged it."""
+        return all(maker.instance != op.instance for maker in makers) or any(
+            x.instance != op.instance and (x.kind == PERSIST or x.kind == EXPIRE and x.reply != 0)
+            and x.ended > min(maker.begun for maker in makers) for x in self.ops)
+
     def _shows_a_blank(self, op, mine):
         """Whether the instance had nothing to answer this with, though it did not remove the key itself: that
         another one had changed it was all it knew when PostgreSQL went."""
@@ -326,7 +348,7 @@ def nothing_stale(key):
             continue
         if op.kind == DEL:
             yield f"resurrected: {short(key.value)} was written before the DEL of {when(op)}"
-        elif not _lost_unknowing(key, op):
+        elif not _lost_unknowing(key, op, makers):
             yield f"stale: the row is {short(key.value)}, {short(op.value)} of {when(op)} " \
                   "was acknowledged later"
 
@@ -335,9 +357,10 @@ def _skew(key, op, maker):
     return 0 if op.instance == maker.instance else key.facts.clock_skew
 
 
-def _lost_unknowing(key, op):
+def _lost_unknowing(key, op, makers):
     """It, or what replaced it in the same journal."""
-    if key.knew(op) or key.knew_by_file(op):
+    knew_of_none = key.knew_of_none(op) and key.touched_elsewhere(op, makers)
+    if not knew_of_none and (key.knew(op) or key.knew_by_file(op)):
         return False
     return any(x.value in key.lost or key.may_have_expired(x) for x in key.writes
                if x is op or (x.begun >= op.begun and key.same_journal(x, op)))
