@@ -139,6 +139,7 @@ static void on_probe(struct store_query *q)
 {
     struct gather *g = LIST_ITEM(q, struct gather, probe);
     struct engine *e = g->engine;
+    engine_check_deadlines(e); /* whose time is over is told that nothing was written, and is not sent again */
     list_remove(&g->node);
     e->nparked--;
     if (q->kind == QUERY_TRY_LOCK && q->result == STORE_LOCKED) {

@@ -122,7 +122,9 @@ def prolonged_elsewhere(a, b):
 STORIES = [absent, deleted_elsewhere, deleted_here, missed_here, prolonged_elsewhere]
 
 
-@pytest.mark.parametrize("story", STORIES)
+@pytest.mark.parametrize("story", [
+    absent, deleted_here, prolonged_elsewhere,
+    *(pytest.param(story, marks=pytest.mark.long) for story in (deleted_elsewhere, missed_here))])
 def test_an_absence_is_read_again(pair, story):
     """It was remembered for good, and the session that had been made since was not to be had."""
     a, b = pair.start()
@@ -211,7 +213,7 @@ def test_away_miss_error_and_what_was_absent(pair):
 
 # --- what is not known any more is read again -------------------------------------------------------------
 
-@pytest.mark.parametrize("consistency", ["strict", "cached"])
+@pytest.mark.parametrize("consistency", ["strict", pytest.param("cached", marks=pytest.mark.long)])
 def test_a_second_outage_after_a_merge(pair, consistency):
     """Both have written all four: of two of them each has lost. Then nobody asked for them."""
     a, b = pair.start(consistency=consistency)

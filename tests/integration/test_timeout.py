@@ -138,6 +138,7 @@ def test_only_who_is_idle_is_closed(server):
     run(server, BOTH + ([reads_very_slowly] if server.name == "respgres" else []))
 
 
+@pytest.mark.long
 def test_redis_does_so_too(redis_server):
     run(redis_server, BOTH)
 
