@@ -614,7 +614,7 @@ def test_in_flight_when_it_went_counts_exactly_once(away):
 
 
 def test_many_sessions_are_merged_while_clients_go_on(away):
-    server = away.instance()
+    server = away.instance(pg_timeout=10_000)
     client = server.client()
     client.set("probe", 0)
     away.leave()
@@ -624,7 +624,7 @@ def test_many_sessions_are_merged_while_clients_go_on(away):
         pipe.setex(f"session:{number}", 3600, f"{number:0200d}")
         if number % 1000 == 999:
             pipe.execute()
-    with others_wait_at_most(2, server.client(), [("INCR", "probe"), ("GET", "session:19999")]):
+    with others_wait_at_most(5, server.client(), [("INCR", "probe"), ("GET", "session:19999")]):
         away.come_back(server)
     live = away.database.live()
     assert len(live) == 20_001
