@@ -535,7 +535,7 @@ def settle(servers):
 
 
 @pytest.mark.rows
-@pytest.mark.parametrize("consistency", ["strict", "cached"])
+@pytest.mark.parametrize("consistency", ["strict", pytest.param("cached", marks=pytest.mark.long)])
 def test_an_old_dump_that_does_not_know_the_instances(lab, database, consistency):
     """The instances that serve have come after the dump: their slots are not in it, or are others'."""
     options = {"consistency": consistency, "cached_max_lag": "50ms", "pg_timeout": "5s"}

@@ -13,7 +13,7 @@ TIMEOUT_MS = 1000
 pytestmark = [pytest.mark.rows, pytest.mark.timeout(120)]
 
 
-@pytest.mark.parametrize("outage", ["freeze", "stop"])
+@pytest.mark.parametrize("outage", ["freeze", pytest.param("stop", marks=pytest.mark.long)])
 def test_a_key_kept_alive_in_a_journal_has_not_expired(lab, outage):
     """The other instance has nothing to do but to look for what has expired."""
     postgres = lab.own_postgres()

@@ -114,7 +114,7 @@ def test_connections_to_postgresql_are_cut(lab, database, seed):
     def cut(_):
         wait_until(proxy.cut, 20, "there is a connection to cut")
 
-    run([lab.respgres(url) for _ in range(2)], database, seed, cut, rounds=30)
+    run([lab.respgres(url) for _ in range(2)], database, seed, cut, rounds=20)
 
 
 def test_acknowledgements_are_swallowed_before_the_cut(lab, database, seed):

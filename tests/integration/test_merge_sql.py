@@ -739,6 +739,7 @@ def test_conflicts_and_notes_are_swept(lab, database, merger):
 
 # --- speed ---------------------------------------------------------------------------------------
 
+@pytest.mark.long
 def test_a_hundred_thousand_items(database, client):
     """Within seconds, rows that are there and new ones alike."""
     count, size = 100_000, 1000

@@ -253,7 +253,8 @@ def test_after_the_reindex_the_new_rows_count(client, database):
     assert cursor.fetchall() == [("joe",)]
 
 
-@pytest.mark.parametrize("row", [{}, {"prefix": "session:", "db": 3}, {"prefix": "app:", "db": 0}],
+@pytest.mark.parametrize("row", [
+    {}, {"prefix": "session:", "db": 3}, pytest.param({"prefix": "app:", "db": 0}, marks=pytest.mark.long)],
                          ids=["as-it-comes", "one-database-has-another", "only-one-database"])
 def test_the_index_is_used(client, database, row):
     """That it is there is of no use if the planner does not take it."""

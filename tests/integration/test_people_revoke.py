@@ -68,7 +68,7 @@ def test_a_thousand_kicks_between_get_and_setex(lab, database, ending, consisten
     assert len(usernames(database)) == 10
 
 
-@pytest.mark.parametrize("consistency", ["strict", "cached"])
+@pytest.mark.parametrize("consistency", ["strict", pytest.param("cached", marks=pytest.mark.long)])
 def test_requests_and_kicks_at_the_same_time(lab, database, consistency, seed):
     """Requests of many sessions, on two instances, each of which reads its session and writes it a moment
     later, and a person who ends one after the other. Who finds itself logged out stays out; at the end

@@ -248,7 +248,7 @@ def named_url(database, password="", more=""):
             f"{database.postgres.port}/{database.name}{more}")
 
 
-@pytest.mark.parametrize("how", ["parameter", "environment"])
+@pytest.mark.parametrize("how", ["parameter", pytest.param("environment", marks=pytest.mark.long)])
 def test_a_pgpass_and_its_rotation(lab, guarded, tmp_path, how):
     """Its lines name the host as the URL does. It is read for every connection: nobody has to tell
     respgres."""
