@@ -47,8 +47,9 @@ bool pubsub_takes_turn(const struct txn_command *tc);
 void pubsub_admit(struct txn *t);
 /* The same for a block. */
 void pubsub_admit_block(struct txn *t);
-/* It is not to start yet: a first SUBSCRIBE waits until other instances tell what they publish; a
- * PUBLISH for room on the way to them. Bounded by half of pg-timeout. */
+/* It is not to start yet: a first SUBSCRIBE waits until other instances tell what they publish, for half
+ * of pg-timeout at most; a PUBLISH for room on the way to them, for as long as PostgreSQL takes what is on it, and
+ * for half of pg-timeout while there is no connection. */
 bool pubsub_waits(const struct txn *t);
 /* It is done, for good: what it has published goes out. */
 void pubsub_done(struct txn *t);
