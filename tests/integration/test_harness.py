@@ -1,5 +1,6 @@
 """The harness itself, proven on PostgreSQL and redis-server."""
 
+import contextlib
 import time
 
 import psycopg2
@@ -19,6 +20,41 @@ def test_a_database_belongs_to_an_ordinary_role(database):
     assert database.psql("SELECT current_user, usesuper FROM pg_user"
                          " WHERE usename = current_user") == f"{database.role}|f"
     assert database.postgres.execute("SHOW fsync") == [("on",)]
+
+
+# What makes a database, or its role, another one than a new one.
+DIFFERENCES = [
+    "CREATE TABLE t ()", "CREATE SCHEMA s", "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "CREATE DOMAIN d AS int", "SELECT lo_create(0)", "REVOKE USAGE ON SCHEMA public FROM public",
+    "GRANT CREATE ON SCHEMA public TO public", "GRANT SELECT ON pg_authid TO {me}",
+    "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO public", "ALTER DATABASE {me} SET lock_timeout = 1",
+    "ALTER ROLE {me} SET lock_timeout = 1", "ALTER DATABASE {me} CONNECTION LIMIT 7",
+    "REVOKE CONNECT ON DATABASE {me} FROM public", "ALTER ROLE {me} PASSWORD 'p'", "ALTER ROLE {me} CREATEDB",
+    "GRANT pg_monitor TO {me}", "CREATE PUBLICATION p", "ALTER DATABASE {me} OWNER TO postgres"]
+
+
+def test_a_database_is_used_again_where_it_is_as_new(lab, own_postgres):
+    database = own_postgres.create_database()
+    lab.respgres(database).client().set("k", "v")
+    lab.servers[-1].sigterm()
+    own_postgres.give_back(database)
+    assert own_postgres.create_database() is database
+    assert lab.respgres(database).client().get("k") is None
+    lab.servers[-1].sigterm()
+    for sql in DIFFERENCES:
+        with contextlib.closing(own_postgres.connect(database.name)) as connection:
+            connection.cursor().execute(sql.format(me=database.role))
+        own_postgres.give_back(database)
+        assert own_postgres.execute("SELECT count(*) FROM pg_database WHERE datname = %s", database.name) == [(0,)], sql
+        database = own_postgres.create_database()
+
+
+def test_a_database_that_somebody_uses_is_not_given_to_another(own_postgres):
+    database = own_postgres.create_database()
+    with database.connect().cursor() as cursor:
+        cursor.execute("SELECT 1")
+        own_postgres.give_back(database)
+    assert own_postgres.create_database() is not database
 
 
 def test_a_committed_row_survives_kill_9(lab, own_postgres):
