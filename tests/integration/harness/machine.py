@@ -1,4 +1,4 @@
-"""How long the machine itself held up clients and servers: what the bounds on time excuse.
+"""How long the machine itself held up clients and servers: what bounds on time excuse.
 
 Three things are measured all the time: how late this process wakes from a short sleep (the clients
 live in it), how long each server waited for a processor (/proc/PID/task/*/schedstat), and how long a
@@ -15,7 +15,6 @@ import time
 
 STEP_S = 0.005
 SYNC_EVERY_S = 0.02
-USUAL_S = 0.1  # of a sanitized build, two instances and all clients on two cores
 
 
 class Machine:
@@ -44,15 +43,15 @@ class Machine:
     def follow(self, instance, pid):
         self._pids[instance] = pid
 
-    def allowance(self, instance, begun, ended):
-        """What a command of this instance that took so long is excused for."""
+    def held_up(self, instance, begun, ended):
+        """For how long a command of this instance may have been held up by the machine, in seconds."""
         first = max(bisect.bisect_right(self._times, begun) - 1, 0)
         last = min(bisect.bisect_left(self._times, ended), len(self._times) - 1)
         lag = self._lags[last] - self._lags[first]
         delay = self._delays[last].get(instance, 0) - self._delays[first].get(instance, 0)
         disk = sum(min(end, ended) - max(start, begun) for start, end in self._syncs
                    if start < ended and end > begun)
-        return USUAL_S + lag + delay + disk
+        return lag + delay + disk
 
     def _watch(self):
         while not self._ending.is_set():
