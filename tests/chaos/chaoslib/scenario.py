@@ -94,6 +94,7 @@ class Scenario:
         self.servers[0].start(timeout=30)  # it makes the schema
         self.servers[1].start(timeout=30)
         self.machine = Machine(self.dir).start()
+        self.machine.follow_children(lambda: self.postgres.process and self.postgres.process.pid)
         self._cleanup.callback(self.machine.stop)
         self.states = States(self.servers)
         self._cleanup.callback(self.states.stop)
@@ -331,6 +332,10 @@ class Scenario:
             for timing in self.history.timings:
                 timing.allowance = USUAL_S + self.machine.held_up(
                     timing.instance, timing.begun, timing.ended)
+            for failure in self.history.failures:
+                window = failure.at - PG_TIMEOUT_S, failure.at
+                failure.held_up = self.machine.held_up(failure.instance, *window) \
+                    + self.machine.child_held_up(*window)
         self.facts.slow = self.plan.fault == "slow" or self.plan.slow_disk
         self.facts.errors_expected = (not self.ground.has_fallback or self.plan.fallback != "on"
                                       or self.plan.journal_full)
