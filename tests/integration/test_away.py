@@ -14,6 +14,7 @@ import redis
 from harness.lab import Lab
 from harness.machine import Machine
 from harness.postgres import Postgres
+from harness.servers import later
 from harness.util import Lifetime, wait_until
 
 TIMEOUT_MS = 500  # of tests of how long clients wait
@@ -95,12 +96,6 @@ def cut_off(server, proxy):
 def reconnect(server, proxy):
     proxy.pass_on()
     wait_for(server, "online")
-
-
-def later(servers):
-    """Returns when what comes now is later by everybody's clock: each says how far it may be off."""
-    errors = [server.info("postgres")["postgres_clock_error_us"] for server in servers]
-    time.sleep((sum(errors) + 1000) / 1e6)
 
 
 def restart_after_kill(server):
@@ -515,7 +510,7 @@ def test_a_logout_elsewhere_is_not_undone(away):
     alone.client().setex("session:x", 3600, "in")
     cut_off(alone, proxy)
     alone.client().setex("session:x", 3600, "still in")
-    later((alone, other))
+    later(alone, other)
     other.client().delete("session:x")
     reconnect(alone, proxy)
     assert alone.client().get("session:x") is None
@@ -532,13 +527,13 @@ def test_what_both_sides_wrote(away):
     cut_off(alone, proxy)
     alone.client().mset({"older": "journal", "same": "equal"})
     alone.client().psetex("gone", 300, "journal")
-    later(both)
+    later(*both)
     other.client().mset({"older": "row", "same": "equal"})
     other.client().set("later", "row")
-    later(both)
+    later(*both)
     alone.client().set("later", "journal")
     wait_until(lambda: alone.client().get("gone") is None, 10, "it has expired")
-    later(both)
+    later(*both)
     reconnect(alone, proxy)
     assert away.database.live() == {b"older": b"row", b"later": b"journal", b"same": b"equal"}
     assert away.conflicts() == {(b"older", "journal"): ("both-changed", b"journal"),
@@ -557,13 +552,13 @@ def test_two_that_were_away_at_once_agree(away):
         for proxy, server in zip(proxies, servers):
             cut_off(server, proxy)
         clients[0].set("k0", "zero")
-        later(servers)
+        later(*servers)
         clients[1].set("k0", "one")
         clients[1].delete("k1")
         clients[0].set("k1", "zero")
         clients[0].set("k2", "zero")
         clients[1].set("k2", "one")
-        later(servers)
+        later(*servers)
         clients[0].set("k2", "zero again")
         for number in (first, second):
             reconnect(servers[number], proxies[number])

@@ -11,10 +11,10 @@ import pytest
 import redis
 
 from harness.lab import Lab
-from harness.servers import Respgres
+from harness.servers import Respgres, later
 from harness.util import wait_until
 from test_away import (  # noqa: F401 pylint: disable=unused-import
-    Away, cluster, cut_off, later, reconnect, restart_after_kill, state, wait_for)
+    Away, cluster, cut_off, reconnect, restart_after_kill, state, wait_for)
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_what_has_expired_meanwhile_is_merged_as_gone(away):
     client.psetex("session:x", 300, "about to end")
     time.sleep(0.3)
     assert client.get("session:x") is None
-    later((server,))
+    later(server)
     restart_after_kill(server)
     away.come_back(server)
     assert server.client().get("session:x") is None
@@ -151,6 +151,7 @@ def test_a_multi_merges_as_a_whole_or_each_key_by_itself(away):
         block.set("a", 1).set("b", 1).execute()
     with client.pipeline() as block:
         block.set("c", 1).set("d", 1).execute()
+    later(server, other)
     other.client().set("d", 2)
     proxy.pass_on()
     wait_for(server, "online")
@@ -196,7 +197,7 @@ def test_cached_entries_are_not_taken_for_fresh_afterwards(away):
     cut_off(server, proxy)
     client.set("written", 2)
     assert client.get("read") == b"1"
-    later((server, other))
+    later(server, other)
     other.client().mset({"read": 3, "written": 3})
     client.get("read")
     reconnect(server, proxy)
