@@ -139,22 +139,18 @@ def test_away_again_in_the_middle_of_a_merge(away):
 
 
 def test_a_multi_merges_as_a_whole_or_each_key_by_itself(away):
-    proxy = away.lab.proxy(("127.0.0.1", away.postgres.port))
-    server = away.lab.respgres(away.database.url_by(port=proxy.port, tcp=True), pg_timeout=500)
+    server, proxy = away.behind_proxy()
     other = away.instance()
     client = server.client()
     client.mset({"a": 0, "b": 0, "c": 0, "d": 0})
-    proxy.refuse()
-    proxy.cut()
-    wait_for(server, "away")
+    cut_off(server, proxy)
     with client.pipeline() as block:
         block.set("a", 1).set("b", 1).execute()
     with client.pipeline() as block:
         block.set("c", 1).set("d", 1).execute()
     later(server, other)
     other.client().set("d", 2)
-    proxy.pass_on()
-    wait_for(server, "online")
+    reconnect(server, proxy)
     assert away.database.live() == {b"a": b"1", b"b": b"1", b"c": b"1", b"d": b"2"}
     groups = away.database.execute("SELECT key, group_id FROM respgres.conflicts")
     assert [(bytes(key), group is not None) for key, group in groups] == [(b"d", True)]
