@@ -115,6 +115,12 @@ struct commit_batch *postgres_take_batch(struct store *s, size_t lane, struct jo
     return b;
 }
 
+void postgres_drop_xact(struct store *s, size_t lane)
+{
+    (void)s;
+    (void)lane;
+}
+
 void postgres_settle(struct store *s, const struct journal_lane *lane)
 {
     (void)s;

@@ -17,7 +17,7 @@ _ports = random.SystemRandom()
 _claims = collections.deque(maxlen=400)  # a socket each
 
 
-def wait_until(condition, timeout=10.0, what="", interval=0.01):
+def wait_until(condition, timeout=30.0, what="", interval=0.01):
     """Polls until `condition()` is true and returns its value; fails after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while True:
@@ -27,6 +27,18 @@ def wait_until(condition, timeout=10.0, what="", interval=0.01):
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout} s: {what or condition}")
         time.sleep(interval)
+
+
+class Lifetime:
+    """Of a key that is about to be given so many seconds: how many are left."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+        self.began = time.monotonic()
+
+    def may_be(self, ttl):
+        """Whether that is a time to live that can be told now."""
+        return self.seconds - (time.monotonic() - self.began) - 1 <= ttl <= self.seconds
 
 
 def _claim(port):
