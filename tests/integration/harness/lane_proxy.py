@@ -37,7 +37,7 @@ class Gate:
         self._reached = threading.Event()
         self._open = threading.Event()
 
-    def wait(self, timeout=10):
+    def wait(self, timeout=30):
         """Until something is held."""
         assert self._reached.wait(timeout), f"{self.lane} sent no {self.statement}"
         return self
@@ -59,7 +59,7 @@ class Gate:
         self.broken_off = True
         self.release()
 
-    def wait_ended(self, timeout=10):
+    def wait_ended(self, timeout=30):
         """Until the backend has ended."""
         assert self.connection.ended.wait(timeout), "the backend goes on"
 
@@ -187,7 +187,7 @@ class _Connection:
                 self.server.sendall(b"Q" + struct.pack("!i", len(body) + 4) + body)
                 return True
         wait_until(start, what=f"{self.lane} is idle")
-        assert swallowed.wait(10), "no answer to the injected statement"
+        assert swallowed.wait(30), "no answer to the injected statement"
 
     # --- from respgres ------------------------------------------------------------------------
 
