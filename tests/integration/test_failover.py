@@ -77,7 +77,7 @@ def test_failover_under_load_loses_nothing(lab, replicated, seed, how):
     """Killed: connections end. Frozen: they stay open and nobody answers, as with a lost host; the
     first server of the list is then the one that takes all the time there is."""
     primary, standby, database = replicated
-    servers = [lab.respgres(url(database, primary.port, standby.port)) for _ in range(2)]
+    servers = [lab.respgres(url(database, primary.port, standby.port), pg_timeout=3000) for _ in range(2)]
     load = Load(servers, seed)
     try:
         load.wait_for_progress(500)
