@@ -225,7 +225,7 @@ def documented_query():
 
 def test_the_documented_query_finds_who_holds_rows(lab, database):
     """While a write is told that its row is locked: by whom?"""
-    server = lab.respgres(database, pg_timeout=3000)
+    server = lab.respgres(database, pg_timeout=1500)
     client = server.client()
     client.mset({"k": "5", "j": "5"})
     assert database.execute(documented_query()) == []
