@@ -39,7 +39,7 @@ def newer(lab, database, start="ready", **options):
 def refused(server):
     """Starts a server that must end by itself; returns its log."""
     server.start(wait=None)
-    server.expected_status = server.wait(20)
+    server.expected_status = server.wait(40)
     assert server.expected_status == 1
     return server.log
 
@@ -236,14 +236,14 @@ def test_a_migration_waits_for_a_table_without_making_others_wait(lab, database,
                                                                   own_version):
     """Somebody has the table open (pg_dump, say): the migration gives up after its lock_timeout,
     again and again; those that run serve without an error."""
-    old = lab.respgres(database, pg_timeout=2500)
+    old = lab.respgres(database, pg_timeout=10000)
     load = Load([old], seed, clients=4)
     holder = database.connect()
     holder.autocommit = False
     try:
         load.wait_for_progress(100)
         holder.cursor().execute("LOCK TABLE respgres.entries IN ACCESS SHARE MODE")
-        server = newer(lab, database, start=None, pg_timeout=2500)
+        server = newer(lab, database, start=None, pg_timeout=10000)
         wait_until(lambda: server.log.count("event=schema-busy") >= 3, 30, "it has tried thrice")
         load.wait_for_progress(500)
         assert version(database) == own_version

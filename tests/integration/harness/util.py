@@ -17,14 +17,15 @@ _ports = random.SystemRandom()
 _claims = collections.deque(maxlen=400)  # a socket each
 
 
-def wait_until(condition, timeout=10.0, what="", interval=0.01):
+def wait_until(condition, timeout=30.0, what="", interval=0.01):
     """Polls until `condition()` is true and returns its value; fails after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while True:
+        late = time.monotonic() > deadline  # before the look: this process may stand still as well
         value = condition()
         if value:
             return value
-        if time.monotonic() > deadline:
+        if late:
             raise AssertionError(f"not within {timeout} s: {what or condition}")
         time.sleep(interval)
 
