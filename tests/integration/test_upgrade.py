@@ -13,7 +13,7 @@ from harness.load import Load
 from harness.servers import SANITIZERS
 from harness.util import clean_environ
 
-pytestmark = [pytest.mark.rows, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.rows
 
 
 def newer_binary():

@@ -15,19 +15,31 @@ import urllib.request
 
 def wait_until(condition, timeout, what):
     deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
+    while True:
+        late = time.monotonic() > deadline  # before the look: this process may stand still as well
+        if condition():
+            return
+        assert not late, f"not within {timeout} s: {what}"
         time.sleep(0.02)
 
 
+_claims = []  # sockets
+
+
 def free_port():
+    """One that no other test draws while this process lives: the name of a socket is the claim, as in
+    tests/integration/harness/util.py."""
     for _ in range(1000):
         port = random.SystemRandom().randrange(10000, 32000)
+        claim = socket.socket(socket.AF_UNIX)
         with socket.socket() as s:
             try:
                 s.bind(("127.0.0.1", port))
+                claim.bind(f"\0respgres-tests-port-{port}")
             except OSError:
+                claim.close()
                 continue
+            _claims.append(claim)
             return port
     raise AssertionError("no free port")
 
