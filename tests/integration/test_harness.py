@@ -1,5 +1,6 @@
 """The harness itself, proven on PostgreSQL and redis-server."""
 
+import signal
 import time
 
 import psycopg2
@@ -8,6 +9,7 @@ import redis
 
 from harness import RawClient, encode, wait_until
 from harness.servers import BAD_LOG
+from harness.stalls import StallWatch
 
 
 @pytest.fixture
@@ -76,7 +78,7 @@ def test_a_server_restarts_on_its_port_and_ends_with_0(redis_server):
 
 def test_proxy_delays_swallows_and_cuts(lab, redis_server):
     proxy = lab.proxy(("127.0.0.1", redis_server.port))
-    client = redis.Redis(port=proxy.port, socket_timeout=0.3)
+    client, impatient = (redis.Redis(port=proxy.port, socket_timeout=s) for s in (20, 0.3))
     assert client.ping()
     proxy.delay(0.05)
     before = time.monotonic()
@@ -85,7 +87,7 @@ def test_proxy_delays_swallows_and_cuts(lab, redis_server):
     proxy.delay(0)
     proxy.blackhole()
     with pytest.raises(redis.TimeoutError):
-        client.ping()
+        impatient.ping()
     proxy.pass_on()
     assert client.ping()
     with RawClient(("127.0.0.1", proxy.port)) as raw:
@@ -107,3 +109,20 @@ def test_proxy_delays_swallows_and_cuts(lab, redis_server):
 ])
 def test_faults_in_a_log_are_found(line):
     assert BAD_LOG.findall(f"event=start port=1\n{line}\nevent=stop\n") == [line]
+
+
+def test_a_stall_is_noted_before_it_is_asked_for():
+    """Of a process that is stopped as a processor's are: who asks at once is told all the same."""
+    watch = StallWatch()
+    try:
+        begun = time.monotonic()
+        assert watch.within(begun, time.monotonic()) <= time.monotonic() - begun
+        watcher = watch._watchers[0]._program  # pylint: disable=protected-access
+        watcher.send_signal(signal.SIGSTOP)
+        time.sleep(0.3)
+        stopped = time.monotonic()
+        watcher.send_signal(signal.SIGCONT)
+        assert watch.longest_since(begun) > 0.25
+        assert 0.25 < watch.within(begun, stopped) <= stopped - begun
+    finally:
+        watch.close()

@@ -12,7 +12,6 @@ from harness import wait_until
 from rules import Threads, stat
 
 
-
 @pytest.fixture(scope="module")
 def both(module_lab):
     """respgres, and the real one."""
