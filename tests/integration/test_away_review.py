@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from harness.lab import Lab
-from harness.servers import Respgres
+from harness.servers import Respgres, later
 from harness.util import wait_until
 from test_away import Away, cluster, restart_after_kill, state, wait_for  # noqa: F401 pylint: disable=unused-import
 
@@ -149,6 +149,7 @@ def test_a_multi_merges_as_a_whole_or_each_key_by_itself(away):
         block.set("a", 1).set("b", 1).execute()
     with client.pipeline() as block:
         block.set("c", 1).set("d", 1).execute()
+    later(server, other)
     other.client().set("d", 2)
     proxy.pass_on()
     wait_for(server, "online")

@@ -308,19 +308,19 @@ def test_when_all_are_taken_the_one_not_seen_longest_goes(three, client_of):
     assert "event=slot-reissued" in other.log
 
 
-def test_when_the_slot_was_taken_stamps_stay_above(lab, client_of):
+def test_when_the_slot_was_taken_stamps_stay_above(lab, database, client_of):
     """After a long outage somebody else has it: a new one is claimed."""
-    postgres = lab.own_postgres()
-    database = postgres.create_database()
-    client = client_of(database.url).online()
+    proxy = lab.proxy(("127.0.0.1", lab.postgres_port(database)))
+    client = client_of(database.url_by(port=proxy.port)).online()
     assert slot_of(client) == 1
-    postgres.stop()
+    proxy.refuse()
+    proxy.cut()
     client.expect("state", "away")
     minted = int(client.ask("mint", 100)[0])
-    postgres.start()
     not_seen_for(database, 1, "1 hour")
     database.execute("UPDATE respgres.instances SET incarnation = incarnation + 1, name = 'thief',"
                      " seen_at = clock_timestamp(), started_at = clock_timestamp()")
+    proxy.pass_on()
     client.online()
     assert slot_of(client) == 2
     assert int(client.ask("mint", 1)[0]) > minted + 99 * 1024

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from harness import wait_until
+from harness import later, wait_until
 from harness.lane_proxy import LaneProxy
 
 pytestmark = [pytest.mark.rows, pytest.mark.timeout(180)]
@@ -60,8 +60,7 @@ class Pair:
 
     def later(self):
         """Returns when what comes now is later by both clocks."""
-        errors = [self.info(number)["postgres_clock_error_us"] for number in (0, 1)]
-        time.sleep((sum(errors) + 1000) / 1e6)
+        later(*self.servers)
 
     def refreshed(self, number, entries=2 * MANY + 40):
         """Returns when all that was in memory has been compared again, several times over."""

@@ -256,7 +256,7 @@ static void on_read(void *arg, struct lane *l, PGresult **results, int n)
     }
     if (!take_read(k, results[0], &complete))
         return;
-    store_clock_sample(s, b->time_us, lane_sent_us(l));
+    store_clock_sample(s, b->time_us, l);
     op_stats_add(&s->reads, b->n, clock_mono_us() - lane_sent_us(l));
     end_read(k, complete ? STORE_OK : STORE_REFUSED);
 }
@@ -743,7 +743,7 @@ static void on_commit(void *arg, struct lane *l, PGresult **results, int n)
     mark_outcome(k, PQgetisnull(r, 0, 1) ? NULL : PQgetvalue(r, 0, 1));
     take_versions(k, r);
     batch_take_expired(b, r);
-    store_clock_sample(k->store, b->time_us, lane_sent_us(l));
+    store_clock_sample(k->store, b->time_us, l);
     op_stats_add(&k->store->commits, b->n, clock_mono_us() - lane_sent_us(l));
     vacuum_note(k->store, b);
     breaker_committed(k->store);

@@ -254,7 +254,7 @@ static void on_slot_claimed(void *arg, struct lane *l, PGresult **results, int n
     int64_t high = strtoll(first_text(r, 2), NULL, 10);
     if (high > s->last_stamp)
         s->last_stamp = high;
-    store_clock_sample(s, strtoll(first_text(r, 3), NULL, 10), lane_sent_us(l));
+    store_clock_sample(s, strtoll(first_text(r, 3), NULL, 10), l);
     s->claimed_us = strtoll(first_text(r, 4), NULL, 10);
     log_event(LOG_NOTICE, "slot-claimed", "slot=%d incarnation=%" PRId64, s->slot, s->incarnation);
     warn_of_reissue(s, r);

@@ -52,8 +52,8 @@ void pg_collect(const struct store *base, struct metrics_page *p)
     page_put(p, METRIC_vacuums, NULL, (int64_t)s->vacuums);
     page_put(p, METRIC_table_bytes, NULL, s->table_bytes);
     page_put(p, METRIC_xmin_age, NULL, s->oldest_xmin_age);
-    page_put(p, METRIC_clock_offset, NULL, clock_mono_us() + s->clock_offset_us - clock_wall_us());
-    page_put(p, METRIC_clock_error, NULL, s->clock_rtt_us / 2);
+    page_put(p, METRIC_clock_offset, NULL, clock_mono_us() + clock_offset_us(&s->clock) - clock_wall_us());
+    page_put(p, METRIC_clock_error, NULL, clock_offset_error_us(&s->clock, clock_mono_us()));
 }
 
 void pg_note_loss(struct pg_store *s, const char *why)

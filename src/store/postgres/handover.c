@@ -200,10 +200,10 @@ bool handover_pump(struct pg_store *s, struct link *k)
 /* ---- identity, clock and stamps ---- */
 
 /* The first sample of PostgreSQL's own clock takes the place of this one. */
-static const int64_t journal_clock_rtt_us = 3600LL * 1000 * 1000;
+static const int64_t journal_clock_error_us = 1800LL * 1000 * 1000;
 
 void postgres_set_identity(struct store *base, int slot, int64_t incarnation, int64_t last_stamp,
-                           int64_t clock_offset_us)
+                           int64_t offset_us)
 {
     struct pg_store *s = self(base);
     CHECK(s->claimed_us == 0);
@@ -212,10 +212,7 @@ void postgres_set_identity(struct store *base, int slot, int64_t incarnation, in
     s->incarnation = incarnation;
     if (last_stamp > s->last_stamp)
         s->last_stamp = last_stamp;
-    s->clock_offset_us = clock_offset_us;
-    s->clock_rtt_us = journal_clock_rtt_us;
-    s->clock_taken_us = clock_mono_us();
-    s->clock_known = true;
+    clock_offset_set(&s->clock, offset_us, journal_clock_error_us, clock_mono_us());
 }
 
 int postgres_slot(const struct store *base)
@@ -236,9 +233,9 @@ int64_t postgres_last_stamp(const struct store *base)
 bool postgres_clock(const struct store *base, int64_t *offset_us)
 {
     const struct pg_store *s = self(base);
-    if (s->clock_known)
-        *offset_us = s->clock_offset_us;
-    return s->clock_known;
+    if (s->clock.known)
+        *offset_us = clock_offset_us(&s->clock);
+    return s->clock.known;
 }
 
 int64_t postgres_mint_stamps(struct store *base, size_t n)

@@ -12,6 +12,7 @@
 #include "metrics/histogram.h"
 #include "store/postgres/docs.h"
 #include "store/postgres/lane.h"
+#include "store/postgres/offset.h"
 #include "store/postgres/postgres.h"
 #include "store/postgres/statements.h"
 
@@ -196,11 +197,7 @@ struct pg_store {
     int64_t claimed_us;      /* when, on PostgreSQL's clock */
     int64_t last_stamp;
     char server_version[16];
-    /* PostgreSQL's clock = clock_mono_us() + clock_offset_us */
-    int64_t clock_offset_us;
-    int64_t clock_rtt_us;
-    int64_t clock_taken_us;
-    bool clock_known;
+    struct clock_offset clock; /* PostgreSQL's */
     int64_t last_now_us;
     bool clock_asked; /* PostgreSQL itself has told its clock to this process */
     /* whoever serves while PostgreSQL is away (handover.c) */
@@ -218,7 +215,7 @@ struct pg_store {
     /* queries: the head is in flight */
     struct store_query *queries;
     struct store_query **queries_tail;
-    /* As clock_offset_us, but as of the last look for what has expired, by this connection. */
+    /* PostgreSQL's clock minus clock_mono_us(), as of the last look for what has expired, by this connection. */
     int64_t look_offset_us;
     bool look_clock_known;
     struct timer *housekeeping;
@@ -268,8 +265,8 @@ void store_open_links(struct pg_store *s);
  * database, else it has to wait for a restart. */
 void store_take_url(struct pg_store *s);
 const char *store_text(const struct pg_store *s, enum statement_id id);
-/* A clock sample: PostgreSQL's time `pg_us`, read between `sent_us` and now (clock_mono_us). */
-void store_clock_sample(struct pg_store *s, int64_t pg_us, int64_t sent_us);
+/* A clock sample: PostgreSQL's time `pg_us`, read by the operation of l that has been answered just now. */
+void store_clock_sample(struct pg_store *s, int64_t pg_us, const struct lane *l);
 int64_t store_now_us(struct store *base);
 /* The first of n consecutive version stamps, above every one minted before. */
 int64_t store_mint_stamps(struct pg_store *s, size_t n);

@@ -26,6 +26,7 @@ struct lane {
     struct timer *timer;    /* limit of the connection attempt or of silence in an operation */
     struct timer *failure;  /* reports `lost` from the loop */
     int64_t timeout_us;
+    int64_t begun_us;
     int64_t sent_us;
     int64_t heard_us;
     int how;                /* LANE_ANY_SERVER ... */
@@ -427,6 +428,7 @@ void lane_begin(struct lane *l)
 {
     CHECK(l->state == LANE_READY && l->expected == 0);
     l->commit_uncertain = false;
+    l->begun_us = clock_mono_us();
 }
 
 static void added(struct lane *l, int rc)
@@ -499,6 +501,11 @@ enum lane_state lane_state(const struct lane *l)
 bool lane_commit_uncertain(const struct lane *l)
 {
     return l->commit_uncertain;
+}
+
+int64_t lane_begun_us(const struct lane *l)
+{
+    return l->begun_us;
 }
 
 int64_t lane_sent_us(const struct lane *l)

@@ -76,7 +76,11 @@ void lane_script(struct lane *l, const char *script, int64_t timeout_us, lane_do
  * with the warning "canceling wait for synchronous replication" is no acknowledgement. */
 bool lane_commit_uncertain(const struct lane *l);
 
-/* Microseconds from lane_submit to the answer of the last operation; for clocks and statistics. */
+/* clock_mono_us() when the last operation began: nothing of it was sent before. libpq sends what is large
+ * while it is being added. */
+int64_t lane_begun_us(const struct lane *l);
+
+/* clock_mono_us() at its lane_submit, for statistics. */
 int64_t lane_sent_us(const struct lane *l);
 
 /* When PostgreSQL last sent a byte (clock_mono_us), on whatever connection; 0 = never. While connecting,

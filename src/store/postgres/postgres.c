@@ -47,29 +47,21 @@ void op_stats_add(struct op_stats *st, size_t items, int64_t us)
 
 /* ---- clock and stamps ---- */
 
-void store_clock_sample(struct pg_store *s, int64_t pg_us, int64_t sent_us)
+void store_clock_sample(struct pg_store *s, int64_t pg_us, const struct lane *l)
 {
-    int64_t now = clock_mono_us();
-    int64_t rtt = now - sent_us;
-    /* The best sample is the one with the shortest way; it ages by 0.1 % of the time since. */
-    int64_t aged = s->clock_rtt_us + (now - s->clock_taken_us) / 1000;
-    if (s->clock_known && rtt > aged)
-        return;
     if (!s->clock_asked) { /* the host's clock, or the journal's word of it, may have been ahead */
         s->clock_asked = true;
+        s->clock.known = false;
         s->last_now_us = 0;
         s->base.clock_set++;
     }
-    s->clock_offset_us = pg_us - (sent_us + rtt / 2);
-    s->clock_rtt_us = rtt;
-    s->clock_taken_us = now;
-    s->clock_known = true;
+    clock_offset_note(&s->clock, pg_us, lane_begun_us(l), clock_mono_us());
 }
 
 int64_t store_now_us(struct store *base)
 {
     struct pg_store *s = (struct pg_store *)base;
-    int64_t now = s->clock_known ? clock_mono_us() + s->clock_offset_us : clock_wall_us();
+    int64_t now = s->clock.known ? clock_mono_us() + clock_offset_us(&s->clock) : clock_wall_us();
     if (now > s->last_now_us)
         s->last_now_us = now;
     return s->last_now_us;
@@ -550,8 +542,8 @@ static void pg_info(struct store *base, struct buf *out)
                (long long)s->table_bytes, (unsigned long long)s->vacuums);
     buf_printf(out, "postgres_oldest_xmin_age:%lld\r\n", (long long)s->oldest_xmin_age);
     buf_printf(out, "postgres_clock_offset_us:%lld\r\npostgres_clock_error_us:%lld\r\n",
-               (long long)(clock_mono_us() + s->clock_offset_us - clock_wall_us()),
-               (long long)s->clock_rtt_us / 2);
+               (long long)(clock_mono_us() + clock_offset_us(&s->clock) - clock_wall_us()),
+               (long long)clock_offset_error_us(&s->clock, clock_mono_us()));
 }
 
 static void pg_set_notices(struct store *base, const struct store_notices *notices, void *arg)

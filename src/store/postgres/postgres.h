@@ -81,7 +81,7 @@ void postgres_settle(struct store *s, const struct journal_lane *lane);
 /* Before the first contact: who this instance was, and PostgreSQL's clock minus clock_mono_us(), as a
  * journal has them. Stamps can be minted at once; a slot is claimed at the first contact all the same. */
 void postgres_set_identity(struct store *s, int slot, int64_t incarnation, int64_t last_stamp,
-                           int64_t clock_offset_us);
+                           int64_t offset_us);
 int postgres_slot(const struct store *s); /* 0 = none yet: mint no stamps */
 int64_t postgres_incarnation(const struct store *s);
 int64_t postgres_last_stamp(const struct store *s); /* the highest minted, or claimed from */

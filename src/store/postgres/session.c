@@ -136,8 +136,8 @@ bool session_begun(struct link *k, PGresult *const *results)
                      "ALTER ROLE ... SET default_transaction_isolation");
         return false;
     }
-    if (!k->read_only) /* that one's clock is its own. A sample that waits for no disk: see store_clock_sample */
-        store_clock_sample(k->store, strtoll(first_text(r, COLUMN_CLOCK), NULL, 10), lane_sent_us(k->lane));
+    if (!k->read_only) /* that one's clock is its own. No disk is waited for here */
+        store_clock_sample(k->store, strtoll(first_text(r, COLUMN_CLOCK), NULL, 10), k->lane);
     snprintf(k->store->server_version, sizeof(k->store->server_version), "%s",
              first_text(r, COLUMN_VERSION));
     /* jsonb refuses what the database's encoding does not have. */

@@ -1,9 +1,7 @@
 """For tests that tell an outage step by step: instances behind proxies of their own, with a journal
 each."""
 
-import time
-
-from harness import wait_until
+from harness import later, wait_until
 
 from .scenario import conflicts_of, rows_of
 
@@ -48,10 +46,8 @@ class Site:
         return [server.client() for server in self.servers]
 
     def later(self):
-        """Returns when what comes now is later by everybody's clock: each follows PostgreSQL's, and
-        says how far it may be off."""
-        errors = [server.info("postgres")["postgres_clock_error_us"] for server in self.servers]
-        time.sleep((sum(errors) + 1000) / 1e6)
+        """Returns when what comes now is later by everybody's clock."""
+        later(*self.servers)
 
     def rows(self):
         """key → value"""

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import tempfile
+import time
 
 import redis
 
@@ -240,3 +241,10 @@ class RedisServer(Server):
         for name, value in self.options.items():
             line += [f"--{name}", value]
         return line
+
+
+def later(*servers):
+    """Returns when what comes now is later by each one's clock: they follow PostgreSQL's, and say how far
+    they may be off."""
+    errors = [server.info("postgres")["postgres_clock_error_us"] for server in servers]
+    time.sleep((sum(errors) + 1000) / 1e6)
