@@ -38,7 +38,7 @@ def run_on_both(lab, client):
     assert drive.compare_commands(client, real, ours) == []
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", FASTEST)
 def test_the_fastest(lab, name):
     assert install.missing_packages(NAMED[name]) == []

@@ -53,7 +53,7 @@ class App:
         self.process = subprocess.Popen(command(port), stdin=subprocess.DEVNULL, start_new_session=True,
                                         env={**os.environ, "PORT": str(port), **environment})
 
-    def wait(self, timeout=60):
+    def wait(self, timeout=120):
         """Until it accepts connections; false if it ended instead."""
         wait_until(lambda: self.process.poll() is not None or self._accepts(), timeout, "the app listens")
         return self.process.poll() is None
