@@ -1,6 +1,7 @@
 """The harness itself, proven on PostgreSQL and redis-server."""
 
 import contextlib
+import signal
 import time
 
 import psycopg2
@@ -9,6 +10,7 @@ import redis
 
 from harness import RawClient, encode, wait_until
 from harness.servers import BAD_LOG
+from harness.stalls import StallWatch
 
 
 @pytest.fixture
@@ -146,3 +148,20 @@ def test_proxy_delays_swallows_and_cuts(lab, redis_server):
 ])
 def test_faults_in_a_log_are_found(line):
     assert BAD_LOG.findall(f"event=start port=1\n{line}\nevent=stop\n") == [line]
+
+
+def test_a_stall_is_noted_before_it_is_asked_for():
+    """Of a process that is stopped as a processor's are: who asks at once is told all the same."""
+    watch = StallWatch()
+    try:
+        begun = time.monotonic()
+        assert watch.within(begun, time.monotonic()) <= time.monotonic() - begun
+        watcher = watch._watchers[0]._program  # pylint: disable=protected-access
+        watcher.send_signal(signal.SIGSTOP)
+        time.sleep(0.3)
+        stopped = time.monotonic()
+        watcher.send_signal(signal.SIGCONT)
+        assert watch.longest_since(begun) > 0.25
+        assert 0.25 < watch.within(begun, stopped) <= stopped - begun
+    finally:
+        watch.close()
