@@ -51,6 +51,13 @@ def test_a_database_is_used_again_where_it_is_as_new(lab, own_postgres):
         database = own_postgres.create_database()
 
 
+def test_a_database_that_the_test_has_dropped_is_not_used_again(own_postgres):
+    database = own_postgres.create_database()
+    own_postgres.execute(f'DROP DATABASE "{database.name}"')
+    own_postgres.give_back(database)
+    assert own_postgres.create_database() is not database
+
+
 def test_a_database_that_somebody_uses_is_not_given_to_another(own_postgres):
     database = own_postgres.create_database()
     with database.connect().cursor() as cursor:
