@@ -2,7 +2,10 @@
 transactions that are left open. It is bounded, tried again or reported, and other keys go on."""
 
 import contextlib
+import os
 import re
+import signal
+import threading
 import time
 
 import psycopg2
@@ -81,6 +84,46 @@ def test_a_deadlock_with_a_person(lab, database, victim):
     assert client.mget("a", "b") == ([b"2", b"2"] if victim == "person" else [b"101", b"101"])
     assert stat(server, "postgres_lost_connections") == 0
     database.postgres.execute(f'ALTER ROLE "{database.role}" RESET deadlock_timeout')
+
+
+def test_after_a_deadlock_the_other_one_has_his_turn(lab, database):
+    """The batch was sent again at once and took the row before the person had woken up, five times, and then the
+    client was told of a deadlock. Here the person sleeps whenever there has been one."""
+    lab.expects_deadlocks = True
+    postgres = database.postgres
+    postgres.execute(f'ALTER ROLE "{database.role}" SET deadlock_timeout = \'300ms\'')
+    server = lab.respgres(database, pg_timeout=60000)  # it waits 3.75 s for a lock
+    server.client().mset({"a": "1", "b": "1"})
+    begun = postgres.log_size()
+
+    def deadlocks():
+        return postgres.log_path.read_bytes()[begun:].count(b"deadlock detected")
+
+    with Person(database, superuser=True) as person:
+        person.run("SET deadlock_timeout = '60s'")
+        person.run(UPDATE, "b")
+        pid = person.conn.info.backend_pid
+        block = send_all(server, ["MULTI"], ["INCR", "a"], ["INCR", "b"], ["EXEC"])
+        wait_until(lambda: waiting_for_locks(database), what="the block waits for b")
+        has_run = threading.Thread(target=person.run, args=(UPDATE, "a"))
+        has_run.start()
+        try:
+            for times in range(1, 7):
+                wait_until(lambda: pid in waiting_for_locks(database) or not has_run.is_alive(),
+                           what="the person waits for a, or has it")
+                if not has_run.is_alive():
+                    break
+                os.kill(pid, signal.SIGSTOP)
+                wait_until(lambda n=times: deadlocks() >= n, what="it is found out that they wait for each other")
+                time.sleep(0.1)  # for who would come again now
+                os.kill(pid, signal.SIGCONT)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+            has_run.join(60)
+        person.conn.commit()
+        assert replies(block, 4)[3] == b"*2\r\n:101\r\n:101\r\n"
+    assert deadlocks() == 1
+    postgres.execute(f'ALTER ROLE "{database.role}" RESET deadlock_timeout')
 
 
 # --- serialization failures --------------------------------------------------------------------------
