@@ -47,6 +47,13 @@ struct server {
     int64_t flush_until_us; /* 0 until nothing is in flight any more */
 };
 
+/* PostgreSQL has been there, now or in an earlier life. */
+static bool has_schema(void *arg)
+{
+    const struct server *s = arg;
+    return store_state(s->store) != STORE_STARTING;
+}
+
 static void apply_config(void *arg)
 {
     struct server *s = arg;
@@ -224,7 +231,7 @@ static bool start(struct server *s, struct buf *error)
     s->http = http_new(s->loop, s->config, s->engine, error);
     if (s->http == NULL)
         return false;
-    s->backup = backup_new(s->loop, c);
+    s->backup = backup_new(s->loop, c, has_schema, s);
     config_on_change(s->config, apply_config, s);
     config_on_reload(s->config, read_users, s);
     loop_on_signal(s->loop, SIGTERM, on_terminate, s);

@@ -37,6 +37,8 @@ enum backup_state {
 struct backup {
     struct loop *loop;
     const struct config *config;
+    bool (*ready)(void *arg); /* is there a schema to back up? */
+    void *ready_arg;
     enum backup_state state;
     struct timer *timer; /* until the next one; between looks while reaping */
     int64_t interval_s;  /* as it was when the timer was set */
@@ -203,7 +205,8 @@ static void reap(struct backup *b)
     b->pid = 0;
     const char *line = last_line(b);
     bool ok = strncmp(line, good, strlen(good)) == 0 && (pid < 0 || status == 0);
-    end(b, ok, line[0] != '\0' ? line : "the process that writes it has died");
+    const char *why = ok ? line : buf_cstr(&b->said); /* an error of PostgreSQL has several lines */
+    end(b, ok, why[0] != '\0' ? why : "the process that writes it has died");
 }
 
 static void close_output(struct backup *b)
@@ -261,15 +264,20 @@ static void on_timer(void *arg)
     struct backup *b = arg;
     if (b->state == BACKUP_REAPING)
         reap(b);
+    else if (!b->ready(b->ready_arg))
+        timer_set(b->timer, FIRST_S * us_per_s);
     else
         begin(b);
 }
 
-struct backup *backup_new(struct loop *loop, const struct config *config)
+struct backup *backup_new(struct loop *loop, const struct config *config, bool (*ready)(void *arg),
+                          void *ready_arg)
 {
     struct backup *b = mem_zalloc(sizeof(*b));
     b->loop = loop;
     b->config = config;
+    b->ready = ready;
+    b->ready_arg = ready_arg;
     b->fd = -1;
     b->timer = timer_new(loop, on_timer, b);
     buf_init(&b->said);

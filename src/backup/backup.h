@@ -11,8 +11,9 @@
 
 struct backup;
 
-/* Borrows both until backup_free. */
-struct backup *backup_new(struct loop *loop, const struct config *config);
+/* Borrows both until backup_free. While `ready` is not true there is nothing to back up yet. */
+struct backup *backup_new(struct loop *loop, const struct config *config, bool (*ready)(void *arg),
+                          void *ready_arg);
 /* Ends a child that is at work. NULL is allowed. */
 void backup_free(struct backup *b);
 void backup_config_changed(struct backup *b);

@@ -9,6 +9,7 @@
 #include "engine/script.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/mem.h"
 
@@ -17,7 +18,8 @@ struct exclusive {
     struct list waiting;      /* txn.work_node */
     struct txn *txn;          /* at work, or NULL */
     struct store_xact xact;
-    struct read_item *reads;
+    struct read_item *reads; /* what the rows hold, the transaction's own writes included */
+    bool *removed;           /* by it, a key each */
     struct commit_item *lock_items;
     struct commit_item *writes;
     int next_command;
@@ -38,13 +40,47 @@ void exclusive_init(struct engine *e)
     e->exclusive = ex;
 }
 
-static void leave_entries(struct txn *t)
+/* What is known of a key when its transaction has ended. `read`: what the transaction has left,
+ * NULL = that is not known. Then what was known before stays so, and is read again before it is
+ * used: should PostgreSQL go now, this instance knows nothing better. */
+static void settle_entry(struct engine *e, const struct txn_key *k, const struct read_item *read,
+                         bool removed)
+{
+    struct entry *entry = k->entry;
+    if (store_memory_is_truth(e->store) || entry->dirty != NULL)
+        return;
+    entry->as_of = 0;
+    if (read == NULL) {
+        block_look(e, entry);
+        return;
+    }
+    if (read->version <= 0) {
+        entry_set_absent(e->keyspace, entry, -read->version);
+        entry->ended_here = removed;
+        return;
+    }
+    value_drop_bytes(k->key.value);
+    entry_set_live(e->keyspace, entry, value_ref(k->key.value), read->version, read->value_version,
+                   read->expires_us);
+}
+
+/* Their database may be another one now. */
+static void forget_entries(struct txn *t)
+{
+    for (int i = 0; i < t->nkeys; i++) {
+        struct entry *entry = t->keys[i].entry;
+        if (!store_memory_is_truth(t->engine->store) && entry->dirty == NULL)
+            entry_set_unknown(t->engine->keyspace, entry);
+    }
+}
+
+static void leave_entries(struct txn *t, const struct exclusive *applied)
 {
     for (int i = 0; i < t->nkeys; i++) {
         struct entry *entry = t->keys[i].entry;
         entry->work->exclusive = false;
-        if (!store_memory_is_truth(t->engine->store) && entry->dirty == NULL)
-            entry_set_unknown(t->engine->keyspace, entry);
+        settle_entry(t->engine, &t->keys[i], applied != NULL ? &applied->reads[i] : NULL,
+                     applied != NULL && applied->removed[i]);
         if (block_is_waited_for(entry))
             block_settled(t->engine, entry);
         entry_wake_later(t->engine, entry);
@@ -59,10 +95,11 @@ void exclusive_release(struct engine *e)
     LIST_EACH(it, &ex->waiting)
     {
         struct txn *t = LIST_ITEM(it, struct txn, work_node);
-        leave_entries(t);
+        leave_entries(t, NULL);
         txn_free(t);
     }
     mem_free(ex->reads);
+    mem_free(ex->removed);
     mem_free(ex->lock_items);
     mem_free(ex->writes);
     mem_free(ex);
@@ -110,6 +147,8 @@ static void begin(struct exclusive *ex, struct txn *t)
     ex->ending = false;
     ex->asking = false;
     ex->reads = mem_realloc(ex->reads, (n + 1) * sizeof(*ex->reads));
+    ex->removed = mem_realloc(ex->removed, n + 1);
+    memset(ex->removed, 0, n);
     ex->lock_items = mem_realloc(ex->lock_items, (n + 1) * sizeof(*ex->lock_items));
     ex->writes = mem_realloc(ex->writes, (n + 1) * sizeof(*ex->writes));
     for (size_t i = 0; i < n; i++) {
@@ -135,7 +174,7 @@ void exclusive_send(struct engine *e)
         struct txn *t = LIST_ITEM(ex->waiting.next, struct txn, work_node);
         list_remove(&t->work_node);
         if (t->client == NULL) {
-            leave_entries(t);
+            leave_entries(t, NULL);
             txn_free(t);
             continue;
         }
@@ -200,21 +239,40 @@ static void collect_writes(struct exclusive *ex)
     ex->xact.batch.n = n;
 }
 
-/* Those that have just been written. */
-static void note_expired(const struct exclusive *ex, struct txn *t)
+static void note_version(struct read_item *read, const struct commit_item *c, int64_t time_us)
 {
-    for (size_t i = 0; i < ex->xact.batch.n; i++) {
-        for (int n = 0; ex->writes[i].expired_before && n < t->nkeys; n++) {
-            const struct key *k = &t->keys[n].key;
-            if (k->db == ex->writes[i].db && bytes_eq(k->name, ex->writes[i].key))
-                events_put_expired(t, k);
+    bool live = c->version > 0 && (c->op == COMMIT_TOUCH || c->value != NULL);
+    read->version = live || c->version < 0 ? c->version : -c->version;
+    if (c->op == COMMIT_WRITE)
+        read->value_version = c->version;
+    read->expires_us = STORE_NEVER;
+    if (c->expiry.kind != EXPIRY_NONE)
+        read->expires_us = (c->expiry.kind == EXPIRY_RELATIVE ? time_us : 0) + c->expiry.us;
+}
+
+/* Of those that have just been written, which are in the order of the keys: what stands there now,
+ * and what had expired. */
+static void note_written(struct exclusive *ex, struct txn *t)
+{
+    int n = 0;
+    for (size_t i = 0; i < ex->xact.batch.n; i++, n++) {
+        const struct commit_item *c = &ex->writes[i];
+        while (t->keys[n].key.db != c->db || !bytes_eq(t->keys[n].key.name, c->key)) {
+            n++;
+            CHECK(n < t->nkeys);
         }
+        if (!ex->xact.reread) /* else all was read again behind it */
+            note_version(&ex->reads[n], c, ex->xact.batch.time_us);
+        ex->removed[n] = c->op == COMMIT_WRITE && c->value == NULL;
+        if (c->expired_before)
+            events_put_expired(t, &t->keys[n].key);
     }
 }
 
 static void end(struct exclusive *ex)
 {
     ex->ending = true;
+    ex->xact.reread = false;
     collect_writes(ex);
     ex->engine->store->ops->xact_end(ex->engine->store, 0, &ex->xact);
 }
@@ -307,7 +365,7 @@ static void take_answer(struct exclusive *ex)
     struct txn *t = ex->txn;
     struct reply r = {&t->reply, ex->proto, false};
     ex->querying = false;
-    note_expired(ex, t);
+    note_written(ex, t);
     t->on_query(t, &t->query, &r);
     t->rows.len = 0;
     t->nrows = 0;
@@ -323,19 +381,22 @@ static void finish(struct exclusive *ex)
 {
     struct txn *t = ex->txn;
     enum store_result result = ex->xact.result;
+    bool applied = result == STORE_OK && ex->ending && !ex->xact.rollback;
     script_drop(t);
     ex->txn = NULL;
     for (int i = 0; i < t->nkeys; i++)
         value_unref(ex->reads[i].value);
-    leave_entries(t);
+    if (applied)
+        note_written(ex, t);
+    leave_entries(t, applied && !ex->xact.alters_spaces ? ex : NULL);
     if (ex->xact.alters_spaces) {
+        forget_entries(t);
         fresh_forget_all(t->engine);
         block_look_all(t->engine);
     }
     if (ex->asking && more_add_keys(t)) {
         txn_again(t);
     } else if (result == STORE_OK) {
-        note_expired(ex, t);
         if (!block_park(t))
             txn_done(t);
     } else if (result == STORE_REFUSED) {

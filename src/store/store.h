@@ -212,7 +212,8 @@ struct store_xact {
     struct commit_batch locks; /* the same keys as items */
     bool alters_spaces;        /* a step will FLUSH or SWAP */
     /* for a step and for the end: */
-    struct commit_batch batch; /* what to write: EXPECT_ANY, one group; n may be 0 */
+    struct commit_batch batch; /* what to write: EXPECT_ANY, one group; n may be 0. With STORE_OK the items'
+                                  versions and its time_us are told, as of any batch */
     struct store_query *query; /* a step's query, after the writes */
     bool reread;               /* lock and read all keys again after the query */
     bool rollback;             /* with the end: nothing of it is to be applied */

@@ -11,8 +11,8 @@ ORDERS = [(0, 1), (1, 0)]
 
 @pytest.fixture
 def site(lab, database):
-    """One of each type, known to both; a timeout that a busy machine does not meet by itself."""
-    made = Site(lab, database, pg_timeout=1000)
+    """One of each type, known to both."""
+    made = Site(lab, database)
     first, second = made.clients()
     first.rpush("l", "a", "b")
     first.hset("h", mapping={"f": "1", "n": 5})
@@ -126,7 +126,7 @@ def test_changes_of_one_instance_only(site):
 def test_a_list_that_was_not_known_is_not_written_over(lab, database):
     """An instance that is started anew while it is away begins a list that is there: the list stays, and
     what was pushed is kept."""
-    site = Site(lab, database, pg_timeout=1000)
+    site = Site(lab, database)
     first, second = site.clients()
     second.rpush("queue", "a", "b")
     site.cut_off(0)

@@ -46,7 +46,7 @@ WAYS = [one_by_one, pipelined, in_a_block, in_a_block_with_a_query, taken_and_se
 
 @pytest.fixture(scope="module")
 def site(module_lab):
-    return Site(module_lab, module_lab.database(), pg_timeout=2000)
+    return Site(module_lab, module_lab.database())
 
 
 def test_what_was_not_known_here(site):

@@ -68,7 +68,7 @@ def all_have_come(visitors, since):
 def test_nobody_is_logged_out(lab, seed, outage_s):
     postgres = lab.own_postgres()
     database = lab.database(postgres)
-    server = lab.respgres(database, start=False, pg_timeout=500)
+    server = lab.respgres(database, start=False, pg_timeout=10_000)
     server.options["dir"] = server.dir / "journals"
     server.start()
     app, ending = App(lab, server), threading.Event()
@@ -77,11 +77,11 @@ def test_nobody_is_logged_out(lab, seed, outage_s):
     for visitor in visitors:
         visitor.start()
     try:
-        wait_until(lambda: all_have_come(visitors, 0), 30, "all users have come")
+        wait_until(lambda: all_have_come(visitors, 0), 60, "all users have come")
         postgres.kill9()
         killed = time.monotonic()
         wait_for_state(server, "away")
-        wait_until(lambda: all_have_come(visitors, killed), 30, "all users have come again")
+        wait_until(lambda: all_have_come(visitors, killed), 60, "all users have come again")
         down = time.monotonic()
         server.kill9()
         server.start("answering")
@@ -89,8 +89,8 @@ def test_nobody_is_logged_out(lab, seed, outage_s):
         time.sleep(max(killed + outage_s - time.monotonic(), 1))
         assert not any(visitor.wrong for visitor in visitors)
         postgres.start()
-        wait_for_state(server, "online", 30)
-        wait_until(lambda now=time.monotonic(): all_have_come(visitors, now), 30, "they come still")
+        wait_for_state(server, "online")
+        wait_until(lambda now=time.monotonic(): all_have_come(visitors, now), 60, "they come still")
     finally:
         ending.set()
         for visitor in visitors:

@@ -639,6 +639,23 @@ def test_errors_about_time_are_rare(story):
     story.fails("an error: GET")
 
 
+def test_errors_about_time_are_the_machines_while_it_runs_others(story):
+    late = b"-LOADING PostgreSQL did not answer in time\r\n"
+    half = story.facts.pg_timeout / 2
+    for n in range(100):
+        story.history.add_failure(Failure(0, "GET", 12 + n / 10, late, held_up=half))
+    story.passes()
+    for n in range(31):
+        story.history.add_failure(Failure(0, "GET", 12 + n, late, held_up=half * 0.9))
+    story.fails("an error: GET")
+
+
+def test_other_errors_are_never_the_machines(story):
+    story.history.add_failure(Failure(0, "SET", 12, b"-LOADING PostgreSQL is not reachable, nothing was done\r\n",
+                                      held_up=100))
+    story.fails("an error: SET")
+
+
 def test_an_instance_that_was_stopped_has_missed_its_deadlines(story):
     doubt = b"-ERR PostgreSQL did not confirm in time, the write may or may not have been applied\r\n"
     story.facts.silent[0] = [(11.0, 12.0)]

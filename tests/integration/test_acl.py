@@ -220,7 +220,7 @@ def test_sighup_reads_the_users_again(filed):
     assert filed.client(username="app", password="other").get("session:1") is None
     filed.acl.write_text("user app on +nosuch\n")
     filed.sighup()
-    wait_until(lambda: "config-not-reloaded" in filed.log, 10, "the reload is refused")
+    wait_until(lambda: "config-not-reloaded" in filed.log, 30, "the reload is refused")
     assert "'+nosuch'" in filed.log
     assert filed.client(username="app", password="other").get("session:1") is None
 
@@ -229,13 +229,13 @@ def test_sighup_reads_user_lines_again(lab):
     server = alone(lab, config="\n".join(USERS) + "\n")
     server.config_path.write_text("\n".join(USERS[:2]) + "\nuser late on >late ~l* +@all\n")
     server.sighup()
-    wait_until(lambda: "config-reloaded" in server.log, 10, "it is reloaded")
+    wait_until(lambda: "config-reloaded" in server.log, 30, "it is reloaded")
     assert server.client(username="late", password="late").get("l") is None
     with pytest.raises(redis.exceptions.RedisError, match="WRONGPASS|NOAUTH|Authentication"):
         admin_of(server).ping()
     server.config_path.write_text("user late on >late ~l* +nosuch\n")
     server.sighup()
-    wait_until(lambda: "config-not-reloaded" in server.log, 10, "the reload is refused")
+    wait_until(lambda: "config-not-reloaded" in server.log, 30, "the reload is refused")
     assert server.client(username="late", password="late").get("l") is None
 
 
@@ -243,7 +243,7 @@ def test_users_of_run_time_outlive_a_reload_that_says_nothing_of_users(lab):
     server = alone(lab, config="timeout 0\n")
     server.client().execute_command("ACL", "SETUSER", "u", "on", ">pw", "+ping")
     server.sighup()
-    wait_until(lambda: "config-reloaded" in server.log, 10, "it is reloaded")
+    wait_until(lambda: "config-reloaded" in server.log, 30, "it is reloaded")
     assert server.client(username="u", password="pw").ping()
 
 
@@ -341,11 +341,11 @@ def test_check_config_looks_at_the_users(lab, tmp_path):
     path.write_text("standalone yes\nuser app on >secret +nosuch\n")
     binary = alone(lab).binary()
     done = subprocess.run([binary, path, "--check-config"], capture_output=True, text=True,
-                          env=clean_environ(), timeout=20, check=False)
+                          env=clean_environ(), timeout=60, check=False)
     assert done.returncode == 1 and "'+nosuch'" in done.stderr and "secret" not in done.stderr
     path.write_text("standalone yes\nuser app on >secret +get\n")
     done = subprocess.run([binary, path, "--check-config"], capture_output=True, text=True,
-                          env=clean_environ(), timeout=20, check=False)
+                          env=clean_environ(), timeout=60, check=False)
     assert done.returncode == 0 and "secret" not in done.stdout
 
 
@@ -376,7 +376,7 @@ def test_flask_session_as_a_restricted_user(lab, database):
         except OSError:
             return None
 
-    assert wait_until(answers, 30, "gunicorn answers") or True
+    assert wait_until(answers, 60, "gunicorn answers") or True
     ask("/login", b"user=Ida")
     assert ask("/whoami")["user"] == "Ida"
     ask("/logout", b"x=1")

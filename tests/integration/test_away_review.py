@@ -13,7 +13,8 @@ import redis
 from harness.lab import Lab
 from harness.servers import Respgres, later
 from harness.util import wait_until
-from test_away import Away, cluster, restart_after_kill, state, wait_for  # noqa: F401 pylint: disable=unused-import
+from test_away import (  # noqa: F401 pylint: disable=unused-import
+    Away, cluster, cut_off, reconnect, restart_after_kill, state, wait_for)
 
 
 @pytest.fixture
@@ -89,7 +90,7 @@ def test_a_full_journal_is_compacted(away):
         with contextlib.suppress(redis.ResponseError):
             return client.set("again", bytes(20_000))
         return False
-    wait_until(has_room, 10, "there is room")
+    wait_until(has_room, 30, "there is room")
     away.come_back(server)
     assert away.database.live() == {b"again": bytes(20_000)}
 
@@ -101,8 +102,9 @@ def test_what_has_expired_meanwhile_is_merged_as_gone(away):
     away.leave()
     wait_for(server, "away")
     client.psetex("session:x", 300, "about to end")
-    time.sleep(0.6)
+    time.sleep(0.3)
     assert client.get("session:x") is None
+    later(server)
     restart_after_kill(server)
     away.come_back(server)
     assert server.client().get("session:x") is None
@@ -124,7 +126,7 @@ def test_away_again_in_the_middle_of_a_merge(away):
         pipe.execute()
         pipe.incr("count").delete("key:7").execute()
         away.postgres.start()
-        wait_until(lambda: state(server) != "away", 20, "merging")
+        wait_until(lambda: state(server) != "away", 30, "merging")
         time.sleep(0.05 * turn)
         away.leave()
         wait_for(server, "away")
@@ -137,39 +139,32 @@ def test_away_again_in_the_middle_of_a_merge(away):
 
 
 def test_a_multi_merges_as_a_whole_or_each_key_by_itself(away):
-    proxy = away.lab.proxy(("127.0.0.1", away.postgres.port))
-    server = away.lab.respgres(away.database.url_by(port=proxy.port, tcp=True), pg_timeout=500)
+    server, proxy = away.behind_proxy()
     other = away.instance()
     client = server.client()
     client.mset({"a": 0, "b": 0, "c": 0, "d": 0})
-    proxy.refuse()
-    proxy.cut()
-    wait_for(server, "away")
+    cut_off(server, proxy)
     with client.pipeline() as block:
         block.set("a", 1).set("b", 1).execute()
     with client.pipeline() as block:
         block.set("c", 1).set("d", 1).execute()
     later(server, other)
     other.client().set("d", 2)
-    proxy.pass_on()
-    wait_for(server, "online")
+    reconnect(server, proxy)
     assert away.database.live() == {b"a": b"1", b"b": b"1", b"c": b"1", b"d": b"2"}
     groups = away.database.execute("SELECT key, group_id FROM respgres.conflicts")
     assert [(bytes(key), group is not None) for key, group in groups] == [(b"d", True)]
 
 
 def test_watch_across_the_transitions(away):
-    proxy = away.lab.proxy(("127.0.0.1", away.postgres.port))
-    server = away.lab.respgres(away.database.url_by(port=proxy.port, tcp=True), pg_timeout=500)
+    server, proxy = away.behind_proxy()
     other = away.instance()
     client = server.client()
     client.mset({"a": 1, "b": 1, "c": 1})
     with client.pipeline() as untouched, client.pipeline() as touched, client.pipeline() as late:
         untouched.watch("a")
         touched.watch("b")
-        proxy.refuse()
-        proxy.cut()
-        wait_for(server, "away")
+        cut_off(server, proxy)
         client.incr("b")
         untouched.multi()
         untouched.set("seen", 1)
@@ -180,8 +175,7 @@ def test_watch_across_the_transitions(away):
             touched.execute()
         late.watch("c")
         other.client().set("c", "of another")
-        proxy.pass_on()
-        wait_for(server, "online")
+        reconnect(server, proxy)
         late.multi()
         late.set("lost", 1)
         with pytest.raises(redis.WatchError):
@@ -190,23 +184,19 @@ def test_watch_across_the_transitions(away):
 
 
 def test_cached_entries_are_not_taken_for_fresh_afterwards(away):
-    proxy = away.lab.proxy(("127.0.0.1", away.postgres.port))
-    server = away.lab.respgres(away.database.url_by(port=proxy.port, tcp=True), pg_timeout=500,
-                               consistency="cached")
+    server, proxy = away.behind_proxy(consistency="cached")
     other = away.instance()
     client = server.client()
     client.mset({"read": 1, "written": 1})
-    wait_until(lambda: client.get("read") and server.info("postgres")["postgres_cached_reads"] > 0, 10,
+    wait_until(lambda: client.get("read") and server.info("postgres")["postgres_cached_reads"] > 0, 30,
                "it is answered from memory")
-    proxy.refuse()
-    proxy.cut()
-    wait_for(server, "away")
+    cut_off(server, proxy)
     client.set("written", 2)
     assert client.get("read") == b"1"
+    later(server, other)
     other.client().mset({"read": 3, "written": 3})
     client.get("read")
-    proxy.pass_on()
-    wait_for(server, "online")
+    reconnect(server, proxy)
     for _ in range(5):
         assert client.mget("read", "written") == [b"3", b"3"]
         assert [client.get("read"), client.get("written")] == [b"3", b"3"]
@@ -215,17 +205,16 @@ def test_cached_entries_are_not_taken_for_fresh_afterwards(away):
 
 @pytest.mark.alone
 def test_a_held_row_holds_up_nothing_else(away):
-    server = away.instance()
+    server, proxy = away.behind_proxy()
     client = server.client()
     client.mset({"held": 1, "free": 1})
-    away.leave()
-    wait_for(server, "away")
+    cut_off(server, proxy)
     client.mset({"free": 2, "new": 2})
     client.set("held", 2)
-    away.postgres.start()
     with row_held(away.database, "held"):
-        wait_until(lambda: state(server) != "away", 20, "merging")
-        wait_until(lambda: away.database.live().get(b"free") == b"2", 20, "the others are merged")
+        proxy.pass_on()
+        wait_until(lambda: state(server) != "away", 30, "merging")
+        wait_until(lambda: away.database.live().get(b"free") == b"2", 30, "the others are merged")
         began = time.monotonic()
         assert client.incr("free") == 3
         assert client.get("nobody") is None
@@ -240,7 +229,7 @@ def test_a_held_row_holds_up_nothing_else(away):
 def merge_journal(away, folder, database=None):
     return away.lab.process(
         [Respgres.binary(), "--merge-journal", folder, "--database-url",
-         (database or away.database).url, "--pg-timeout", "500"],
+         (database or away.database).url, "--pg-timeout", "10000"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -275,7 +264,7 @@ def test_a_merge_waits_for_postgresql_and_ends_when_told_to(away):
     time.sleep(2)
     assert process.poll() is None
     process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate(timeout=10)
+    out, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "2 are left" in out
     process = merge_journal(away, server.dir / "gone")
@@ -292,14 +281,14 @@ def test_a_merge_of_what_is_no_journal_or_in_use(away, tmp_path):
     wait_for(server, "away")
     server.client().set("a", 1)
     process = merge_journal(away, server.dir / "here")
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=60)
     assert process.returncode == 1 and "in use" in out or "lock" in out, out
     process = merge_journal(away, tmp_path)
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=60)
     assert process.returncode != 0 and "no journal in" in out, out
     assert not list(tmp_path.iterdir())
     process = merge_journal(away, tmp_path / "nothing")
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=60)
     assert process.returncode != 0 and "--merge-journal needs" in out
     away.come_back(server)
 
@@ -313,10 +302,11 @@ def test_a_second_signal_ends_it_at_once_and_nothing_is_lost(away):
     wait_for(server, "away")
     client.set("a", 1)
     server.signal(signal.SIGTERM)
+    wait_until(lambda: "event=shutdown" in server.log, 30, "it has been told to stop")
     time.sleep(0.5)
     assert server.is_running()
     server.signal(signal.SIGTERM)
-    server.expected_status = server.wait(5)
+    server.expected_status = server.wait(20)
     assert server.expected_status != 0
     away.postgres.start()
     server.start()
@@ -326,18 +316,21 @@ def test_a_second_signal_ends_it_at_once_and_nothing_is_lost(away):
 
 
 def test_a_stop_while_merging_finishes_it(away):
-    server = away.instance(shutdown_timeout=60)
+    server, proxy = away.behind_proxy(shutdown_timeout=60)
     client = server.client()
-    away.leave()
-    wait_for(server, "away")
+    client.set("key:0", "before")
+    cut_off(server, proxy)
     pipe = client.pipeline(transaction=False)
     for number in range(5_000):
         pipe.set(f"key:{number}", number)
     pipe.execute()
-    away.postgres.start()
-    wait_until(lambda: state(server) == "recovering", 20, "merging")
-    server.signal(signal.SIGTERM)
+    with row_held(away.database, "key:0"):  # it cannot have ended before it is told to stop
+        proxy.pass_on()
+        wait_until(lambda: state(server) == "recovering", 30, "merging")
+        server.signal(signal.SIGTERM)
+        wait_until(lambda: "event=shutdown" in server.log, 30, "it has been told to stop")
     assert server.wait(60) == 0
+    assert away.database.live()[b"key:0"] == b"0"
     assert len(away.database.live()) == 5_000
 
 
@@ -348,11 +341,17 @@ def test_clients_that_leave_in_the_middle(away):
     end = threading.Event()
 
     def come_and_go():
-        while not end.is_set():
-            raw = server.raw()
-            raw.send(b"MULTI\r\nINCR other\r\nDBSIZE\r\nEXEC\r\nINCR third\r\nGET count\r\nWATCH a\r\n")
-            time.sleep(0.03)  # each block is a transaction of its own: no more than can be served
-            raw.close()
+        block = b"MULTI\r\nINCR other\r\nDBSIZE\r\nEXEC\r\n"
+        with server.raw(timeout=60) as stays:
+            while not end.is_set():
+                raw = server.raw()
+                raw.send(block + b"INCR third\r\nGET count\r\nWATCH a\r\n")
+                time.sleep(0.03)
+                raw.close()
+                # Each block is a transaction of its own: no more than can be served.
+                stays.send(block)
+                for _ in range(4):
+                    stays.reply()
 
     threads = [threading.Thread(target=come_and_go) for _ in range(4)]
     for thread in threads:

@@ -6,6 +6,8 @@ import pytest
 import redis
 
 from harness import encode, wait_until
+from harness.machine import Machine
+from harness.util import Lifetime
 
 EVERY_BYTE = bytes(range(256))
 
@@ -23,8 +25,9 @@ def test_set_get_del(client):
 
 
 def test_setex_ttl_and_a_plain_set_that_clears_it(client):
+    life = Lifetime(2_678_400)
     assert client.setex("k", 2_678_400, "v") is True
-    assert 2_678_398 <= client.ttl("k") <= 2_678_400
+    assert life.may_be(client.ttl("k"))
     assert client.pttl("k") > 2_147_483_647  # beyond 32 bits
     assert client.set("k", "w") is True
     assert client.ttl("k") == -1
@@ -34,8 +37,9 @@ def test_setex_ttl_and_a_plain_set_that_clears_it(client):
 def test_expire(client):
     client.set("k", "v")
     assert client.expire("none", 10) is False
+    life = Lifetime(100)
     assert client.expire("k", 100) is True
-    assert 98 <= client.ttl("k") <= 100
+    assert life.may_be(client.ttl("k"))
     assert client.persist("k") is True
     assert client.ttl("k") == -1
     assert client.expire("k", -1) is True
@@ -43,9 +47,10 @@ def test_expire(client):
 
 
 def test_a_key_expires_by_itself(client):
+    began = time.monotonic()
     client.set("k", "v", px=150)
-    assert client.get("k") == b"v"
-    wait_until(lambda: client.get("k") is None, 5, "k has expired")
+    assert client.get("k") == b"v" or time.monotonic() - began >= 0.15
+    wait_until(lambda: client.get("k") is None, what="k has expired")
     assert client.ttl("k") == -2
     assert client.exists("k") == 0
     assert client.set("k", "again", nx=True) is True
@@ -55,9 +60,10 @@ def test_set_options(client):
     assert client.set("k", "1", xx=True) is None
     assert client.set("k", "1", nx=True) is True
     assert client.set("k", "2", nx=True) is None
+    life = Lifetime(50)
     assert client.set("k", "3", ex=50, get=True) == b"1"
     assert client.set("k", "4", keepttl=True) is True
-    assert 48 <= client.ttl("k") <= 50
+    assert life.may_be(client.ttl("k"))
 
 
 def test_counters(client):
@@ -197,10 +203,11 @@ def test_a_password(lab, request):
 # --- redis-cli -----------------------------------------------------------------------------------
 
 def test_cli_one_shot(server):
+    life = Lifetime(100)
     assert server.cli("SET", "k", "v", "EX", "100") == "OK\n"
     assert server.cli("GET", "k") == "v\n"
     assert server.cli("GET", "none") == "\n"
-    assert 98 <= int(server.cli("TTL", "k")) <= 100
+    assert life.may_be(int(server.cli("TTL", "k")))
     assert server.cli("DEL", "k") == "1\n"
 
 
@@ -240,10 +247,11 @@ def test_cli_pipe(server):
 
 @pytest.mark.rows
 def test_a_reply_is_a_row(client, database):
+    life = Lifetime(100)
     client.setex("session:a", 100, b"\x80\x04v\0")
     row = database.row("session:a")
     assert row.value == b"\x80\x04v\0"
-    assert 97 < row.ttl <= 100
+    assert life.may_be(row.ttl)
     client.set("session:a", "w")
     again = database.row("session:a")
     assert (again.value, again.ttl) == (b"w", None)
@@ -302,7 +310,7 @@ def test_an_expired_row_is_swept(lab, database):
     # The index of expiries is coarse: what has just expired may wait for the end of its minute.
     database.execute("UPDATE respgres.entries SET expires_at = now() - interval '10 minutes'"
                      " WHERE key = 'expired'")
-    wait_until(lambda: database.row("expired") is None, 20, "the row is swept")
+    wait_until(lambda: database.row("expired") is None, 60, "the row is swept")
     assert database.live() == {b"stays": b"v"}
 
 
@@ -322,11 +330,12 @@ def test_an_expired_row_and_an_old_tombstone_are_swept(lab, database):
 def test_every_acknowledged_write_survives_a_restart(server, database):
     client = server.client()
     client.mset({f"k{i}": i for i in range(100)})
+    life = Lifetime(1000)
     client.setex("session", 1000, "v")
     server.restart()
     assert server.client().dbsize() == 101
     assert server.client().get("k99") == b"99"
-    assert 990 < server.client().ttl("session") <= 1000
+    assert life.may_be(server.client().ttl("session"))
     assert len(database.live()) == 101
 
 
@@ -346,6 +355,8 @@ def test_two_instances_tell_the_same_truth(lab, database):
 def test_a_row_locked_in_psql_delays_only_its_key(server, database):
     client = server.client()
     client.mset({"locked": 1, "free": 1})
+    machine = Machine(server.dir).start()
+    machine.follow(server, server.pid)
     person = database.connect()
     person.autocommit = False
     with person.cursor() as cursor:
@@ -355,8 +366,10 @@ def test_a_row_locked_in_psql_delays_only_its_key(server, database):
             before = time.monotonic()
             for i in range(20):
                 assert client.set("free", i) is True
-            assert time.monotonic() - before < 5
+            after = time.monotonic()
             person.rollback()
             assert waiting.reply() == b"+OK\r\n"
     person.close()
+    machine.stop()
+    assert after - before - machine.held_up(server, before, after) < 5
     assert client.get("locked") == b"2"

@@ -50,7 +50,7 @@ class Stage:
         return self.told[-1][1]
 
     def blocked(self, n):
-        wait_until(lambda: self.watcher.info("clients")["blocked_clients"] == n, 20,
+        wait_until(lambda: self.watcher.info("clients")["blocked_clients"] == n, 30,
                    f"{n} clients are blocked")
 
     def waits(self, name, command, n=1):
@@ -392,9 +392,12 @@ def paused(s):
 
 
 def its_time_is_up_and_another_is_served(s):
-    s.ask("a", "BLPOP k 0.7")
-    s.waits("b", "BLPOP k 0", 2)
+    s.waits("a", "BLPOP other 100")
     s.told.append(s.watcher.info("clients")["clients_in_timeout_table"])
+    s("p", "RPUSH other x")
+    s.hear("a")
+    s.ask("a", "BLPOP k 0.5")
+    s.ask("b", "BLPOP k 0")
     s.hear("a")
     s.blocked(1)
     s("p", "RPUSH k x")

@@ -58,7 +58,7 @@ def test_a_dump_goes_into_redis(lab, respgres, database):
 def test_while_postgresql_is_away(lab):
     postgres = lab.own_postgres()
     database = lab.database(postgres)
-    server = lab.respgres(database, pg_timeout=500)
+    server = lab.respgres(database, pg_timeout=10_000)
     client = server.client()
     fill(client)
     contents(client)  # what has been read is known while PostgreSQL is away

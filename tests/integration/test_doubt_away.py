@@ -119,7 +119,7 @@ def test_what_was_known_before_a_doubt_is_known(lab, database, link, side, known
 def test_what_was_done_is_still_known_when_a_merge_fails(lab, database, link):
     """A batch that was in flight has been carried out, and what was written upon it is merged at the second
     attempt only: no row was changed by others, so none goes into `conflicts`."""
-    server = behind(lab, database, link, pg_timeout=1000)
+    server = behind(lab, database, link, pg_timeout=10_000)
     client, asked = server.client(), server.raw()
     assert client.incr("count") == 1
     gate = link.lanes.hold("commit-0", "respgres_commit*", "answer")

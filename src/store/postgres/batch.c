@@ -549,9 +549,8 @@ static void mark_checks(struct commit_batch *b)
 }
 
 /* `accepted` is the binary int[] of the lane's row, NULL = all. */
-static void mark_outcome(struct link *k, const char *accepted)
+static void mark_outcome(struct link *k, struct commit_batch *b, const char *accepted)
 {
-    struct commit_batch *b = k->committing;
     for (size_t i = 0; i < b->n; i++) {
         b->items[i].applied = accepted == NULL;
         b->items[i].version = stamp_at(k->stamp, i);
@@ -589,14 +588,14 @@ static void take_raised(void *arg, size_t i, int64_t version)
 
 /* Items whose rows were ahead of our stamp got a higher version; stamps go on above it. Those that are
  * not live have a negative one. */
-static void take_versions(struct link *k, const PGresult *r)
+static void take_versions(struct link *k, struct commit_batch *b, const PGresult *r)
 {
     if (PQgetisnull(r, 0, 2))
         return;
-    struct raised raised = {k->committing, PQgetvalue(r, 0, 2), 0, -1};
+    struct raised raised = {b, PQgetvalue(r, 0, 2), 0, -1};
     pg_each_int(PQgetvalue(r, 0, 3), take_raised, &raised);
-    for (size_t i = 0; i < k->committing->n; i++) {
-        int64_t version = k->committing->items[i].version;
+    for (size_t i = 0; i < b->n; i++) {
+        int64_t version = b->items[i].version;
         k->store->inactive_writes += version < 0;
         version = version < 0 ? -version : version;
         if (version > k->store->last_stamp)
@@ -613,12 +612,20 @@ static void mark_expired_before(void *arg, size_t i, int64_t position)
 }
 
 /* Items that have replaced what had expired. */
-void batch_take_expired(struct commit_batch *b, const PGresult *r)
+static void take_expired(struct commit_batch *b, const PGresult *r)
 {
     for (size_t i = 0; i < b->n; i++)
         b->items[i].expired_before = false;
     if (!PQgetisnull(r, 0, 4))
         pg_each_int(PQgetvalue(r, 0, 4), mark_expired_before, b);
+}
+
+void batch_take_answer(struct link *k, struct commit_batch *b, const PGresult *r)
+{
+    b->time_us = pg_timestamp_us(PQgetvalue(r, 0, 0));
+    mark_outcome(k, b, PQgetisnull(r, 0, 1) ? NULL : PQgetvalue(r, 0, 1));
+    take_versions(k, b, r);
+    take_expired(b, r);
 }
 
 /* A trigger may raise 40001 whenever it sees a certain row: then it is about the data after all. */
@@ -750,10 +757,7 @@ static void on_commit(void *arg, struct lane *l, PGresult **results, int n)
         end_commit(k, STORE_LOST);
         return;
     }
-    b->time_us = pg_timestamp_us(PQgetvalue(r, 0, 0));
-    mark_outcome(k, PQgetisnull(r, 0, 1) ? NULL : PQgetvalue(r, 0, 1));
-    take_versions(k, r);
-    batch_take_expired(b, r);
+    batch_take_answer(k, b, r);
     store_clock_sample(k->store, b->time_us, l);
     op_stats_add(&k->store->commits, b->n, clock_mono_us() - lane_sent_us(l));
     vacuum_note(k->store, b);
@@ -774,7 +778,7 @@ void batch_settle(struct link *k, const PGresult *r)
     if (applied) {
         k->store->settled_applied++;
         b->time_us = pg_timestamp_us(PQgetvalue(r, 0, 1));
-        mark_outcome(k, PQgetisnull(r, 0, 2) ? NULL : PQgetvalue(r, 0, 2));
+        mark_outcome(k, b, PQgetisnull(r, 0, 2) ? NULL : PQgetvalue(r, 0, 2));
         b->found_out = true;
         end_commit(k, STORE_OK);
         return;

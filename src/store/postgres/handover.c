@@ -83,6 +83,21 @@ struct commit_batch *postgres_take_batch(struct store *base, size_t lane, struct
     return b;
 }
 
+void postgres_drop_xact(struct store *base, size_t lane)
+{
+    struct pg_store *s = self(base);
+    CHECK(lane < s->ncommit);
+    struct link *k = &s->links[1 + s->nread + lane];
+    if (k->xact == NULL || k->committing == NULL)
+        return;
+    k->committing = NULL;
+    k->owed = (struct journal_lane){k->slot, k->incarnation, k->number, k->stamp};
+    if (lane_state(k->lane) != LANE_DOWN)
+        link_lost(k, "nobody waits for its transaction any more");
+    else
+        xact_give_up(k);
+}
+
 /* ---- outcomes ---- */
 
 struct positions {

@@ -375,8 +375,8 @@ void batch_add_read(struct link *k, enum statement_id id, struct read_batch *b);
 void batch_add_lock_keys(struct link *k, const struct commit_batch *b);
 void batch_add_commit(struct link *k, const struct commit_batch *b);
 void batch_reset_item(struct read_item *it);
-/* From the answer of a commit statement: which items have replaced what had expired. */
-void batch_take_expired(struct commit_batch *b, const PGresult *r);
+/* From the answer of a commit statement that was not fenced: what became of its items. */
+void batch_take_answer(struct link *k, struct commit_batch *b, const PGresult *r);
 /* PostgreSQL has refused a batch, or a transaction's writes. Is there hope without the documents? Then
  * the next one of this link is sent without. */
 bool batch_drop_docs(struct link *k, const char *code);

@@ -125,8 +125,8 @@ static void on_stepped(void *arg, struct lane *l, PGresult **results, int n)
     }
     /* Writes (if any), the query, and the values again (if asked for). */
     int at = x->batch.n > 0 ? 1 : 0;
-    if (at == 1 && PQntuples(results[0]) == 1)
-        batch_take_expired(&x->batch, results[0]);
+    if (at == 1 && PQntuples(results[0]) == 1 && !PQgetisnull(results[0], 0, 0))
+        batch_take_answer(k, &x->batch, results[0]);
     query_take_rows(x->query, results[at]);
     x->result = STORE_OK;
     if (x->reread && !take_reads(x, results[n - 1]))
@@ -170,7 +170,7 @@ static void on_ended(void *arg, struct lane *l, PGresult **results, int n)
         /* A COMMIT of a transaction that had failed answers ROLLBACK. */
         bool committed = strcmp(PQcmdStatus(results[1]), "COMMIT") == 0;
         if (x->batch.n > 0)
-            batch_take_expired(&x->batch, results[0]);
+            batch_take_answer(k, &x->batch, results[0]);
         finish(k, committed ? STORE_OK : STORE_LOST);
     }
 }

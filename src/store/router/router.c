@@ -291,6 +291,9 @@ static void take_over(struct router *r)
         if (!list_empty(&r->unsettled) && u->lane.stamp == lane.stamp)
             u->taken = true;
     }
+    /* What cannot be taken over would wait for PostgreSQL, and the next of its kind for it. */
+    for (size_t i = 0; i < r->ncommits; i++)
+        postgres_drop_xact(r->pg, i);
     router_release_held(r);
 }
 

@@ -68,6 +68,7 @@ class Failure:
     what: str
     at: float
     text: bytes
+    held_up: float = 0.0  # by the machine, in the pg-timeout before it
 
 
 @dataclasses.dataclass

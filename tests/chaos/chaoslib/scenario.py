@@ -7,13 +7,13 @@ import re
 import time
 
 from harness import Proxy, wait_until
+from harness.machine import Machine
 from harness.replies import bulks
 from harness.servers import Respgres
 from harness.util import make_temp_dir, remove_tree, tail
 
 from . import faults, verify
 from .faults import Unavailable, sleep_until
-from .machine import Machine
 from .plan import plan
 from .record import Conflict, Facts, Final, History, Row, now
 from .states import States
@@ -29,11 +29,12 @@ WARM_S = 0.4           # of load before anything breaks
 AFTER_S = 0.3          # of load after everything is whole
 SETTLE_S = 2 * PG_TIMEOUT_S + 0.1  # after the beginning of an outage: until nothing is under way
 SHUTDOWN_S = 3         # with PostgreSQL away, and something in flight that is not journalled
-BACK_S = 10            # until all are online and have merged
+BACK_S = 30            # until all are online and have merged
 CACHED_MAX_LAG_S = 0.3  # with consistency cached
 WARM_SLACK_S = 0.01  # a file's time is the kernel's last tick
 LOOKS = 4              # at most
 SLOW_PERMILLE, SLOW_MS = 60, 300  # of a slow disk's syncs, and how long one takes at most
+USUAL_S = 0.1  # a command may take, of a sanitized build, two instances and all clients on two cores
 INSTANCES = (0, 1)
 
 
@@ -93,6 +94,7 @@ class Scenario:
         self.servers[0].start(timeout=30)  # it makes the schema
         self.servers[1].start(timeout=30)
         self.machine = Machine(self.dir).start()
+        self.machine.follow_children(lambda: self.postgres.process and self.postgres.process.pid)
         self._cleanup.callback(self.machine.stop)
         self.states = States(self.servers)
         self._cleanup.callback(self.states.stop)
@@ -328,7 +330,12 @@ class Scenario:
     def _excuse(self):
         if self.machine:
             for timing in self.history.timings:
-                timing.allowance = self.machine.allowance(timing.instance, timing.begun, timing.ended)
+                timing.allowance = USUAL_S + self.machine.held_up(
+                    timing.instance, timing.begun, timing.ended)
+            for failure in self.history.failures:
+                window = failure.at - PG_TIMEOUT_S, failure.at
+                failure.held_up = self.machine.held_up(failure.instance, *window) \
+                    + self.machine.child_held_up(*window)
         self.facts.slow = self.plan.fault == "slow" or self.plan.slow_disk
         self.facts.errors_expected = (not self.ground.has_fallback or self.plan.fallback != "on"
                                       or self.plan.journal_full)

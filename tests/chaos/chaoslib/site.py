@@ -15,7 +15,7 @@ class Site:
             wait_for_state(server, "online")
 
     def _server(self, number, options):
-        options = {"pg_timeout": 200, "instance_name": f"instance-{number}", **options}
+        options = {"pg_timeout": 10_000, "instance_name": f"instance-{number}", **options}
         server = self.lab.respgres(self.database.url_by(port=self.proxies[number].port), start=False,
                                    **options)
         server.options["dir"] = server.dir / "journals"
@@ -34,7 +34,7 @@ class Site:
         for number in numbers:
             self.proxies[number].pass_on()
         for number in numbers:
-            wait_for_state(self.servers[number], "online", 20)
+            wait_for_state(self.servers[number], "online")
 
     def forget(self, number):
         """Killed and started again: it knows nothing but its journal."""
@@ -63,5 +63,5 @@ def state_of(server):
     return info.get("store_state") or info.get("postgres_state")
 
 
-def wait_for_state(server, state, timeout=10):
+def wait_for_state(server, state, timeout=30):
     wait_until(lambda: state_of(server) == state, timeout, f"{server.name} is {state}")

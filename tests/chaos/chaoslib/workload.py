@@ -3,7 +3,7 @@
 
 own      a client's own registers: SET, SETEX (often of the same bytes), GET, DEL, EXPIRE
 count    a client's own counter: INCR
-pair     two registers that a client writes in one MULTI
+pair     two registers that a client writes in one MULTI, sometimes with a query between them
 list     a client's own list: APPEND
 gone     SET and DEL, once each, never used again
 cas      WATCH, GET, MULTI, SET, EXEC by the clients of one instance
@@ -199,8 +199,10 @@ class Resident(Client):
     def pair(self):
         keys = [b"pair:%s:%d" % (half, self.number) for half in (b"a", b"b")]
         value = self.some_value()
-        begun, ended, replies = self.ask("EXEC", ("MULTI",), *(("SET", key, value) for key in keys),
-                                         ("EXEC",))
+        block = [("SET", key, value) for key in keys]
+        if self.chance.random() < 0.2:
+            block.insert(1, ("DBSIZE",))  # then it is a PostgreSQL transaction of its own
+        begun, ended, replies = self.ask("EXEC", ("MULTI",), *block, ("EXEC",))
         outcome = self.judge("EXEC", replies[-1], ended)
         for reply in replies[1:-1]:
             if reply is not None:

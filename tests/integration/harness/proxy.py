@@ -88,7 +88,13 @@ class Proxy:
                 continue
             pair = (client, server)
             with self._changed:
-                self._pairs[pair] = 2
+                refused = self._mode == "refuse" or self._closed
+                if not refused:
+                    self._pairs[pair] = 2
+            if refused:  # the mode was set meanwhile: cut() could not know of it
+                _reset(client)
+                _reset(server)
+                continue
             for source, sink in (pair, pair[::-1]):
                 threading.Thread(target=self._pump, args=(pair, source, sink),
                                  daemon=True).start()

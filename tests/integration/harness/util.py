@@ -31,6 +31,18 @@ def wait_until(condition, timeout=30.0, what="", interval=0.01):
         time.sleep(interval)
 
 
+class Lifetime:
+    """Of a key that is about to be given so many seconds: how many are left."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+        self.began = time.monotonic()
+
+    def may_be(self, ttl):
+        """Whether that is a time to live that can be told now."""
+        return self.seconds - (time.monotonic() - self.began) - 1 <= ttl <= self.seconds
+
+
 def _claim(port):
     """No other test process is given it: the name of a socket is the claim, and goes with this process."""
     name = socket.socket(socket.AF_UNIX)

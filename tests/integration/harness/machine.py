@@ -1,4 +1,4 @@
-"""How long the machine itself held up clients and servers: what the bounds on time excuse.
+"""How long the machine itself held up clients and servers: what bounds on time excuse.
 
 Three things are measured all the time: how late this process wakes from a short sleep (the clients
 live in it), how long each server waited for a processor (/proc/PID/task/*/schedstat), and how long a
@@ -15,13 +15,15 @@ import time
 
 STEP_S = 0.005
 SYNC_EVERY_S = 0.02
-USUAL_S = 0.1  # of a sanitized build, two instances and all clients on two cores
+CHILDREN_EVERY = 4  # steps
 
 
 class Machine:
     def __init__(self, folder=None):
         self._folder = folder
         self._pids = {}      # instance → pid
+        self._parent = None  # a function: the pid whose children are followed
+        self._children = [(time.monotonic(), {})]  # (when, pid → its delay since it began)
         self._times = [time.monotonic()]
         self._lags = [0.0]   # cumulative, at these times
         self._delays = [{}]  # instance → cumulative
@@ -44,18 +46,34 @@ class Machine:
     def follow(self, instance, pid):
         self._pids[instance] = pid
 
-    def allowance(self, instance, begun, ended):
-        """What a command of this instance that took so long is excused for."""
+    def follow_children(self, parent):
+        """Of whatever `parent()` is: PostgreSQL's backends. None = there is none now."""
+        self._parent = parent
+
+    def child_held_up(self, begun, ended):
+        """How long the child that waited longest for a processor has waited, in seconds."""
+        first = self._children[max(bisect.bisect_right(self._children, begun, key=_moment) - 1, 0)][1]
+        last = self._children[min(bisect.bisect_left(self._children, ended, key=_moment),
+                                  len(self._children) - 1)][1]
+        return max((delay - first.get(pid, 0) for pid, delay in last.items()), default=0)
+
+    def held_up(self, instance, begun, ended):
+        """For how long a command of this instance may have been held up by the machine, in seconds."""
         first = max(bisect.bisect_right(self._times, begun) - 1, 0)
         last = min(bisect.bisect_left(self._times, ended), len(self._times) - 1)
         lag = self._lags[last] - self._lags[first]
         delay = self._delays[last].get(instance, 0) - self._delays[first].get(instance, 0)
         disk = sum(min(end, ended) - max(start, begun) for start, end in self._syncs
                    if start < ended and end > begun)
-        return USUAL_S + lag + delay + disk
+        return lag + delay + disk
 
     def _watch(self):
+        step = 0
         while not self._ending.is_set():
+            step += 1
+            if self._parent and step % CHILDREN_EVERY == 0:
+                pids = children(self._parent())
+                self._children.append((time.monotonic(), {pid: run_delay(pid) for pid in pids}))
             before = time.monotonic()
             time.sleep(STEP_S)
             now = time.monotonic()
@@ -82,6 +100,18 @@ class Machine:
                 took = time.monotonic() - before
                 if took > STEP_S:
                     self._syncs.append((before, before + took))
+
+
+def _moment(sample):
+    return sample[0]
+
+
+def children(pid):
+    """The pids of a process' children, of its first thread."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
 
 
 def run_delay(pid):
