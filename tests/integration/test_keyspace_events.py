@@ -4,7 +4,6 @@ event once."""
 import collections
 import itertools
 import random
-import re
 import threading
 import time
 

@@ -637,6 +637,15 @@ static bool is_transient(const char *code)
     return strcmp(code, "40001") == 0 || strcmp(code, "40P01") == 0;
 }
 
+/* What PostgreSQL itself has found out, not a trigger of somebody's: a row is held by one who waits for us, or
+ * did. Sent again at once, the batch would take that row before he wakes up, and they would meet again. */
+static bool is_deadlock(const PGresult *error)
+{
+    const char *function = PQresultErrorField(error, PG_DIAG_SOURCE_FUNCTION);
+    return strcmp(lane_sqlstate(error), "40P01") == 0 && function != NULL &&
+           strcmp(function, "DeadLockReport") == 0;
+}
+
 static bool is_lock_or_time(const char *code)
 {
     return strcmp(code, "55P03") == 0 || strcmp(code, "57014") == 0;
@@ -713,6 +722,8 @@ static void commit_failed(struct link *k, const PGresult *error)
         link_lost(k, b->error); /* the batch stays, to be handed over or sent again */
     } else if (is_behind_sequence(error)) {
         k->store->sequence_due = true; /* goes before the query that looks for locked rows */
+        end_commit(k, STORE_LOCKED);
+    } else if (is_deadlock(error)) {
         end_commit(k, STORE_LOCKED);
     } else if (is_transient(code) && !b->abandoned && ++k->transients < TRANSIENT_TRIES) {
         send_batch(k);
