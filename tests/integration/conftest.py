@@ -10,7 +10,7 @@ from _pytest.runner import runtestprotocol
 from harness.lab import Lab, a_lab
 from harness.pooled import PooledLab
 from harness.postgres import Postgres
-from harness.stalls import StallWatch
+from harness.stalls import TOO_LONG_S, StallWatch
 
 
 def pytest_addoption(parser):
@@ -51,6 +51,18 @@ def pytest_unconfigure(config):
         config.stash[STALLS].close()
 
 
+def stall_watch(config):
+    if STALLS not in config.stash:
+        config.stash[STALLS] = StallWatch()
+    return config.stash[STALLS]
+
+
+@pytest.fixture
+def machine(request):
+    """A StallWatch, for bounds on time: they do not count what the machine stood still."""
+    return stall_watch(request.config)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item, nextitem):
     """A test marked alone that fails while the machine stood still is run once more, and the run is
@@ -58,12 +70,12 @@ def pytest_runtest_protocol(item, nextitem):
     if "alone" not in item.keywords or hasattr(item.config, "workerinput"):
         return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-    if STALLS not in item.config.stash:
-        item.config.stash[STALLS] = StallWatch()
+    watch = stall_watch(item.config)
     start = time.monotonic()
     reports = runtestprotocol(item, nextitem=nextitem, log=False)
-    stall = item.config.stash[STALLS].longest_since(start)
-    if stall and any(report.failed for report in reports):
+    failed = any(report.failed for report in reports)
+    stall = watch.longest_since(start) if failed else 0
+    if stall > TOO_LONG_S:
         item.config.stash[RUN_AGAIN].append(
             f"{item.nodeid} failed while the machine stood still for {stall:.2f} s\n"
             + "\n".join(report.longreprtext for report in reports if report.failed))

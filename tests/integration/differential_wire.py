@@ -125,7 +125,8 @@ class Conn:
 
 
 def pump(conns):
-    """Sends and receives on all of them until each has its replies or is closed."""
+    """Sends and receives on all of them until each has its replies or is closed. Something must come every
+    so often."""
     deadline = time.monotonic() + REPLY_TIMEOUT_S
     while True:
         busy = [c for c in conns if c.busy()]
@@ -141,3 +142,4 @@ def pump(conns):
             by_sock[s].on_writable()
         for s in readable:
             by_sock[s].on_readable()
+            deadline = time.monotonic() + REPLY_TIMEOUT_S

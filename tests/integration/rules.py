@@ -39,7 +39,6 @@ def lanes(lab, database):
 
 def behind(lab, database, lanes, **options):
     """An instance whose lanes go through the proxy. It may be held up for a while."""
-    options.setdefault("pg_timeout", 5000)
     return lab.respgres(database.url_by(port=lanes.port), **options)
 
 
@@ -88,6 +87,13 @@ def stats(server):
 
 def stat(server, name):
     return stats(server)[name]
+
+
+def set_and_see(client, key, value, ttl_ms, reader=None):
+    """Sets a key that expires soon, and reads it; again with a longer time where it was gone already."""
+    while not (client.set(key, value, px=ttl_ms) and (reader or client).get(key)):
+        assert ttl_ms < 60_000, "a new key is not there"
+        ttl_ms *= 3
 
 
 def grown(server, name, action):
@@ -163,8 +169,11 @@ class Threads:
         if self._errors:  # the cause of what the block may have run into
             raise self._errors[0]
 
-    def run_for(self, seconds):
+    def run_for(self, seconds, until=None):
+        """So long, and on until enough has been done; not after one of them has raised."""
         self.ending.wait(seconds)
+        if until:
+            wait_until(lambda: self.ending.is_set() or until(), 60, "enough is done")
 
 
 def incrementing(server, key, done):
@@ -237,6 +246,15 @@ def waiting_for_locks(database):
     return [pid for pid, in database.postgres.execute(
         "SELECT pid FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'",
         database.name)]
+
+
+def wait_idle(database):
+    """Until no backend of ours has been at work for a while: what a server that is stopped had sent has
+    been carried out."""
+    wait_until(lambda: database.postgres.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND application_name LIKE 'respgres %%'"
+        " AND (state = 'active' OR state_change > clock_timestamp() - interval '1 s')",
+        database.name) == [(0,)], what="no backend is at work")
 
 
 def wait_keys_locked(database):

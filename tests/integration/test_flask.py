@@ -6,6 +6,7 @@ import json
 import pathlib
 import pickle
 import sys
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -97,11 +98,12 @@ def test_log_in_here_be_known_there_log_out(lab, two_servers):
 def test_a_session_expires(lab, two_servers):
     here, there = (App(lab, server, session_seconds=1) for server in two_servers)
     browser = Browser()
+    client = two_servers[1].client()
+    begun = time.monotonic()
     browser.login(here, "eve")
     key = browser.session_key
-    client = two_servers[1].client()
-    assert client.ttl(key) in (0, 1)
-    wait_until(lambda: not client.exists(key), 10, "the session has expired")
+    assert client.ttl(key) in (0, 1) or time.monotonic() - begun > 1
+    wait_until(lambda: not client.exists(key), 30, "the session has expired")
     assert browser.whoami(here)["user"] is None
     assert browser.whoami(there)["user"] is None
 
@@ -116,7 +118,7 @@ def test_the_session_is_a_row(lab, two_servers, database):
     assert pickle.loads(row.value)["user"] == "ada"
     assert 490 < row.ttl <= 500
     assert database.psql(f"SELECT key FROM respgres.keys WHERE key = '{key}'") == key
-    assert two_servers[1].cli("TTL", key).strip() in ("498", "499", "500")
+    assert 490 < int(two_servers[1].cli("TTL", key)) <= 500
     assert key in two_servers[0].cli("--scan", "--pattern", "session:*").split()
     # An operator ends the session: it is gone on both at once.
     database.execute("DELETE FROM respgres.entries WHERE key = convert_to(%s, 'UTF8')", key)

@@ -2,7 +2,6 @@
 test_hash_differential.py compares replies with Redis."""
 
 import threading
-import time
 
 import pytest
 import redis
@@ -246,23 +245,30 @@ def state(server):
     return server.info("postgres")["store_state"]
 
 
+def warm(server):
+    """Which warm file it is; None where there is none."""
+    return next((path.stat().st_mtime_ns for path in server.dir.glob("*/warm")), None)
+
+
 def test_an_outage(cluster):
     """Hashes are served from memory and journal, over a restart too, and merged: what was based on
     another state loses as a whole and is kept."""
     lab = Lab(lambda: cluster)
     database = cluster.create_database()
     try:
-        options = {"pg_timeout": 500, "preload": "no", "warm_file_interval": 1}
+        options = {"pg_timeout": 10000, "preload": "no", "warm_file_interval": 1}
         server, other = (lab.respgres(database, **options) for _ in range(2))
         client = server.client(decode_responses=True)
         client.hset("changed", mapping={"a": 1, "b": 2})
         client.hset("emptied", "a", 1)
         client.hset("contested", "a", 1)
         client.hset("only read", mapping={f"f{n}": n for n in range(700)})
-        wait_until(lambda: list(server.dir.glob("*/warm")), 20, "the warm file is there")
+        wait_until(lambda: warm(server), what="the warm file is there")
         other.client().hset("contested", "b", "of the other")
         server.client().hget("contested", "a")
-        time.sleep(1.2)  # one more warm file
+        for _ in range(2):  # the first may have been begun before
+            before = warm(server)
+            wait_until(lambda: warm(server) != before, what="one more warm file")
         cluster.kill9()
         wait_until(lambda: state(server) == "away" and state(other) == "away", 30)
         assert client.hincrby("changed", "a", 5) == 6 and client.hdel("changed", "b") == 1
@@ -273,6 +279,7 @@ def test_an_outage(cluster):
         client.hset("contested", "late", "one")
         assert client.hlen("only read") == 700
         server.kill9()
+        server.options["pg-timeout"] = 500  # for which it waits for PostgreSQL when it starts
         server.start("ready")
         client = server.client(decode_responses=True)
         assert client.hgetall("changed") == {"a": "6"} and client.exists("emptied") == 0

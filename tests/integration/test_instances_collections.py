@@ -340,7 +340,8 @@ def test_a_collection_from_memory_is_not_older_than_promised(lab, database, kind
     before = stat(reader, "postgres_cached_reads")
     with Threads(watching.writing, watching.reading) as threads:
         threads.run_for(1.2)
-    assert len(watching.acknowledged) > 20 and len(watching.ages_s) > 20
+        wait_until(lambda: threads.ending.is_set() or
+                   min(len(watching.acknowledged), len(watching.ages_s)) > 20, what="it has been looked at often")
     assert stat(reader, "postgres_cached_reads") > before
 
 

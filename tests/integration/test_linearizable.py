@@ -375,10 +375,10 @@ def test_postgresqls_clock_steps_back(lab, database, seed, instances, faults):
         elif kind == "is killed":
             server.kill9()
         clock.set(-5)
+        versions = database.execute("SELECT max(version) > (respgres.stamp()) FROM respgres.entries")
+        assert versions == [(True,)], "nothing was written ahead of the clock"
         if kind != "runs":
             server.start()
 
     record_and_check(servers, seed, faults, step, leases=False)
     clock.conn.close()
-    versions = database.execute("SELECT max(version) > (respgres.stamp()) FROM respgres.entries")
-    assert versions == [(True,)], "nothing was written ahead of the clock"

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from harness import TOP
+from harness import TOP, wait_until
 from harness.util import clean_environ
 from test_import import django, imported, make_express_table, make_flask_table, the_way_out
 
@@ -108,7 +108,8 @@ def test_into_djangos_table(module_lab, server, client, database):
     cookie, short = django(site, "db", "login")
     assert imported(database, "django", "--from", site.url) == {"rows": 2, "written": 2}
     prefix = ":1:django.contrib.sessions.cache"
-    assert client.pexpire(prefix + short, 400)  # it ends meanwhile
+    assert client.pexpire(prefix + short, 1)  # it ends meanwhile
+    wait_until(lambda: not client.exists(prefix + short), what="it has ended")
     client.rpush(prefix + "l" * 32, "a")
     client.set(prefix + "n" * 32, 7)
     client.set(prefix + "b" * 32, b"\x80\x04 broken")

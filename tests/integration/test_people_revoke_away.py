@@ -22,7 +22,7 @@ def site(module_lab):
     """One instance behind a proxy, with a journal."""
     database = module_lab.database()
     proxy = module_lab.proxy(("127.0.0.1", database.postgres.port))
-    server = module_lab.respgres(database.url_by(port=proxy.port), start=False, pg_timeout=300)
+    server = module_lab.respgres(database.url_by(port=proxy.port), start=False, pg_timeout=10000)
     server.options["dir"] = server.dir / "journals"
     server.start()
     wait_until(lambda: state_of(server) == "online", 20, "online")

@@ -7,8 +7,9 @@ import pytest
 import redis
 
 from harness import Respgres, free_port, wait_until
+from harness.lateness import Lateness
 from harness.names import Names
-from rules import seconds
+from rules import seconds, send
 
 pytestmark = [pytest.mark.rows, pytest.mark.timeout(120)]
 
@@ -57,7 +58,7 @@ def test_a_name_with_several_addresses(lab, names, database):
     names.know(db_test="127.0.0.4 127.0.0.1")
     for pid in database.sessions():
         database.postgres.execute("SELECT pg_terminate_backend(%s)", pid)
-    wait_until(lambda: works(server), 10, "service goes on")
+    wait_until(lambda: works(server), 30, "service goes on")
 
 
 def test_a_name_that_does_not_exist_is_left_out(lab, names, database):
@@ -68,7 +69,7 @@ def test_a_name_that_does_not_exist_is_left_out(lab, names, database):
     wait_until(lambda: 'could not translate host name \'gone.test\' to address: '
                "Name or service not known" in alone.log, what="the log says why")
     names.know(gone_test="127.0.0.1")
-    wait_until(lambda: works(alone), 10, "the name is there now")
+    wait_until(lambda: works(alone), 30, "the name is there now")
 
 
 @pytest.mark.alone
@@ -83,20 +84,23 @@ def test_a_resolver_that_hangs_holds_up_nobody(lab, names, database):
     names.forget("db.test")
     for pid in database.sessions():
         database.postgres.execute("SELECT pg_terminate_backend(%s)", pid)
-    wait_until(lambda: "no address in time for host name 'db.test'" in server.log, 10)
+    wait_until(lambda: "no address in time for host name 'db.test'" in server.log)
     slowest = 0.0
-    for _ in range(20):
-        took, _ = seconds(client.ping)
-        slowest = max(slowest, took)
-        with pytest.raises(redis.exceptions.BusyLoadingError):
-            client.get("k")
+    with Lateness() as late:
+        for _ in range(20):
+            before = late.total_s
+            took, _ = seconds(client.ping)
+            slowest = max(slowest, took - (late.total_s - before))
+            with pytest.raises(redis.exceptions.BusyLoadingError):
+                client.get("k")
     assert slowest < 0.3, "the loop was held up"
-    took, _ = seconds(lambda: pytest.raises(redis.RedisError, client.set, "k", "w"))
-    assert took < 0.6 + 0.3
+    with Lateness() as late:
+        took, _ = seconds(lambda: pytest.raises(redis.RedisError, client.set, "k", "w"))
+    assert took < 0.6 + 0.3 + late.total_s
     threads = list(pathlib.Path(f"/proc/{server.pid}/task").iterdir())
     assert len(threads) == 2, "one thread asks, however often"
     names.know(db_test="127.0.0.1")
-    wait_until(lambda: works(server), 10, "service resumes")
+    wait_until(lambda: works(server), 30, "service resumes")
 
 
 def test_a_name_that_hangs_does_not_hide_the_other_host(lab, names, database):
@@ -111,7 +115,6 @@ def test_a_name_that_hangs_does_not_hide_the_other_host(lab, names, database):
     assert server.sigterm() == 0  # a thread still waits
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("how", ["blackhole", "refuse"])
 def test_a_first_host_that_does_not_answer(lab, database, how):
     """A server that takes connections and says nothing, or ends them (a balancer without servers):
@@ -120,13 +123,15 @@ def test_a_first_host_that_does_not_answer(lab, database, how):
     getattr(proxy, how)()
     port = database.postgres.port
     server = lab.respgres(url(database, f"127.0.0.1:{proxy.port}", f"127.0.0.1:{port}"),
-                          pg_timeout=500, start="answering")
-    wait_until(lambda: works(server), 10)
+                          pg_timeout=2000, fallback="off", start="answering")
+    wait_until(lambda: works(server), 30)
     # Connections of later go to the one that works first.
+    tried = proxy.accepted
+    assert tried > 0
     for pid in database.sessions():
         database.postgres.execute("SELECT pg_terminate_backend(%s)", pid)
-    took, _ = seconds(lambda: wait_until(lambda: works(server), 10))
-    assert took < 0.5, "the first was tried again"
+    wait_until(lambda: works(server) and send(server, "GET", "k").reply() == b"$1\r\nv\r\n", 30)
+    assert proxy.accepted == tried, "the first was tried again"
 
 
 def test_a_read_only_server_is_passed_over(lab, database):
@@ -136,4 +141,4 @@ def test_a_read_only_server_is_passed_over(lab, database):
     server = lab.respgres(database, start="answering")
     wait_until(lambda: "session is read-only" in server.log, what="the log says why")
     postgres.execute(f'ALTER ROLE "{database.role}" RESET default_transaction_read_only')
-    wait_until(lambda: works(server), 10)
+    wait_until(lambda: works(server), 30)

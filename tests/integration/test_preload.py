@@ -22,7 +22,7 @@ class Pair:
         self.links, self.servers = [], []
 
     def start(self, **options):
-        options = {"pg_timeout": 1000, "preload": "yes", "preload_refresh": 1, **options}
+        options = {"pg_timeout": 10000, "preload": "yes", "preload_refresh": 1, **options}
         for name in "ab":
             link = self.lab.proxy(("127.0.0.1", self.lab.postgres_port(self.database)))
             link.lanes = LaneProxy(("127.0.0.1", link.port))
@@ -142,10 +142,11 @@ def test_an_old_absence_destroys_nothing(pair, story):
     a, b = pair.start(preload="no")
     story(a, b)
     pair.cut_off(1)
-    wait_until(lambda: b.get("s") is None, 10, "it is not to be had")
+    wait_until(lambda: b.get("s") is None, 30, "it is not to be had")
     assert b.setex("s", 3600, EMPTY)
     assert b.append("s", "!") == 3
     pair.servers[1].kill9()  # the journal says it as well
+    pair.servers[1].options["pg-timeout"] = 1000  # for which it waits for PostgreSQL when it starts
     pair.servers[1].start("answering")
     wait_until(lambda: pair.info(1)["store_state"] == "away", 30, "it is away")
     b = pair.servers[1].client()
@@ -165,7 +166,7 @@ def test_what_is_absent_still_is_written(pair, end):
     a.setex("s", 3600, OTHER)
     assert b.get("s") == OTHER
     end(a, b, pair.database)
-    wait_until(lambda: b.get("s") is None, 10, "it is gone")
+    wait_until(lambda: b.get("s") is None, 30, "it is gone")
     pair.cut_off(1)
     assert b.get("s") is None
     assert b.setex("s", 3600, REAL)
@@ -200,7 +201,7 @@ def test_away_miss_error_and_what_was_absent(pair):
     pair.cut_off(1)
     assert b.get("strict:live") == b"1"
     assert b.get("strict:deleted") is None
-    wait_until(lambda: b.get("strict:expired") is None, 10, "it has expired")
+    wait_until(lambda: b.get("strict:expired") is None, 30, "it has expired")
     for command in (("GET", "strict:told"), ("SETNX", "strict:told", 1), ("INCR", "strict:told")):
         with pytest.raises(Exception, match="not known here"):
             b.execute_command(*command)

@@ -306,11 +306,12 @@ def test_the_soft_limit_of_subscribers(shared_both):
         client = server.client()
         client.config_set("client-output-buffer-limit", "pubsub 0 100kb 1")
         raw = slow_subscriber(server, "slow")
-        for _ in range(60):
-            assert client.publish("slow", b"x" * 100000) == 1
         began = time.monotonic()
+        for _ in range(60):  # beyond it after the first that the kernel does not take
+            if client.publish("slow", b"x" * 100000) == 0:
+                break
         wait_until(lambda c=client: c.client_list(_type="pubsub") == [], 30)
-        assert time.monotonic() - began > 0.5
+        assert time.monotonic() - began > 0.9
         raw.close()
         client.config_set("client-output-buffer-limit", "pubsub 32mb 8mb 60")
 
@@ -509,7 +510,8 @@ def test_the_link_comes_and_goes(lab, database):
     assert len(listeners(database)) == 2
     raw.close()
     wait_until(lambda: listeners(database) == set(), 60, "the connections go")
-    assert database.execute("SELECT count(*) FROM respgres.instances WHERE wants <> 0") == [(0,)]
+    wait_until(lambda: database.execute("SELECT count(*) FROM respgres.instances WHERE wants <> 0") == [(0,)],
+               what="and their marks")
     raw = subscriber(two, "a")
     one.client().publish("a", "again")
     assert texts(raw, 1) == [b"again"]

@@ -130,7 +130,7 @@ def test_the_cache_keeps_what_is_used(lab, database):
 
 def test_a_value_larger_than_the_cache(lab, database):
     """It cannot be cached, and must not need to be."""
-    server = lab.respgres(database, maxmemory="100kb", pg_timeout=5000)
+    server = lab.respgres(database, maxmemory="100kb")
     client = server.client()
     value = random.Random(1).randbytes(3_000_000)
     client.set("k", value)

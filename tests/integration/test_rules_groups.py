@@ -88,7 +88,7 @@ def test_a04_a_txn_is_rejected_whole(lab, database, lanes):
 def test_a04_write_skew_on_absent_keys(lab, database, lanes):
     """WATCH x, SET y against WATCH y, SET x, both keys absent: both commit, though each has changed
     what the other watched."""
-    ours, theirs = behind(lab, database, lanes), lab.respgres(database, pg_timeout=5000)
+    ours, theirs = behind(lab, database, lanes), lab.respgres(database)
     one = watched(ours, ["x"], ["SET", "y", "1"])
     two = watched(theirs, ["y"], ["SET", "x", "2"])
     gate = lanes.hold("commit-0", "respgres_commit_checked", "request")
@@ -156,7 +156,8 @@ def test_a05_opposite_orders_do_not_deadlock(lab, database, seed, commit_lanes):
     postgres = database.postgres
     postgres.execute(f"ALTER DATABASE {database.name} SET deadlock_timeout = '20ms'")
     began = postgres.log_size()
-    servers = [lab.respgres(database, pg_timeout=10000, pg_commit_lanes=commit_lanes)
+    # A lock_timeout that no lock is held for that a batch holds until its commit is on the disk.
+    servers = [lab.respgres(database, pg_timeout=60_000, pg_commit_lanes=commit_lanes)
                for _ in range(2)]
     keys = [f"key{i}" for i in range(30)]
     done = []
@@ -185,15 +186,14 @@ def test_a05_opposite_orders_do_not_deadlock(lab, database, seed, commit_lanes):
         return run
 
     with Threads(*(client(server, f"{i}") for i, server in enumerate(servers * 4))) as threads:
-        threads.run_for(1.5)
+        threads.run_for(1.5, lambda: sum(done) > 300)
     log = postgres.log_path.read_bytes()[began:]
     assert b"deadlock detected" not in log
     assert b"lock timeout" not in log
-    assert sum(done) > 300
 
 
 @pytest.mark.alone
-def test_a05_lock_timeout_is_a_quarter_of_pg_timeout_at_most(lab, database):
+def test_a05_lock_timeout_is_a_quarter_of_pg_timeout_at_most(lab, database, machine):
     """A lane waits for a lock for as long as its clients wait for it: nobody can be told in time
     what is wrong, and all others wait as well."""
     began = database.postgres.log_size()
@@ -204,15 +204,15 @@ def test_a05_lock_timeout_is_a_quarter_of_pg_timeout_at_most(lab, database):
     with conn.cursor() as cursor:
         cursor.execute("SELECT FROM respgres.entries WHERE key = 'k' FOR UPDATE")
         raw = send(server, "SET", "k", "w")
-        took, _ = seconds(lambda: wait_until(
-            lambda: b"lock timeout" in database.postgres.log_path.read_bytes()[began:], 5))
+        took, _ = machine.seconds(lambda: wait_until(
+            lambda: b"lock timeout" in database.postgres.log_path.read_bytes()[began:]))
     conn.close()
     assert raw.reply() == OK
     assert took < 0.75
 
 
 @pytest.mark.alone
-def test_a05_locks_of_a_half_sent_batch_are_freed(lab, database, lanes):
+def test_a05_locks_of_a_half_sent_batch_are_freed(lab, database, lanes, machine):
     """The network dies after the lock pass has been sent and before the Sync: no timeout of the
     server's ends that, and the keys stay locked until somebody finds out."""
     server = behind(lab, database, lanes, pg_timeout=1000)
@@ -221,11 +221,11 @@ def test_a05_locks_of_a_half_sent_batch_are_freed(lab, database, lanes):
     raw = send_all(server, ["MULTI"], ["INCR", "a"], ["INCR", "b"], ["EXEC"])
     gate.wait()
     wait_keys_locked(database)
-    took, reply = seconds(lambda: send(other, "INCR", "a").reply())
+    took, reply = machine.seconds(lambda: send(other, "INCR", "a").reply())
     assert reply in (number(1), number(2))
     assert took < 3
     assert replies(raw, 4)[3][:1] in b"-*"
-    wait_until(lambda: works(server), 5)
+    wait_until(lambda: works(server))
     counts = server.client().mget("a", "b")
     gate.release()
     gate.wait_ended()
@@ -314,9 +314,8 @@ def test_a09_reads_of_several_keys_are_one_snapshot(pair, reader):
 
     with Threads(write(pair[0], "x"), write(pair[1], "y"), read(pair[0]), read(pair[1]),
                  read(pair[0])) as threads:
-        threads.run_for(1.1)
+        threads.run_for(1.1, lambda: torn or len(set(looks)) > 20)
     assert torn == []
-    assert len(set(looks)) > 20
 
 
 def test_a09_a_key_is_in_one_batch_at_a_time(lab, database):
@@ -373,7 +372,7 @@ def test_c26_a_clients_writes_commit_in_the_order_sent(lab, database, commit_lan
     server = lab.respgres(database, pg_commit_lanes=commit_lanes, pg_timeout=10000)
     other = lab.respgres(database)
     chance = random.Random(seed)
-    gaps, looks = [], 0
+    gaps, looks, rounds = [], 0, 0
 
     def interfere(ending):
         client = other.client()
@@ -391,11 +390,27 @@ def test_c26_a_clients_writes_commit_in_the_order_sent(lab, database, commit_lan
                 behind_a_gap = [key for i, key in enumerate(there) if key != b"p:%05d" % i]
                 if behind_a_gap:
                     gaps.append((len(there), behind_a_gap[0]))
-                looks += 0 < len(there) < 600
+                looks += len(there) % 600 > 0
         conn.close()
 
+    with Threads(interfere, interfere, observe):
+        raw = server.raw()
+        while looks <= 3 and rounds < 20:  # it may not have come to look
+            commands = a_clients_writes(chance, range(rounds * 600, rounds * 600 + 600))
+            for at in range(0, len(commands), 60):
+                raw.send(b"".join(encode(*command) for command in commands[at:at + 60]))
+            got = replies(raw, len(commands))
+            assert [reply for reply in got if reply.startswith(b"-")] == []
+            rounds += 1
+    assert gaps == []
+    assert looks > 3
+    assert other.client().dbsize() == rounds * 600 + 1
+
+
+def a_clients_writes(chance, numbers):
+    """One write of each key, in that order, of all kinds."""
     commands = []
-    for i in range(600):
+    for i in numbers:
         key, kind = f"p:{i:05}", chance.randrange(12)
         if kind == 0:
             commands += [["SETNX", key, i]]
@@ -407,25 +422,18 @@ def test_c26_a_clients_writes_commit_in_the_order_sent(lab, database, commit_lan
             commands += [["MULTI"], ["INCR", "hot"], ["SET", key, i], ["EXEC"]]
         else:
             commands += [["SET", key, i]]
-    with Threads(interfere, interfere, observe):
-        raw = server.raw()
-        for at in range(0, len(commands), 60):
-            raw.send(b"".join(encode(*command) for command in commands[at:at + 60]))
-        got = replies(raw, len(commands))
-    assert [reply for reply in got if reply.startswith(b"-")] == []
-    assert gaps == []
-    assert looks > 3
-    assert other.client().dbsize() == 601
+    return commands
 
 
-def test_a_long_pipeline_is_no_timeout(lab, database):
+def test_a_long_pipeline_is_no_timeout(lab, database, lanes):
     """Each command waits for the one before it; the last of them were sent longer ago than
     pg-timeout allows, though PostgreSQL answers each at once: they get errors."""
-    server = lab.respgres(database, pg_timeout=200)
-    commands = [command for i in range(500) for command in (["SET", f"k{i}", i], ["GET", f"j{i}"])]
+    server = behind(lab, database, lanes, pg_timeout=1500)
+    lanes.request_delay_s = 0.015
+    commands = [command for i in range(70) for command in (["SET", f"k{i}", i], ["GET", f"j{i}"])]
     took, got = seconds(lambda: replies(send_all(server, *commands), len(commands)))
-    assert got == [OK, NIL] * 500
-    assert took > 0.2
+    assert got == [OK, NIL] * 70
+    assert took > 1.5
 
 
 @pytest.mark.parametrize("first", [["INCR", "x"], ["APPEND", "x", "0"], ["GETSET", "x", "7"]])

@@ -7,7 +7,7 @@ import redis
 
 from harness import encode, wait_until
 from rules import (  # noqa: F401
-    OK, Threads, behind, lanes, pair, replies, row, seconds, send, send_all,
+    OK, Threads, behind, lanes, pair, replies, row, send, send_all,
     wait_keys_locked)
 
 pytestmark = pytest.mark.rows
@@ -24,14 +24,14 @@ def fill(database, count, db=0, prefix="bulk"):
 # --- 11: FLUSH and SWAPDB are one small row -------------------------------------------------------
 
 @pytest.mark.alone
-def test_a11_flush_does_not_touch_the_rows(lab, database):
+def test_a11_flush_does_not_touch_the_rows(lab, database, machine):
     """FLUSHDB of many keys deletes them one by one: it takes a second, in which others wait, or
     write what is half flushed."""
     server = lab.respgres(database, sweep_interval=60_000)
     client = server.client()
     fill(database, 50_000)
     assert client.dbsize() == 50_000
-    took, _ = seconds(client.flushdb)
+    took, _ = machine.seconds(client.flushdb)
     assert took < 1.0
     assert client.dbsize() == 0 and client.keys() == [] and client.get("bulk1") is None
     assert database.execute("SELECT count(*) FROM respgres.entries") == [(50_000,)]
@@ -45,7 +45,7 @@ def test_a11_flushed_rows_are_swept(lab, database):
     fill(database, 1200)
     client.flushdb()
     client.mset({"a": 1, "b": 2})
-    wait_until(lambda: database.execute("SELECT count(*) FROM respgres.entries") == [(2,)], 10)
+    wait_until(lambda: database.execute("SELECT count(*) FROM respgres.entries") == [(2,)])
     assert client.mget("a", "b") == [b"1", b"2"]
 
 
@@ -77,8 +77,7 @@ def test_a11_flush_under_load_loses_no_later_set(pair, command):
             ending.wait(0.1)
 
     with Threads(*map(write, range(6)), flush) as threads:
-        threads.run_for(1.2)
-    assert len(flushes) > 5
+        threads.run_for(1.2, lambda: len(flushes) > 5)
     there = set(pair[0].client().keys())
     assert there == set(pair[1].client().keys())
     sent, done = flushes[-1]
@@ -97,7 +96,7 @@ def test_a11_flush_under_load_loses_no_later_set(pair, command):
 def test_a11_swapdb_under_load(pair):
     """Blocks of two keys are written while the databases are swapped: one half is in each, or a key
     is in none."""
-    acknowledged = [0] * 4
+    acknowledged, swaps = [0] * 4, []
 
     def write(number_):
         def run(ending):
@@ -114,10 +113,11 @@ def test_a11_swapdb_under_load(pair):
         client = pair[0].client()
         while not ending.is_set():
             client.swapdb(0, 1)
+            swaps.append(sum(acknowledged))
             ending.wait(0.02)
 
     with Threads(*map(write, range(4)), swap) as threads:
-        threads.run_for(1.1)
+        threads.run_for(1.1, lambda: len(set(swaps)) > 5)
     zero, one = (set(pair[1].client(db=db).keys()) for db in (0, 1))
     assert zero and one, "it was all written to one"
     assert not zero & one
@@ -153,7 +153,7 @@ def test_a11_a_swap_between_lock_and_check_waits(lab, database, lanes):
     """SWAPDB comes between the two statements of a batch: it locks in one database and writes in
     the other."""
     server = behind(lab, database, lanes)
-    other = lab.respgres(database, pg_timeout=5000)
+    other = lab.respgres(database)
     other.client(db=1).set("a", "of one")
     gate = lanes.hold("commit-0", "respgres_commit_checked", "request")
     raw = send_all(server, ["MULTI"], ["SETNX", "a", "v"], ["INCR", "b"], ["EXEC"])
@@ -206,7 +206,7 @@ def looked_at(database):
 
 
 @pytest.mark.alone
-def test_c27_scan_of_a_small_database_beside_a_large_one(lab, database):
+def test_c27_scan_of_a_small_database_beside_a_large_one(lab, database, machine):
     """With an index on the id alone SCAN of a database with three keys walks through all of the
     other databases' rows."""
     server = lab.respgres(database, sweep_interval=3_600_000)
@@ -216,7 +216,7 @@ def test_c27_scan_of_a_small_database_beside_a_large_one(lab, database):
     one.set("c", 3)
     wait_until(lambda: (looked_at(database), time.sleep(0.3))[0] == looked_at(database))
     before = looked_at(database)
-    took, found = seconds(lambda: one.scan(0, count=1000))
+    took, found = machine.seconds(lambda: one.scan(0, count=1000))
     assert found == (0, [b"a", b"b", b"c"])
     assert client.scan(0, count=10)[0] > 0
     time.sleep(1.1)

@@ -10,7 +10,7 @@ import redis
 from harness import wait_until
 from rules import (  # noqa: F401
     OK, Holder, Threads, as_key, behind, incrementing, number, pair, replies, row,
-    seconds, send, send_all, stat, update)
+    send, send_all, stat, update)
 
 pytestmark = pytest.mark.rows
 
@@ -46,7 +46,7 @@ def test_a_persons_change_is_seen_by_the_next_read(pair, database):
         database.execute(sql)
         for client in (a, b):
             assert client.get("k") == value, sql
-            assert abs(client.ttl("k") - ttl) <= 2, sql
+            assert ttl - 20 <= client.ttl("k") <= ttl if ttl > 0 else client.ttl("k") == ttl, sql
             assert client.exists("k") == (value is not None), sql
             assert client.get("renamed") == (b"5" if "renamed" in sql else None), sql
         assert a.setnx("k", "new") == (value is None), sql
@@ -81,7 +81,7 @@ def test_a_persons_insert_is_a_key(pair, database):
     assert a.get("k") == b"theirs"
     assert a.setnx("k", "x") is False
     assert sorted(a.keys()) == sorted(b.scan_iter()) == [b"k", b"short"]
-    assert a.ttl("k") == -1 and 98 <= a.ttl("short") <= 100
+    assert a.ttl("k") == -1 and 80 <= a.ttl("short") <= 100
     pipe.multi()
     pipe.set("k", "x")
     with pytest.raises(redis.WatchError):
@@ -121,8 +121,7 @@ def test_counters_stay_exact_beside_a_person(pair, database):
 
     counting = [incrementing(pair[i], "n", done) for i in (0, 1, 0)]
     with Threads(*counting, update_in_psql) as threads:
-        threads.run_for(1.0)
-    assert len(done) > 50
+        threads.run_for(1.0, lambda: len(done) > 50)
     assert int(pair[1].client().get("n")) == len(done)
 
 
@@ -182,8 +181,9 @@ def test_a13_a_persons_change_lowers_the_slot(pair, database):
 class Others:
     """Clients that write and read other keys all the time, and note how long each took."""
 
-    def __init__(self, server, count=3):
+    def __init__(self, server, machine, count=3):
         self.took = []
+        self._machine = machine
         self._server = server
         self._threads = Threads(*(self._run(i) for i in range(count)))
 
@@ -211,43 +211,45 @@ class Others:
 
     def check(self, since, until):
         """One pause at the beginning at most, and not a long one."""
-        took = sorted(t for begun, t in self.took if since - 0.5 < begun < until)
-        assert len(took) > 50, "the others came to a stop"
-        assert took[-1] < 0.6, "the others had to wait"
-        late = [t for begun, t in self.took if since + 0.4 < begun < until]
+        took = [(begun, t - self._machine.within(begun, begun + t) if t > 0.05 else t)
+                for begun, t in list(self.took) if since - 0.5 < begun < until]
+        awake = 1 - self._machine.within(since - 0.5, until) / (until - since + 0.5)
+        assert len(took) > 50 * awake, "the others came to a stop"
+        assert max(t for _, t in took) < 0.6, "the others had to wait"
+        late = [t for begun, t in took if since + 0.4 < begun]
         assert statistics.median(late) < 0.05, "the others are slow"
         assert sum(t > 0.2 for t in late) <= 2, "the others wait again and again"
 
 
 @pytest.mark.alone
-def test_a_locked_row_delays_only_its_key(lab, database):
+def test_a_locked_row_delays_only_its_key(lab, database, machine):
     """SELECT … FOR UPDATE in psql for seconds: everybody waits for lock_timeout again and again, or
     the locked key's client gets no answer in time."""
     server = lab.respgres(database, pg_timeout=700)
     client = server.client()
     client.mset({"k": "5", "j": "5"})
-    with Others(server) as others, Holder(database, "k"):
+    with Others(server, machine) as others, Holder(database, "k"):
         begun = time.monotonic()
         for command in (["SET", "k", "v"], ["INCR", "k"], ["DEL", "k"]):
-            took, reply = seconds(lambda command=command: send(server, *command).reply())
+            took, reply = machine.seconds(lambda command=command: send(server, *command).reply())
             assert reply.startswith(b"-"), command
             assert took < 0.95, command
             assert client.get("k") == b"5"  # a reader does not wait
         block = send_all(server, ["MULTI"], ["INCR", "k"], ["INCR", "j"], ["EXEC"])
         assert replies(block, 4)[3].startswith(b"-")
         others.check(begun, time.monotonic())
-    wait_until(lambda: stat(server, "postgres_locked_groups") == 0, 3)
+    wait_until(lambda: stat(server, "postgres_locked_groups") == 0)
     assert client.incr("k") == client.incr("j") == 6  # nothing was done after all
     assert stat(server, "postgres_lost_connections") == 0
 
 
 @pytest.mark.alone
-def test_a_locked_key_goes_on_when_it_is_released(lab, database):
+def test_a_locked_key_goes_on_when_it_is_released(lab, database, machine):
     """What waited for the lock is forgotten, done twice, or in another order."""
     server = lab.respgres(database, pg_timeout=2000)
     client = server.client()
     client.mset({"k": "5", "j": "5", "s": ""})
-    with Others(server) as others, Holder(database, "k", "s") as holder:
+    with Others(server, machine) as others, Holder(database, "k", "s") as holder:
         begun = time.monotonic()
         waiting = [send(server, "INCR", "k") for _ in range(5)]
         block = send_all(server, ["MULTI"], ["INCR", "k"], ["INCR", "j"], ["EXEC"])
@@ -257,7 +259,7 @@ def test_a_locked_key_goes_on_when_it_is_released(lab, database):
         others.check(begun, time.monotonic())
         assert database.live()[b"k"] == database.live()[b"j"] == b"5"
         holder.release()
-        took, done = seconds(lambda: [raw.reply() for raw in (*waiting, block)])
+        took, done = machine.seconds(lambda: [raw.reply() for raw in (*waiting, block)])
     assert took < 0.5
     assert not any(reply.startswith(b"-") for reply in done), done
     numbers = [int(reply.split(b"\r\n")[reply.startswith(b"*")].lstrip(b":")) for reply in done]
@@ -267,17 +269,17 @@ def test_a_locked_key_goes_on_when_it_is_released(lab, database):
 
 
 @pytest.mark.alone
-def test_an_insert_under_way_delays_only_its_key(lab, database):
+def test_an_insert_under_way_delays_only_its_key(lab, database, machine):
     """Somebody has inserted the key and not committed: no row that could be found locked is there,
     and everybody waits for it."""
     server = lab.respgres(database, pg_timeout=1500)
     client = server.client()
     conn = database.connect()
     conn.autocommit = False
-    with conn.cursor() as cursor, Others(server) as others:
+    with conn.cursor() as cursor, Others(server, machine) as others:
         cursor.execute(INSERT, (as_key("k"), as_key("theirs")))
         begun = time.monotonic()
-        took, reply = seconds(lambda: send(server, "SET", "k", "ours").reply())
+        took, reply = machine.seconds(lambda: send(server, "SET", "k", "ours").reply())
         assert reply.startswith(b"-")
         assert took < 1.75
         others.check(begun, time.monotonic())
@@ -288,15 +290,15 @@ def test_an_insert_under_way_delays_only_its_key(lab, database):
 
 
 @pytest.mark.alone
-def test_many_locked_rows(lab, database):
+def test_many_locked_rows(lab, database, machine):
     """A person's UPDATE of half of all sessions, under way: the other half stands still."""
-    server = lab.respgres(database, pg_timeout=1500)
+    server = lab.respgres(database, pg_timeout=4000)
     client = server.client()
     keys = [f"k{i}" for i in range(200)]
     client.mset(dict.fromkeys(keys, "5"))
     conn = database.connect()
     conn.autocommit = False
-    with conn.cursor() as cursor, Others(server) as others:
+    with conn.cursor() as cursor, Others(server, machine) as others:
         cursor.execute("UPDATE respgres.entries SET value = '7' WHERE key LIKE 'k%' AND id % 2 = 0")
         assert cursor.rowcount == 100
         begun = time.monotonic()
@@ -314,7 +316,7 @@ def test_many_locked_rows(lab, database):
 def test_a_locked_key_does_not_hold_up_its_client(lab, database):
     """One client pipelines writes of a locked key and of others: what it gets late it gets in order
     and whole."""
-    server = lab.respgres(database, pg_timeout=3000)
+    server = lab.respgres(database)
     client = server.client()
     client.mset({"k": "5", "a": "1"})
     with Holder(database, "k"):

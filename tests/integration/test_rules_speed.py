@@ -45,7 +45,7 @@ def grow(database, rows):
 def test_d30_batches_are_index_probes(lab, database, rows, analyzed):
     """Prepared on a new table, never analyzed or only when it was small, that then grows: a batch
     of 50 keys reads the whole table, or a whole index."""
-    server = lab.respgres(database, sweep_interval=3_600_000, pg_timeout=3000)
+    server = lab.respgres(database, sweep_interval=3_600_000)
     client = server.client()
     database.execute("ALTER TABLE respgres.entries SET (autovacuum_enabled = false)")
     if analyzed:
@@ -85,15 +85,16 @@ def batch(server, client, at):
 
 def test_d30_the_probe_for_locked_rows_is_one_too(lab, database):
     """The same for what is sent when somebody holds a row."""
-    server = lab.respgres(database, sweep_interval=3_600_000, pg_timeout=400)
+    server = lab.respgres(database, sweep_interval=3_600_000, pg_timeout=1500)
     database.execute("ALTER TABLE respgres.entries SET (autovacuum_enabled = false)")
     client = server.client()
-    client.set("k", "v")
+    keys = ["a", "b", "c"]
+    client.mset(dict.fromkeys(keys, "v"))
     grow(database, 30_000)
     before = counters(database, server)
-    with Holder(database, "k"):
-        for _ in range(3):
-            assert send(server, "SET", "k", "w").reply().startswith(b"-")
+    with Holder(database, *keys):
+        for raw in [send(server, "SET", key, "w") for key in keys]:
+            assert raw.reply().startswith(b"-")
     after = counters(database, server)
     assert after["seq_tup_read"] == before["seq_tup_read"]
     assert after["idx_tup_read"] - before["idx_tup_read"] < 1000
@@ -121,10 +122,14 @@ def test_few_connections(lab, database):
     client = server.client()
     client.set("k", "v")
     client.dbsize()
-    names = {name for name, in database.postgres.execute(
-        "SELECT application_name FROM pg_stat_activity WHERE datname = %s AND"
-        " backend_type = 'client backend'", database.name)}
-    assert names == {"respgres one query-0", "respgres one read-0", "respgres one commit-0"}
+
+    def names():
+        return {name for name, in database.postgres.execute(
+            "SELECT application_name FROM pg_stat_activity WHERE datname = %s AND"
+            " backend_type = 'client backend'", database.name)}
+
+    three = {"respgres one query-0", "respgres one read-0", "respgres one commit-0"}
+    wait_until(lambda: names() == three, what="these three and no other")
 
 
 # --- 33: large values -----------------------------------------------------------------------------
@@ -139,7 +144,7 @@ def wal(database, action):
 @pytest.mark.parametrize("touch", ["EXPIRE", "SETEX", "GETEX"])
 def test_d33_a_touch_keeps_the_toast_pointer(lab, database, touch):
     """A new expiry of a large session writes its bytes again: 28 MB of WAL instead of 0.5."""
-    server = lab.respgres(database, pg_timeout=5000)
+    server = lab.respgres(database)
     client = server.client()
     value = os.urandom(60_000)
     client.setex("k", 1000, value)
@@ -255,8 +260,8 @@ def test_d35_the_oldest_snapshot_is_shown(lab, database):
         for i in range(20):
             server.client().set("k", i)
         wait_until(lambda: any("xmin" in name and int(value) > 0 for name, value in
-                               server.client().info("postgres").items()), 7,
-                   "INFO has a metric for the age of the oldest xmin")
+                               server.client().info("postgres").items()),
+                   what="INFO has a metric for the age of the oldest xmin")
     conn.close()
 
 
@@ -331,7 +336,7 @@ def test_d36_values_of_many_megabytes(lab, database, size):
 
 
 @pytest.mark.alone
-def test_d36_a_large_value_holds_up_nobody(lab, database):
+def test_d36_a_large_value_holds_up_nobody(lab, database, machine):
     """While 16 MB are being written everybody else waits for the lane they are on."""
     server = lab.respgres(database, pg_timeout=20_000)
     client = server.client()
@@ -342,9 +347,13 @@ def test_d36_a_large_value_holds_up_nobody(lab, database):
     def write_small(ending):
         mine = server.client()
         while not ending.is_set():
-            took.append(seconds(lambda: mine.setex("small", 100, len(took)))[0])
+            begun = time.monotonic()
+            mine.setex("small", 100, len(took))
+            took.append((begun, time.monotonic()))
 
     with Threads(write_small):
         wait_until(lambda: len(took) > 20)
         large, _ = seconds(lambda: server.client(socket_timeout=60).set("large", value))
-    assert max(took) < max(0.25, large / 3), f"{max(took)} s beside a write of {large} s"
+    slowest = max(took, key=lambda each: each[1] - each[0])
+    slowest_s = slowest[1] - slowest[0] - machine.within(*slowest)
+    assert slowest_s < max(0.25, large / 3), f"{slowest_s} s beside a write of {large} s"

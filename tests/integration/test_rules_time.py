@@ -1,6 +1,7 @@
 """Rules of the store, 10 and 32 to 34, and "time is PostgreSQL's clock, everywhere; expired =
 absent in every read and write path": expiry, tombstones and the sweeper."""
 
+import select
 import time
 
 import pytest
@@ -9,7 +10,7 @@ import redis
 from harness import wait_until
 from rules import (  # noqa: F401
     NIL, OK, Holder, Threads, as_key, behind, bulk, faketime, lanes, number, pair, row,
-    seconds, send, stat, update, waiting_for_locks)
+    seconds, send, set_and_see, stat, update, waiting_for_locks)
 
 pytestmark = pytest.mark.rows
 
@@ -41,8 +42,8 @@ def test_a10_a_write_that_waited_for_a_lock_revives_nothing(lab, database):
         with Holder(database, *commands) as holder:
             clients = {key: send(server, *command) for key, (command, _, _) in commands.items()}
             wait_until(lambda: waiting_for_locks(database), what="the batch waits for the lock")
-            wait_until(lambda: other.client().mget(list(commands)) == [None] * len(commands), 3,
-                       "the keys have expired")
+            wait_until(lambda: other.client().mget(list(commands)) == [None] * len(commands),
+                       what="the keys have expired")
             it_waited = waiting_for_locks(database)
             holder.release()
             got = {key: raw.reply() for key, raw in clients.items()}
@@ -57,10 +58,14 @@ def test_a10_a_write_that_waited_for_a_lock_revives_nothing(lab, database):
 
 
 SLOW_COMMIT = """
+CREATE TABLE may_end ();
+INSERT INTO may_end DEFAULT VALUES;
 CREATE FUNCTION slow_commit() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-        IF NEW.key = 'slow' THEN
-            PERFORM pg_sleep(extract(epoch FROM OLD.expires_at - clock_timestamp()) + 0.3);
+        IF NEW.key = 'slow' AND current_setting('application_name') LIKE '% commit-0' THEN
+            WHILE NOT EXISTS (SELECT FROM public.may_end) LOOP
+                PERFORM pg_sleep(0.01);
+            END LOOP;
         END IF;
         RETURN NULL;
     END $$;
@@ -69,7 +74,6 @@ CREATE CONSTRAINT TRIGGER slow_commit AFTER UPDATE ON respgres.entries
 """
 
 
-@pytest.mark.alone  # the commit takes most of pg-timeout
 @pytest.mark.parametrize("command, told, left, keys", [
     (["PERSIST", "slow"], number(1), b"5", 1),
     (["PERSIST", "slow"], number(1), b"5", 200),  # many keys are read by another statement
@@ -83,29 +87,40 @@ def test_a10_a_commit_that_ends_after_the_expiry_revives_nothing(pair, database,
     writer, reader = pair
     filler = [f"filler{i}" for i in range(keys - 1)]
     database.execute(SLOW_COMMIT)
-    reader.client().set("slow", "5", px=700)
-    assert reader.client().get("slow") == b"5"
-    raw = send(writer, *command)
-    wait_until(lambda: database.postgres.execute(
-        "SELECT pid FROM pg_stat_activity WHERE datname = %s AND wait_event = 'PgSleep'",
-        database.name), what="the commit is under way")
+    for ttl_ms in (700, 2000, 6000):  # longer where the machine takes so long
+        set_and_see(reader.client(), "slow", "5", ttl_ms)
+        database.execute("DELETE FROM may_end")
+        raw = send(writer, *command)
+        wait_until(lambda: database.postgres.execute(
+            "SELECT pid FROM pg_stat_activity WHERE datname = %s AND wait_event = 'PgSleep'",
+            database.name) or select.select([raw.sock], [], [], 0)[0], what="the commit is under way")
+        in_time, = row(database, "slow", "expires_at > clock_timestamp()")
+        if in_time:
+            break
+        database.execute("INSERT INTO may_end DEFAULT VALUES")
+        raw.reply()
+    assert in_time
     wait_until(lambda: database.execute(
         "SELECT key FROM respgres.entries WHERE key = 'slow' AND expires_at <= clock_timestamp()"))
-    seen = reader.client().mget("slow", *filler)[0]
+    looks = send(reader, "MGET", "slow", *filler)
+    looks.sock.settimeout(0.1)
+    with pytest.raises(TimeoutError):
+        looks.reply()  # it waits for the commit
+    looks.sock.settimeout(20)
+    database.execute("INSERT INTO may_end DEFAULT VALUES")
     assert raw.reply() == told
-    assert seen == left
-    assert reader.client().get("slow") == writer.client().get("slow") == left
+    assert looks.reply().startswith(b"*%d\r\n" % keys + (NIL if left is None else bulk(left)))
 
 
 @pytest.mark.alone
-def test_a10_a_person_who_holds_an_expired_row_delays_no_read(pair, database):
+def test_a10_a_person_who_holds_an_expired_row_delays_no_read(pair, database, machine):
     """Whose write is under way is asked for what has just expired; only ours are waited for."""
     client = pair[0].client()
     client.set("k", "v", px=1)
     wait_until(lambda: pair[1].client().get("k") is None)
     with Holder(database, "k"):
         for server in pair:
-            took, value = seconds(lambda server=server: server.client().get("k"))
+            took, value = machine.seconds(lambda server=server: server.client().get("k"))
             assert value is None and took < 0.5
 
 
@@ -123,18 +138,21 @@ def test_a10_gone_for_one_is_gone_for_all(lab, database, lanes):
             return [there or None for there in pipe.execute()]
 
     for look in (lambda client: client.mget(keys), exists):
-        with other.pipeline(transaction=False) as pipe:
-            for i, key in enumerate(keys):
-                pipe.set(key, "v", px=500 + 20 * i)
-            pipe.execute()
-        assert None not in look(early)
+        for first_ms in (500, 2000, 8000):  # longer where the machine takes so long
+            with other.pipeline(transaction=False) as pipe:
+                for i, key in enumerate(keys):
+                    pipe.set(key, "v", px=first_ms + 20 * i)
+                pipe.execute()
+            seen = look(early)
+            if None not in seen:
+                break
+        assert None not in seen
         seen = keys
         while any(seen):
             seen, then = look(early), look(other)
             back = [key for key, was, is_now in zip(keys, seen, then) if is_now and not was]
             assert back == []
-    other.set("k", "v", px=400)
-    assert early.get("k") == b"v"
+    set_and_see(other, "k", "v", 400, reader=early)
     wait_until(lambda: other.get("k") is None)
     assert early.get("k") is None
 
@@ -201,10 +219,15 @@ def test_a10_expired_is_absent_in_every_path(pair, database):
 def test_a10_a_watched_key_that_expires_ends_the_txn(pair):
     """As in Redis 7; unless it had expired before WATCH."""
     a, b = (server.client() for server in pair)
-    a.set("k", "v", px=500)
     pipe = a.pipeline()
-    pipe.watch("k")
-    assert pipe.get("k") == b"v"
+    for ttl_ms in (500, 5000, 20_000):  # longer where the machine takes so long
+        a.set("k", "v", px=ttl_ms)
+        pipe.watch("k")
+        seen = pipe.get("k")
+        if seen:
+            break
+        pipe.unwatch()
+    assert seen == b"v"
     wait_until(lambda: b.get("k") is None)
     pipe.multi()
     pipe.set("j", "v")
@@ -242,13 +265,12 @@ def test_time_is_postgresqls(lab, database, tmp_path, shift):
         for key in ("setex", "px", "exat", "expireat", "expire", "theirs"):
             for reader in (client, right):
                 assert reader.get(key) == b"v", key
-                assert 97 <= reader.ttl(key) <= 101, (key, reader.ttl(key))
-                assert abs(reader.expiretime(key) - now - 100) < 3, key
+                assert 70 <= reader.ttl(key) <= 101, (key, reader.ttl(key))
+                assert abs(reader.expiretime(key) - now - 100) < 30, key
             left, = row(database, key, "extract(epoch FROM expires_at - clock_timestamp())")
-            assert 97 < left < 101, key
-        client.set("short", "v", px=80)
-        assert client.get("short") == b"v"
-        wait_until(lambda: client.get("short") is None, 2)
+            assert 70 < left < 101, key
+        set_and_see(client, "short", "v", 80)
+        wait_until(lambda: client.get("short") is None)
         assert client.set("past", "v", exat=int(now) - 10)
         assert client.get("past") is None and right.exists("past") == 0
         version, = row(database, "setex", "(respgres.stamp() - version) >> 10")
@@ -276,7 +298,7 @@ def test_the_wrong_clock_is_left_when_postgresql_is_met(lab, database, tmp_path,
     client = wrong.client()
     assert abs(client.time()[0] - time.time() - float(shift)) < 60
     proxy.pass_on()
-    wait_until(lambda: client.info("postgres")["store_state"] == "online", 20)
+    wait_until(lambda: client.info("postgres")["store_state"] == "online")
     assert abs(client.time()[0] - time.time()) < 30
     for _ in range(3):
         assert client.get("theirs") == b"v"
@@ -297,7 +319,7 @@ def test_the_wall_clock_jumps(lab, database, tmp_path):
         assert 90 <= client.ttl("k") <= 100
         client.setex("j", 100, "v")
         left, = row(database, "j", "extract(epoch FROM expires_at - clock_timestamp())")
-        assert 98 < left < 101
+        assert 90 < left < 101
         assert client.incr("n")
 
 
@@ -327,7 +349,7 @@ def age(database, key, by, slot=0):
 
 
 def wait_swept(database, *keys):
-    wait_until(lambda: all(row(database, key) is None for key in keys), 5, f"{keys} are swept")
+    wait_until(lambda: all(row(database, key) is None for key in keys), what=f"{keys} are swept")
 
 
 def test_the_sweeper_takes_what_is_due_and_nothing_else(lab, database):
@@ -360,6 +382,7 @@ def test_the_sweeper_takes_what_is_due_and_nothing_else(lab, database):
         "SELECT key FROM respgres.entries WHERE expires_at IS NOT NULL AND value IS NOT NULL"
         " AND expire_slot > respgres.slot_of(expires_at + interval '60 s') + 1")
     assert early == []
+    wait_until(lambda: stat(server, "postgres_swept_rows") >= 3)
     assert stat(server, "postgres_swept_rows") == 3
 
 
@@ -374,7 +397,7 @@ def test_a13_the_sweeper_leaves_no_tombstones(lab, database):
         pipe.execute()
     database.execute("UPDATE respgres.entries"
                      " SET expires_at = now() - interval '5 min', expire_slot = 0")
-    wait_until(lambda: database.execute("SELECT count(*) FROM respgres.entries") == [(0,)], 5)
+    wait_until(lambda: database.execute("SELECT count(*) FROM respgres.entries") == [(0,)])
 
 
 def test_the_sweeper_leaves_what_somebody_holds(lab, database):
@@ -427,7 +450,7 @@ def test_d32_one_instance_sweeps(lab, database):
     time.sleep(0.3)
     assert [stat(server, "postgres_swept_rows") for server in servers] == [0, 0]
     conn.close()
-    wait_until(lambda: database.execute("SELECT count(*) FROM respgres.entries") == [(0,)], 5)
+    wait_until(lambda: database.execute("SELECT count(*) FROM respgres.entries") == [(0,)])
     wait_until(lambda: sum(stat(server, "postgres_swept_rows") for server in servers) == 50)
     assert database.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
                             " AND database = (SELECT oid FROM pg_database"
@@ -437,19 +460,23 @@ def test_d32_one_instance_sweeps(lab, database):
 def test_the_sweeper_is_replaced_when_it_dies(lab, database):
     """The lock goes with the transaction: the others go on within seconds."""
     servers = [lab.respgres(database, sweep_interval=200) for _ in range(2)]
-    database.execute(
-        "INSERT INTO respgres.entries (key, value, expires_at, expire_slot)"
-        " SELECT ('gone' || g)::bytea, 'v', now() - interval '1 h', 0 FROM generate_series(1, 30000) g")
+
+    def expired(name):
+        database.execute(
+            "INSERT INTO respgres.entries (key, value, expires_at, expire_slot) SELECT (%s || g)::bytea, 'v',"
+            " now() - interval '1 h', 0 FROM generate_series(1, 10000) g", name)
 
     def left():
         return database.execute("SELECT count(*) FROM respgres.entries")[0][0]
 
-    wait_until(lambda: left() < 30000, 5, "somebody sweeps")
-    sweeper = max(servers, key=lambda server: stat(server, "postgres_swept_rows"))
+    expired("gone")
+    sweeper = wait_until(lambda: next((server for server in servers if stat(server, "postgres_swept_rows")),
+                                      None), what="somebody sweeps")
     sweeper.kill9()
-    took, _ = seconds(lambda: wait_until(lambda: left() == 0, 20, "the other goes on"))
+    expired("more")  # it may have been done
+    took, _ = seconds(lambda: wait_until(lambda: left() == 0, what="the other goes on"))
     other = next(server for server in servers if server is not sweeper)
-    assert stat(other, "postgres_swept_rows") > 0
+    wait_until(lambda: stat(other, "postgres_swept_rows") >= 10_000)
     print(f"{took:.1f} s")
 
 
@@ -459,12 +486,12 @@ def test_a_long_sweep_interval_keeps_nothing_else_back(lab, database):
     seen = "SELECT seen_at FROM respgres.instances"
     for _ in range(2):  # the first may come with the first sweep
         before = database.execute(seen)
-        wait_until(lambda b=before: database.execute(seen) != b, 10, "a heartbeat")
+        wait_until(lambda b=before: database.execute(seen) != b, what="a heartbeat")
     database.execute("INSERT INTO respgres.entries (key, value, expires_at, expire_slot)"
                      " VALUES ('gone', 'v', now() - interval '1 h', 0)")
     assert database.execute("SELECT count(*) FROM respgres.entries") == [(1,)]
     server.client().config_set("sweep-interval", 100)
-    wait_until(lambda: database.execute("SELECT count(*) FROM respgres.entries") == [(0,)], 5)
+    wait_until(lambda: database.execute("SELECT count(*) FROM respgres.entries") == [(0,)])
 
 
 def test_the_sweeper_does_not_take_what_is_written_meanwhile(lab, database):
@@ -489,12 +516,11 @@ def test_the_sweeper_does_not_take_what_is_written_meanwhile(lab, database):
         return run
 
     with Threads(*map(write, range(4))) as threads:
-        threads.run_for(1.2)
-    assert sum(stat(server, "postgres_swept_rows") for server in servers) > 3
+        threads.run_for(1.2, lambda: sum(stat(server, "postgres_swept_rows") for server in servers) > 3)
 
 
 @pytest.mark.alone
-def test_many_due_rows_are_swept_in_small_batches(lab, database):
+def test_many_due_rows_are_swept_in_small_batches(lab, database, machine):
     """A backlog is swept in one statement, or never: other clients wait, or the table grows."""
     server = lab.respgres(database, sweep_interval=100)
     client = server.client()
@@ -502,11 +528,10 @@ def test_many_due_rows_are_swept_in_small_batches(lab, database):
         "INSERT INTO respgres.entries (key, value, expires_at, expire_slot)"
         " SELECT ('k' || g)::bytea, 'v', now() - interval '1 h', 0 FROM generate_series(1, 5000) g")
     slowest = 0.0
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while database.execute("SELECT count(*) FROM respgres.entries WHERE key LIKE 'k%'") != [(0,)]:
-        before = time.monotonic()
-        client.set("other", "v")
-        slowest = max(slowest, time.monotonic() - before)
-        assert before < deadline, "the backlog stays"
+        took, _ = machine.seconds(lambda: client.set("other", "v"))
+        slowest = max(slowest, took)
+        assert time.monotonic() < deadline, "the backlog stays"
     assert slowest < 0.5
-    assert stat(server, "postgres_swept_rows") == 5000
+    wait_until(lambda: stat(server, "postgres_swept_rows") == 5000)

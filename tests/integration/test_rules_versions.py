@@ -7,6 +7,7 @@ import pytest
 import redis
 
 from harness import encode, wait_until
+from harness.lab import wait_gone
 from rules import (  # noqa: F401
     HOUR_OF_VERSIONS, NIL, OK, behind, bulk, grown, lanes, number, pair, purge,
     row, run_ahead, send, stat, update, wait_arrived)
@@ -67,6 +68,7 @@ def test_a03_a_slot_stamps_above_all_it_ever_stamped(lab, database, table, colum
     server = lab.respgres(database)
     server.client().set("k", "v")
     getattr(server, how)()
+    wait_gone(database)
     database.execute(f"UPDATE respgres.{table} SET {column} = {column} + %s"
                      if column == "stamp" else
                      f"UPDATE respgres.{table} SET {column} = respgres.stamp() + %s",

@@ -2,6 +2,7 @@
 refused with an error; the server goes on, or, where a small piece of memory is missing, ends with a
 message, and nothing that was acknowledged is lost."""
 
+import contextlib
 import os
 import pathlib
 import re
@@ -56,10 +57,18 @@ def test_what_is_too_large_gets_an_error(starved):
     client.set("large", b"v" * MB)
     client.set("small", b"w" * 1000)
     starved.starve(300_000)
-    for _ in range(3):
-        with starved.server.raw() as raw:  # the request itself does not fit
+
+    def told():
+        """As with Redis, who is closed with bytes on the way may not get to see why."""
+        with starved.server.raw() as raw, contextlib.suppress(ConnectionError):
             raw.send(encode("SET", "new", b"x" * MB))
-            assert raw.rest() == b"-ERR Protocol error: out of memory for this request\r\n"
+            rest = raw.rest()
+            assert rest in (b"", b"-ERR Protocol error: out of memory for this request\r\n")
+            return rest
+        return b""
+
+    for _ in range(3):
+        wait_until(told)  # the request itself does not fit
         with pytest.raises(redis.ResponseError, match="memory"):
             client.get("large")
         with pytest.raises(redis.ResponseError, match="memory"):
@@ -155,7 +164,7 @@ def test_a_limit_on_the_address_space(lab, database):
         program = Respgres.binary()
     if not program.is_file():
         pytest.skip("no build without sanitizers")
-    server = lab.respgres(database, maxmemory="100mb", start=False)
+    server = lab.respgres(database, maxmemory="100mb", pg_timeout=50_000, start=False)
     server.program = program
     server.before_exec = lambda: resource.setrlimit(resource.RLIMIT_AS, (700 * MB, 700 * MB))
     server.start()
@@ -217,7 +226,7 @@ def test_out_of_open_files(lab, database):
 def test_out_of_open_files_with_postgresql_away(lab):
     """No file for a new lane: it is tried again."""
     postgres = lab.own_postgres()
-    server = lab.respgres(lab.database(postgres), pg_timeout=500)
+    server = lab.respgres(lab.database(postgres), pg_timeout=2000)
     client = server.client(single_connection_client=True)
     client.set("k", "v")
     postgres.stop("immediate")
@@ -229,7 +238,7 @@ def test_out_of_open_files_with_postgresql_away(lab):
     time.sleep(0.5)
     assert client.set("k", "w") and client.get("k") == b"w"
     resource.prlimit(server.pid, resource.RLIMIT_NOFILE, old)
-    wait_until(lambda: client.info("postgres")["store_state"] == "online", 20)
+    wait_until(lambda: client.info("postgres")["store_state"] == "online")
     assert client.get("k") == b"w"
 
 

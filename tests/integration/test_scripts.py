@@ -331,7 +331,7 @@ def test_scripts_are_known_everywhere(client, other, base):
 
 def test_scripts_in_an_outage(lab):
     base = lab.database(lab.own_postgres())
-    server = lab.respgres(base, pg_timeout=1000)
+    server = lab.respgres(base, pg_timeout=5000)
     c = server.client(decode_responses=True)
     sha = c.script_load("return redis.call('incr', KEYS[1])")
     assert c.evalsha(sha, 1, "n") == 1

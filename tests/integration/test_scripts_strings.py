@@ -25,12 +25,14 @@ def server(module_lab):
 
 
 class Pinger:
-    """Asks all the time, until it is told to end: how long the longest wait was."""
+    """Asks all the time, until it is told to end: how long the longest wait was, without what the machine
+    stood still."""
 
-    def __init__(self, server):
+    def __init__(self, server, machine):
         self.client = server.client()
         self.client.ping()
-        self.longest = 0.0
+        self.machine = machine
+        self.waits = []
         self.pings = 0
         self.ended = False
         self.thread = threading.Thread(target=self.run)
@@ -39,7 +41,7 @@ class Pinger:
         while not self.ended:
             start = time.monotonic()
             self.client.ping()
-            self.longest = max(self.longest, time.monotonic() - start)
+            self.waits.append((start, time.monotonic()))
             self.pings += 1
             time.sleep(0.002)
 
@@ -51,29 +53,42 @@ class Pinger:
         self.ended = True
         self.thread.join(60)
 
+    @property
+    def longest(self):
+        return max(end - start - self.machine.within(start, end)
+                   for start, end in self.waits if end - start > 0.1 or start == self.waits[0][0])
+
 
 @pytest.mark.alone
-def test_others_are_served_beside_many_arguments(server):
+def test_others_are_served_beside_many_arguments(server, machine):
     c = server.client(socket_timeout=120)
     args = [job(i) for i in range(MANY)]
-    with Pinger(server) as others:
+    with Pinger(server, machine) as others:
         assert c.eval("return #ARGV", 0, *args) == MANY
     assert others.longest < SERVED_S, others.longest
 
 
 @pytest.mark.alone
-def test_others_are_served_beside_a_long_list(server):
+def test_others_are_served_beside_a_long_list(server, machine):
     c = server.client(socket_timeout=120)
     c.delete("jobs")
     for at in range(0, MANY, 1000):
         c.rpush("jobs", *(job(i) for i in range(at, at + 1000)))
-    with Pinger(server) as others:
+    with Pinger(server, machine) as others:
         assert c.eval("return #redis.call('lrange','jobs',0,-1)", 1, "jobs") == MANY
     assert others.longest < SERVED_S, others.longest
 
 
 def killed(server, *command):
     """What the command is answered that SCRIPT KILL has ended, before it could have come to its end."""
+    for _ in range(10):  # it may have: whoever kills can come too late
+        answer = run_and_kill(server, *command)
+        if "killed" in answer:
+            break
+    return answer
+
+
+def run_and_kill(server, *command):
     answers = []
 
     def run():
@@ -92,7 +107,7 @@ def killed(server, *command):
     thread.start()
     wait_until(kill, 60, "there is a script to kill")
     thread.join(60)
-    return answers[0]
+    return str(answers[0])
 
 
 def test_it_is_killed_while_its_arguments_are_made_ready(server):

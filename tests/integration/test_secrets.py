@@ -187,7 +187,7 @@ def test_keys_and_values_stand_in_no_log(lab, database, seed):
     http = Http(server)
     pages = b"".join(http.ask(path)[2] for path in ("/", "/metrics", "/readyz", "/session:t0ken"))
     server.signal(signal.SIGABRT)
-    server.process.wait(20)
+    server.process.wait(60)
     server.expected_status = server.process.returncode
     for text, where in ((said, "replies"), (pages, "pages"), (server.log.encode(), "log")):
         clean(text, ["t0ken", "va1ue"], where)

@@ -11,8 +11,6 @@ import redis
 from harness import wait_until
 from rules import Threads, stat
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.fixture(scope="module")
 def both(module_lab):
@@ -377,13 +375,13 @@ def test_while_postgresql_is_away(lab):
     store_articles(client)
     assert client.sort("ids", by="weight_*") == [b"2", b"3", b"1"]
     postgres.kill9()
-    wait_until(lambda: stat(server, "store_state") == "away", 20, "it is away")
+    wait_until(lambda: stat(server, "store_state") == "away", what="it is away")
     assert client.sort("ids", by="weight_*", get="unknown_*") == [None, None, None]
     assert client.sort("ids", by="weight_*", store="out") == 3
     with pytest.raises(redis.BusyLoadingError):
         client.sort("ids", by="strict_*")
     postgres.start()
-    wait_until(lambda: stat(server, "store_state") == "online", 30, "it is merged")
+    wait_until(lambda: stat(server, "store_state") == "online", 60, "it is merged")
     assert lab.respgres(database).client().lrange("out", 0, -1) == [b"2", b"3", b"1"]
 
 

@@ -283,7 +283,7 @@ def test_a_second_sigterm_ends_at_once(lab):
         wait_until(lambda: not accepts(server), what="it has stopped accepting")
         assert server.is_running()
         server.signal(signal.SIGTERM)
-        status = server.wait(2)
+        status = server.wait(8)  # far from pg-timeout
     assert status != 99
     server.expected_status = status
 

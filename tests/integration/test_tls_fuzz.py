@@ -136,17 +136,21 @@ def fuzz(fuzzed, seed, seconds, rounds):
         Peer(port, context, rng).shake_hands(None)
     wait_until(lambda: len(client.client_list()) == 1)
     files, sizes = open_files(server), []
+
+    def enough():
+        counts = client.info("respgres")
+        return counts["tls_handshakes"] > 4 and counts["tls_handshakes_failed"] > 4
+
     for _ in range(rounds):
         until = time.monotonic() + seconds / rounds
-        while time.monotonic() < until:
+        while time.monotonic() < until or not enough():
+            assert time.monotonic() < until + 60, "too few of one kind"
             one(port, contexts, rng)
         assert client.ping()
         # Those that stopped in the middle of something have ten seconds, unless they went away.
-        wait_until(lambda: len(client.client_list()) == 1, 20)
-        assert open_files(server) == files
+        wait_until(lambda: len(client.client_list()) == 1, 40)
+        wait_until(lambda: open_files(server) == files, what="nothing is left open")
         sizes.append(server.rss())
-    counts = client.info("respgres")
-    assert counts["tls_handshakes"] > 4 and counts["tls_handshakes_failed"] > 4
     return sizes
 
 

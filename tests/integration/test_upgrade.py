@@ -13,7 +13,7 @@ from harness.load import Load
 from harness.servers import SANITIZERS
 from harness.util import clean_environ
 
-pytestmark = [pytest.mark.rows, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.rows
 
 
 def newer_binary():
@@ -39,7 +39,7 @@ def newer(lab, database, start="ready", **options):
 def refused(server):
     """Starts a server that must end by itself; returns its log."""
     server.start(wait=None)
-    server.expected_status = server.wait(20)
+    server.expected_status = server.wait(40)
     assert server.expected_status == 1
     return server.log
 
@@ -236,19 +236,19 @@ def test_a_migration_waits_for_a_table_without_making_others_wait(lab, database,
                                                                   own_version):
     """Somebody has the table open (pg_dump, say): the migration gives up after its lock_timeout,
     again and again; those that run serve without an error."""
-    old = lab.respgres(database, pg_timeout=2500)
+    old = lab.respgres(database, pg_timeout=10000)
     load = Load([old], seed, clients=4)
     holder = database.connect()
     holder.autocommit = False
     try:
         load.wait_for_progress(100)
         holder.cursor().execute("LOCK TABLE respgres.entries IN ACCESS SHARE MODE")
-        server = newer(lab, database, start=None, pg_timeout=2500)
-        wait_until(lambda: server.log.count("event=schema-busy") >= 3, 30, "it has tried thrice")
+        server = newer(lab, database, start=None, pg_timeout=10000)
+        wait_until(lambda: server.log.count("event=schema-busy") >= 3, 60, "it has tried thrice")
         load.wait_for_progress(500)
         assert version(database) == own_version
         holder.rollback()
-        wait_until(lambda: "to=online" in server.log, 30, "it is online")
+        wait_until(lambda: "to=online" in server.log, 60, "it is online")
         assert version(database) == own_version + 1
         load.servers.append(server)
         load.wait_for_progress(500)
@@ -268,7 +268,7 @@ def test_the_command_migrate_tries_again_while_a_table_is_held(lab, database, ow
     with open(log, "wb") as out:
         process = lab.process([newer_binary(), "--migrate", "--database-url", database.url],
                               stdout=out, stderr=out, env=clean_environ(**SANITIZERS))
-    wait_until(lambda: log.read_text().count("event=schema-busy") >= 2, 30, "it has tried twice")
+    wait_until(lambda: log.read_text().count("event=schema-busy") >= 2, 60, "it has tried twice")
     assert process.poll() is None
     holder.rollback()
     assert process.wait(30) == 0

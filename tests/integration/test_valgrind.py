@@ -128,7 +128,7 @@ def test_memcheck_of_scripts_and_messages(lab):
 @pytest.mark.parametrize("consistency", ["strict", "cached"])
 def test_memcheck(lab, consistency):
     postgres = lab.own_postgres()
-    server = Valgrind(lab.database(postgres).url, {"pg-timeout": 5000, "consistency": consistency})
+    server = Valgrind(lab.database(postgres).url, {"pg-timeout": 20000, "consistency": consistency})
     server.program = plain_build()
     lab.servers.append(server)
     server.start(timeout=120)

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/buf.h"
 #include "base/bytes.h"
@@ -431,7 +432,7 @@ static void glob_pathological(void)
         pattern[i + 1] = 'a';
     }
     pattern[sizeof(pattern) - 1] = 'b';
-    int64_t start = clock_mono_us();
+    clock_t start = clock(); /* of this process alone */
     struct bytes t = bytes_of(text, sizeof(text));
     EXPECT(!glob_match(bytes_of(pattern, sizeof(pattern)), t, false));
     EXPECT(glob_match(bytes_of(pattern, sizeof(pattern) - 1), t, false));
@@ -440,7 +441,7 @@ static void glob_pathological(void)
     EXPECT(!glob_match(bytes_of(pattern, sizeof(pattern)), t, false));
     memset(pattern, '*', sizeof(pattern));
     EXPECT(glob_match(bytes_of(pattern, sizeof(pattern)), t, false));
-    EXPECT(clock_mono_us() - start < 5000000);
+    EXPECT(clock() - start < 5 * CLOCKS_PER_SEC);
 }
 
 static void glob_prefix(void)

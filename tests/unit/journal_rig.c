@@ -20,6 +20,7 @@
 _Atomic int fault_errno[CALL_COUNT];
 _Atomic int fault_exit_at;
 _Atomic int fault_delay_us;
+_Atomic bool fault_hold;
 
 ssize_t __real_pwrite(int fd, const void *data, size_t n, off_t at);
 int __real_fdatasync(int fd);
@@ -58,6 +59,8 @@ int __wrap_fdatasync(int fd)
     int delay_us = fault_delay_us;
     if (delay_us > 0)
         usleep((useconds_t)delay_us);
+    while (fault_hold)
+        usleep(1000);
     return meet(CALL_SYNC) ? -1 : __real_fdatasync(fd);
 }
 
@@ -210,6 +213,7 @@ void rig_init(struct journal_rig *r)
         fault_errno[i] = 0;
     fault_exit_at = 0;
     fault_delay_us = 0;
+    fault_hold = false;
 }
 
 bool rig_open(struct journal_rig *r)
@@ -254,7 +258,7 @@ void rig_start_clock(struct journal_rig *r)
 {
     r->timeout = false;
     patience = timer_new(r->loop, on_timeout, r);
-    timer_set(patience, 5 * 1000 * 1000);
+    timer_set(patience, 60 * 1000 * 1000);
 }
 
 void rig_stop_clock(struct journal_rig *r)

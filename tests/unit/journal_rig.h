@@ -38,7 +38,7 @@ void rig_release(struct journal_rig *r);
 bool rig_open(struct journal_rig *r);
 void rig_close(struct journal_rig *r);
 
-/* Runs the loop until the condition holds, five seconds at most. */
+/* Runs the loop until the condition holds, a minute at most. */
 #define RIG_UNTIL(r, condition)               \
     do {                                      \
         rig_start_clock(r);                   \
@@ -89,5 +89,6 @@ enum fault_call {
 extern _Atomic int fault_errno[CALL_COUNT]; /* != 0: these calls fail with it */
 extern _Atomic int fault_exit_at;  /* > 0: the process ends before this many-th of all calls */
 extern _Atomic int fault_delay_us; /* each sync takes this long at least */
+extern _Atomic bool fault_hold;    /* each sync takes until this is false */
 
 #endif

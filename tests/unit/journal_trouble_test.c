@@ -39,6 +39,8 @@ static void expect_replay(struct journal_rig *r, struct buf *want)
         printf("  replayed:\n%s  not:\n%s", buf_cstr(&r->replayed), buf_cstr(want));
 }
 
+enum { MANY = 1000000 }; /* slices of a snapshot that does not come to its end */
+
 enum { GROUP = 12 + 1 + 24 + 4 + 55 + 2 + 50 + 37 }; /* a write of k<n> with 50 bytes, and a mark */
 
 static void flip(struct journal_rig *r, const char *name, size_t at)
@@ -167,7 +169,11 @@ static void killed_while_appending(void)
         if (pid == 0)
             kill_child(&r, next, fds[1]);
         close(fds[1]);
-        usleep(20000 + (useconds_t)round * 17000);
+        /* Twice soon, while it opens maybe; else when it has written something. */
+        for (int i = 0; i < round % 4; i++)
+            if (read(fds[0], &told, sizeof(told)) != sizeof(told))
+                break;
+        usleep(10000 + (useconds_t)round * 9000);
         kill(pid, SIGKILL);
         while (read(fds[0], &told, sizeof(told)) == sizeof(told))
             ;
@@ -493,7 +499,7 @@ static void a_failure_ends_compaction(void)
     rig_init(&r);
     EXPECT(rig_open(&r));
     append_groups(&r, 0, 3, 50, &want);
-    r.snapshot_n = 1000;
+    r.snapshot_n = MANY;
     journal_compact(r.j);
     append_groups(&r, 3, 2, 50, &want);
     EXPECT(journal_is_compacting(r.j));
@@ -573,7 +579,7 @@ static void closing_gives_a_snapshot_up(void)
     rig_init(&r);
     EXPECT(rig_open(&r));
     append_groups(&r, 0, 3, 50, &want);
-    r.snapshot_n = 1000;
+    r.snapshot_n = MANY;
     journal_compact(r.j);
     append_groups(&r, 3, 3, 50, &want);
     EXPECT(journal_is_compacting(r.j));
@@ -595,14 +601,14 @@ static void clear_instead_of_compacting(void)
     rig_init(&r);
     EXPECT(rig_open(&r));
     append_groups(&r, 0, 3, 50, NULL);
-    r.snapshot_n = 1000;
+    r.snapshot_n = MANY;
     journal_compact(r.j);
     append_groups(&r, 3, 2, 50, NULL);
     journal_clear(r.j);
     append_groups(&r, 5, 2, 50, NULL);
     journal_clear(r.j);
     RIG_UNTIL(&r, !journal_is_compacting(r.j));
-    EXPECT(r.snapshot_at < 1000);
+    EXPECT(r.snapshot_at < MANY);
     append_groups(&r, 7, 2, 50, &want);
     journal_get_stats(r.j, &stats);
     EXPECT(stats.bytes < 1200);
@@ -621,7 +627,7 @@ static void clear_means_what_was_before(void)
     rig_init(&r);
     EXPECT(rig_open(&r));
     append_groups(&r, 0, 3, 50, NULL);
-    r.snapshot_n = 1000;
+    r.snapshot_n = MANY;
     journal_compact(r.j);
     append_groups(&r, 3, 2, 50, NULL);
     fault_delay_us = 30000; /* so that the slice is on its way for long */

@@ -210,7 +210,7 @@ class Story:
         browser = self.logged_in("ada")
         assert self.user(browser) == "ada"
         ask_restart()
-        wait_until(lambda: self._knows(browser, "ada"), 10, "the app answers again")
+        wait_until(lambda: self._knows(browser, "ada"), 40, "the app answers again")
         assert self.user(browser) == "ada"
         assert self.user(self.logged_in("ida")) == "ida"
 

@@ -15,19 +15,31 @@ import urllib.request
 
 def wait_until(condition, timeout, what):
     deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
+    while True:
+        late = time.monotonic() > deadline  # before the look: this process may stand still as well
+        if condition():
+            return
+        assert not late, f"not within {timeout} s: {what}"
         time.sleep(0.02)
 
 
+_claims = []  # sockets
+
+
 def free_port():
+    """One that no other test draws while this process lives: the name of a socket is the claim, as in
+    tests/integration/harness/util.py."""
     for _ in range(1000):
         port = random.SystemRandom().randrange(10000, 32000)
+        claim = socket.socket(socket.AF_UNIX)
         with socket.socket() as s:
             try:
                 s.bind(("127.0.0.1", port))
+                claim.bind(f"\0respgres-tests-port-{port}")
             except OSError:
+                claim.close()
                 continue
+            _claims.append(claim)
             return port
     raise AssertionError("no free port")
 
@@ -41,7 +53,7 @@ class App:
         self.process = subprocess.Popen(command(port), stdin=subprocess.DEVNULL, start_new_session=True,
                                         env={**os.environ, "PORT": str(port), **environment})
 
-    def wait(self, timeout=60):
+    def wait(self, timeout=120):
         """Until it accepts connections; false if it ended instead."""
         wait_until(lambda: self.process.poll() is not None or self._accepts(), timeout, "the app listens")
         return self.process.poll() is None

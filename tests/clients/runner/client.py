@@ -27,7 +27,7 @@ class Client:
     steps_absent: dict = dataclasses.field(default_factory=dict)
     commands_needed: list = dataclasses.field(default_factory=list)
     commands_vary: dict = dataclasses.field(default_factory=dict)
-    timeout: float = 120
+    timeout: float = 240
 
     @property
     def path(self):

@@ -1,5 +1,6 @@
 """One client against one server: starts its `run`, answers what it asks, judges what it says."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -96,13 +97,22 @@ class _Run:
         self._kill()
 
     def _kill(self):
-        """Whatever it has started has its mark, also what left its process group or lost its parent."""
-        for entry in pathlib.Path("/proc").iterdir():
-            try:
-                if entry.name.isdigit() and self.mark in (entry / "environ").read_bytes():
-                    os.kill(int(entry.name), signal.SIGKILL)
-            except (FileNotFoundError, ProcessLookupError, PermissionError):
-                pass
+        """Whatever it has started has its mark, also what left its process group or lost its parent; what
+        starts another process just then is found with the next look."""
+        for _ in range(200):
+            found = [int(entry.name) for entry in pathlib.Path("/proc").iterdir() if self._is_its_own(entry)]
+            if not found:
+                break
+            for pid in found:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.01)
+
+    def _is_its_own(self, entry):
+        try:
+            return entry.name.isdigit() and self.mark in (entry / "environ").read_bytes()
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            return False
 
     def _take(self, line):
         try:

@@ -128,7 +128,7 @@ class Lab:
             problems += [f"--- {title}\n{text}" for title, text in self.logs()]
         for database in self._databases:
             if database.postgres not in self._clusters:
-                database.drop()
+                database.postgres.give_back(database)
         for postgres in self._clusters:
             postgres.remove()
         for server in self.servers:

@@ -155,6 +155,8 @@ class _Connection:
         self._answer_gate = None
         self._waiting = []         # Requests sent and not answered: [statements, bytes sent]
         self._swallow = None       # an Event while the answer to inject() is due
+        self._sending = True       # a request is on its way up to its Sync, or the start of the session
+        self._started = False
         self._lock = threading.Lock()
 
     def start(self):
@@ -180,7 +182,7 @@ class _Connection:
 
         def start():
             with self._lock:
-                if self._waiting or self._swallow:
+                if self._sending or self._waiting or self._swallow:
                     return False
                 self._swallow = swallowed
                 body = sql.encode() + b"\0"
@@ -188,6 +190,12 @@ class _Connection:
                 return True
         wait_until(start, what=f"{self.lane} is idle")
         assert swallowed.wait(30), "no answer to the injected statement"
+
+    def _may_send(self):
+        """A request and inject() do not come in between each other."""
+        with self._lock:
+            self._sending = self._sending or self._swallow is None
+            return self._sending
 
     # --- from respgres ------------------------------------------------------------------------
 
@@ -223,6 +231,7 @@ class _Connection:
             kind, message = _message(self.client)
             if sent == 0 and self.proxy.request_delay_s:
                 time.sleep(self.proxy.request_delay_s)
+            wait_until(self._may_send)
             sent += len(message)
             gate = None
             if kind == b"P":
@@ -251,8 +260,8 @@ class _Connection:
             if kind in b"SQ":
                 with self._lock:
                     self._waiting.append((tuple(statements), sent))
+                    self._sending = False
                 statements, sent = [], 0
-            wait_until(lambda: self._swallow is None)
             self.server.sendall(message)
 
     # --- from PostgreSQL ------------------------------------------------------------------------
@@ -304,7 +313,9 @@ class _Connection:
 
     def _answered(self, size):
         with self._lock:
-            if self._waiting:
+            if not self._started:
+                self._started, self._sending = True, False
+            elif self._waiting:
                 statements, sent = self._waiting.pop(0)
                 self.proxy.requests.append(Request(self.lane, statements, sent, size))
 

@@ -2,6 +2,7 @@
 
 import atexit
 import collections
+import contextlib
 import functools
 import os
 import pathlib
@@ -62,6 +63,45 @@ def _fresh_folder(owner):
     return folder
 
 
+# How often a database is used before a new one is made: dropped tables leave dead rows in the catalogs.
+MOST_USES = 20
+
+SESSIONS = ("SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND backend_type = 'client backend'")
+
+# What the current database, which belongs to a role of its name, has that a new one has not.
+LEFT_OVER = """
+WITH me AS (SELECT d.*, r.* FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba WHERE d.datname = current_database())
+SELECT 'a relation' FROM pg_class WHERE oid >= 16384
+UNION ALL SELECT 'a function' FROM pg_proc WHERE oid >= 16384
+UNION ALL SELECT 'a type' FROM pg_type WHERE oid >= 16384
+UNION ALL SELECT 'a schema' FROM pg_namespace WHERE oid >= 16384
+UNION ALL SELECT 'an extension' FROM pg_extension WHERE oid >= 16384
+UNION ALL SELECT 'a language' FROM pg_language WHERE oid >= 16384
+UNION ALL SELECT 'an operator' FROM pg_operator WHERE oid >= 16384
+UNION ALL SELECT 'a cast' FROM pg_cast WHERE oid >= 16384
+UNION ALL SELECT 'a collation' FROM pg_collation WHERE oid >= 16384
+UNION ALL SELECT 'an event trigger' FROM pg_event_trigger
+UNION ALL SELECT 'a publication' FROM pg_publication
+UNION ALL SELECT 'a server' FROM pg_foreign_server
+UNION ALL SELECT 'a large object' FROM pg_largeobject_metadata
+UNION ALL SELECT 'default privileges' FROM pg_default_acl
+UNION ALL SELECT 'privileges' FROM pg_namespace WHERE nspname = 'public' AND
+    (pg_get_userbyid(nspowner) <> 'pg_database_owner'
+     OR nspacl::text <> '{pg_database_owner=UC/pg_database_owner,=U/pg_database_owner}')
+UNION ALL SELECT 'a privilege' FROM pg_class WHERE oid < 16384 AND relacl::text LIKE '%' || current_database() || '%'
+UNION ALL SELECT 'a setting' FROM pg_db_role_setting s, me
+    WHERE s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
+    OR s.setrole = me.datdba
+UNION ALL SELECT 'of the database' FROM me WHERE datacl IS NOT NULL OR datconnlimit <> -1 OR NOT datallowconn
+UNION ALL SELECT 'of the role' FROM me WHERE rolname <> datname OR rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication
+    OR rolbypassrls OR rolconnlimit <> -1 OR rolvaliduntil IS NOT NULL OR NOT rolcanlogin OR NOT rolinherit
+UNION ALL SELECT 'a membership' FROM pg_auth_members m, me WHERE m.member = me.datdba OR m.roleid = me.datdba
+UNION ALL SELECT 'a password' FROM pg_authid WHERE rolname = current_database() AND rolpassword IS NOT NULL
+UNION ALL SELECT 'a prepared transaction' FROM pg_prepared_xacts WHERE database = current_database()
+UNION ALL SELECT 'a slot' FROM pg_replication_slots WHERE database = current_database()
+"""
+
 # A row of respgres.entries: value is None in a tombstone; ttl in seconds, None = never expires.
 Row = collections.namedtuple("Row", "value ttl version")
 
@@ -82,6 +122,7 @@ class Postgres:
         self.process = None
         self._frozen = []
         self._databases = 0
+        self._spare = []  # databases without anything in them
         self.environ = {}  # more of it, for the server
         self._initdb()
 
@@ -241,13 +282,25 @@ class Postgres:
 
     def create_database(self, name=None, owner=None):
         """A new database; without `owner` it belongs to an ordinary role of the same name."""
+        if name is None and owner is None and self._spare:
+            return self._spare.pop()
+        plain = name is None and owner is None
         self._databases += 1
         name = name or f"test_{self._databases}"
         if owner is None:
             owner = name
             self.create_role(owner)
         self.execute(f'CREATE DATABASE "{name}" OWNER "{owner}"')
-        return Database(self, name, owner)
+        return Database(self, name, owner, plain)
+
+    def give_back(self, database):
+        """Made anew it would cost hundreds of files: one that only respgres has written to is kept for the next
+        test, without its schema; another one is dropped."""
+        if database.plain and database.uses < MOST_USES and database.empty():
+            database.uses += 1
+            self._spare.append(database)
+        else:
+            database.drop()
 
     def url(self, dbname, user, password=None, port=None, tcp=False):
         """A connection URL, over the Unix socket unless `tcp` or a `port` (a proxy's) is given."""
@@ -263,10 +316,12 @@ class Postgres:
 class Database:
     """One database and the ordinary role that owns it."""
 
-    def __init__(self, postgres, name, role):
+    def __init__(self, postgres, name, role, plain=False):
         self.postgres = postgres
         self.name = name
         self.role = role
+        self.plain = plain  # made without further wishes
+        self.uses = 1
 
     @property
     def url(self):
@@ -292,6 +347,20 @@ class Database:
             "SELECT pid FROM pg_stat_activity WHERE datname = %s"
             " AND backend_type = 'client backend' AND pid <> pg_backend_pid() ORDER BY pid",
             self.name)]
+
+    def empty(self):
+        """Drops respgres' schema. Returns whether nothing else is left of what was done here: a difference from a
+        new database, or its role from a new role, is what LEFT_OVER finds."""
+        with contextlib.closing(self.postgres.connect(self.name)) as conn, conn.cursor() as cursor:
+            def found(query):
+                cursor.execute(query)
+                return cursor.fetchall()
+            try:  # one that was ended may take a moment
+                wait_until(lambda: not found(SESSIONS), 0.5, "nobody else is connected")
+            except AssertionError:
+                return False
+            cursor.execute("DROP SCHEMA IF EXISTS respgres CASCADE")
+            return not found(LEFT_OVER)
 
     def drop(self):
         self.postgres.execute(f'DROP DATABASE IF EXISTS "{self.name}" WITH (FORCE)')

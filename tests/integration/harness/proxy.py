@@ -18,6 +18,7 @@ class Proxy:
         self._mode = "pass"
         self._changed = threading.Condition()
         self._closed = False
+        self.accepted = 0  # connections that came, refused ones included
         self._pairs = {}  # (client, server) → how many of its two directions are open
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = self._listener.getsockname()[1]
@@ -76,6 +77,7 @@ class Proxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            self.accepted += 1
             if self._mode == "refuse":
                 _reset(client)
                 continue
@@ -86,7 +88,13 @@ class Proxy:
                 continue
             pair = (client, server)
             with self._changed:
-                self._pairs[pair] = 2
+                refused = self._mode == "refuse" or self._closed
+                if not refused:
+                    self._pairs[pair] = 2
+            if refused:  # the mode was set meanwhile: cut() could not know of it
+                _reset(client)
+                _reset(server)
+                continue
             for source, sink in (pair, pair[::-1]):
                 threading.Thread(target=self._pump, args=(pair, source, sink),
                                  daemon=True).start()

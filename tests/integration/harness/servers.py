@@ -133,7 +133,7 @@ class Server:
     def kill9(self):
         self.expected_status = -signal.SIGKILL
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(30)
 
     def restart(self, wait="ready"):
         """Again, with the same options and port; ends it first if it is running."""

@@ -10,11 +10,13 @@ from .util import clean_environ
 
 
 class StoreClient:
-    """The PostgreSQL store of a process of its own, on a database's URL."""
+    """The PostgreSQL store of a process of its own, on a database's URL. Unless told otherwise it is patient:
+    a PostgreSQL that is late is not one that is away."""
 
     def __init__(self, url, **options):
         self.program = Respgres.binary().parent / "tests" / "store_client"
         self._log = tempfile.NamedTemporaryFile(prefix="store_client-")
+        options.setdefault("pg_timeout", 10000)
         flags = [word for name, value in options.items()
                  for word in (f"--{name.replace('_', '-')}", str(value))]
         self.process = subprocess.Popen(

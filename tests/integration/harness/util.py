@@ -18,13 +18,15 @@ _claims = collections.deque(maxlen=400)  # a socket each
 
 
 def wait_until(condition, timeout=30.0, what="", interval=0.01):
-    """Polls until `condition()` is true and returns its value; fails after `timeout` seconds."""
+    """Polls until `condition()` is true and returns its value; fails if it is not when it is looked at
+    after `timeout` seconds. (A look that began before may be of long ago: whoever looks can be stopped.)"""
     deadline = time.monotonic() + timeout
     while True:
+        late = time.monotonic() > deadline
         value = condition()
         if value:
             return value
-        if time.monotonic() > deadline:
+        if late:
             raise AssertionError(f"not within {timeout} s: {what or condition}")
         time.sleep(interval)
 
