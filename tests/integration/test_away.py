@@ -394,7 +394,8 @@ def test_nothing_acknowledged_is_lost_by_a_kill(away):
     assert life.may_be(client.ttl("session:99"))
     assert client.get("session:5") is None
     assert client.incr("count") == 42
-    restart_after_kill(server)
+    server.kill9()
+    start_without_postgresql(server)
     away.come_back(server)
     live = away.database.live()
     assert live[b"count"] == b"42" and live[b"session:99"] == b"value 99"
