@@ -667,6 +667,15 @@ def test_an_instance_that_was_stopped_has_missed_its_deadlines(story):
     story.fails("an error: SET")
 
 
+def test_a_block_with_a_query_may_be_in_doubt_in_an_outage(story):
+    doubt = b"-ERR PostgreSQL did not confirm, the transaction may or may not have been applied\r\n"
+    begun, ended = story.facts.trouble[0][0]
+    story.history.add_failure(Failure(0, "EXEC", (begun + ended) / 2, doubt))
+    story.passes()
+    story.history.add_failure(Failure(0, "EXEC", begun - 1, doubt))
+    story.fails("an error: EXEC")
+
+
 def test_an_instance_that_was_started_anew_waits(story):
     story.history.add_failure(Failure(
         0, "SET", 14, b"-LOADING respgres is waiting for its first contact with PostgreSQL\r\n"))

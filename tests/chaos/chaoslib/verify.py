@@ -18,6 +18,7 @@ NULL, NOTHING = b"*-1\r\n", b"*0\r\n"
 TTL_SLACK_S = 1.0      # expiries are compared to the second
 SHOWN = 3              # complaints of one kind that are worth reading
 RARE = 30              # errors about time that a busy machine may cause, or two of a hundred
+BLOCK_IN_DOUBT = b"did not confirm, the transaction may or may not have been applied"
 STARTING = b"-LOADING respgres is waiting for its first contact"
 EXCESS_S = 0.1         # promised on top of pg-timeout
 
@@ -637,5 +638,7 @@ def _has_a_reason(failure, facts):
     """It follows from another one, or from what was done to the instance itself."""
     if failure.text.startswith(STARTING):
         return len(facts.starts[failure.instance]) > 1
+    if BLOCK_IN_DOUBT in failure.text:  # nobody can take it over
+        return any(start <= failure.at <= end for start, end in facts.trouble.get(failure.instance, ()))
     return failure.text.startswith(b"-EXECABORT") or any(
         start <= failure.at <= end for start, end in facts.silent.get(failure.instance, ()))
