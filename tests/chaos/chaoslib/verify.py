@@ -383,7 +383,8 @@ def expiry(key):
 def _sets_expiry_after(key, later, op):
     """Whether it is certain that the later one's expiry replaced this one's: an EXPIRE of what has
     another value meanwhile, there, does not."""
-    if not key.knew(later) and not key.same_journal(later, op):
+    journalled = key.facts.is_cut_off(op) and key.same_journal(later, op)
+    if not key.knew(later) and not journalled:
         return False  # it may have lost, as a write that did not know the row
     return later.done and later.begun > op.ended and key.may_have_seen(later, op) and not (
         later.kind == EXPIRE and any(
