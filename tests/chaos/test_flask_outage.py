@@ -84,10 +84,12 @@ def test_nobody_is_logged_out(lab, seed, outage_s):
         wait_until(lambda: all_have_come(visitors, killed), 60, "all users have come again")
         down = time.monotonic()
         server.kill9()
+        server.options["pg-timeout"] = 500  # so long it waits for PostgreSQL before it serves from memory
         server.start("answering")
         up = time.monotonic()
         time.sleep(max(killed + outage_s - time.monotonic(), 1))
         assert not any(visitor.wrong for visitor in visitors)
+        server.client().config_set("pg-timeout", 10_000)
         postgres.start()
         wait_for_state(server, "online")
         wait_until(lambda now=time.monotonic(): all_have_come(visitors, now), 60, "they come still")

@@ -435,10 +435,18 @@ def test_an_expire_of_what_lost_does_not_count(story):
     story.lost("own:1", b"x").passes()
 
 
-def test_the_same_bytes_written_without_knowing_them_may_have_lost(story):
+@pytest.mark.parametrize("at", [1, 9.5])
+def test_the_same_bytes_written_without_knowing_them_may_have_lost(story, at):
+    """Also where PostgreSQL was going when the first were written, and they may stand in the journal."""
     restarted_in_the_outage(story)
-    story.op(SET, "own:1", 1, b"real", ttl=100).op(SET, "own:1", 14, b"real", ttl=500)
-    story.op(SET, "own:1", 15, b"x").row("own:1", b"real", 101.0).lost("own:1", b"x").passes()
+    story.op(SET, "own:1", at, b"real", ttl=100).op(SET, "own:1", 14, b"real", ttl=500)
+    story.op(SET, "own:1", 15, b"x").row("own:1", b"real", at + 100.0).lost("own:1", b"x").passes()
+
+
+def test_the_same_bytes_written_upon_the_journal_are_not_lost(story):
+    restarted_in_the_outage(story)
+    story.op(SET, "own:1", 11, b"real", ttl=100).op(SET, "own:1", 14, b"real", ttl=500)
+    story.row("own:1", b"real", 111.0).fails("expires at")
 
 
 def test_the_same_bytes_with_a_new_expiry_are_lost(story):
@@ -665,6 +673,15 @@ def test_an_instance_that_was_stopped_has_missed_its_deadlines(story):
     for _ in range(31):
         story.history.add_failure(Failure(0, "SET", 12.1, doubt))
     story.fails("an error: SET")
+
+
+def test_a_block_with_a_query_may_be_in_doubt_in_an_outage(story):
+    doubt = b"-ERR PostgreSQL did not confirm, the transaction may or may not have been applied\r\n"
+    begun, ended = story.facts.trouble[0][0]
+    story.history.add_failure(Failure(0, "EXEC", (begun + ended) / 2, doubt))
+    story.passes()
+    story.history.add_failure(Failure(0, "EXEC", begun - 1, doubt))
+    story.fails("an error: EXEC")
 
 
 def test_an_instance_that_was_started_anew_waits(story):

@@ -98,6 +98,15 @@ def reconnect(server, proxy):
     wait_for(server, "online")
 
 
+def start_without_postgresql(server):
+    """It waits for PostgreSQL as long as its pg-timeout is, then serves from memory."""
+    server.options["pg-timeout"] = TIMEOUT_MS
+    server.start()
+    wait_for(server, "away")
+    server.options["pg-timeout"] = PATIENT_MS
+    server.client().config_set("pg-timeout", PATIENT_MS)
+
+
 def restart_after_kill(server):
     server.kill9()
     return server.start("ready")
@@ -378,14 +387,15 @@ def test_nothing_acknowledged_is_lost_by_a_kill(away):
         client.setex(f"session:{number}", 1000 + number, f"value {number}")
     client.delete("session:5")
     client.incrby("count", 41)
-    restart_after_kill(server)
-    wait_for(server, "away")
+    server.kill9()
+    start_without_postgresql(server)
     client = server.client()
     assert client.get("session:99") == b"value 99"
     assert life.may_be(client.ttl("session:99"))
     assert client.get("session:5") is None
     assert client.incr("count") == 42
-    restart_after_kill(server)
+    server.kill9()
+    start_without_postgresql(server)
     away.come_back(server)
     live = away.database.live()
     assert live[b"count"] == b"42" and live[b"session:99"] == b"value 99"
@@ -581,7 +591,8 @@ def test_a_flush_while_away(away):
     assert client.dbsize() == 0
     assert client.get("old:1") is None
     client.set("written after", 1)
-    restart_after_kill(server)
+    server.kill9()
+    start_without_postgresql(server)
     assert client.keys("*") == [b"written after"]
     away.come_back(server)
     assert away.database.live() == {b"written after": b"1"}
@@ -693,8 +704,7 @@ def test_a_start_without_postgresql_knows_its_sessions(away):
     wait_until(lambda: list(server.dir.glob("*/warm")), 30, "the warm file is there")
     assert server.sigterm() == 0
     away.leave()
-    server.start()
-    wait_for(server, "away")
+    start_without_postgresql(server)
     client = server.client()
     assert client.get("session:1") == b"one"
     assert life.may_be(client.ttl("session:1"))
@@ -709,8 +719,7 @@ def test_a_start_after_a_kill_serves_what_little_it_knows(away):
     wait_until(lambda: list(server.dir.glob("*/warm")), 30, "it is known who this instance was")
     server.kill9()
     away.leave()
-    server.start()
-    wait_for(server, "away")
+    start_without_postgresql(server)
     assert server.client().get("session:1") is None
     assert server.client().setex("session:2", 100, "two")
     away.come_back(server)

@@ -14,7 +14,7 @@ from harness.lab import Lab
 from harness.servers import Respgres, later
 from harness.util import wait_until
 from test_away import (  # noqa: F401 pylint: disable=unused-import
-    Away, cluster, cut_off, reconnect, restart_after_kill, state, wait_for)
+    Away, cluster, cut_off, reconnect, start_without_postgresql, state, wait_for)
 
 
 @pytest.fixture
@@ -68,7 +68,8 @@ def test_nothing_is_lost_when_the_journal_is_compacted_under_load(away):
     end.set()
     for thread in threads:
         thread.join()
-    restart_after_kill(server)
+    server.kill9()
+    start_without_postgresql(server)
     away.come_back(server)
     live = away.database.live()
     assert live.pop(b"a") == b"1"
@@ -105,7 +106,8 @@ def test_what_has_expired_meanwhile_is_merged_as_gone(away):
     time.sleep(0.3)
     assert client.get("session:x") is None
     later(server)
-    restart_after_kill(server)
+    server.kill9()
+    start_without_postgresql(server)
     away.come_back(server)
     assert server.client().get("session:x") is None
     assert away.database.live() == {}

@@ -32,8 +32,9 @@ class Report:
 
     def at(self, *levels):
         """But for what it says of the folder, which depends on where the test runs
-        (tests/unit/doctor_test.c)."""
-        return [f for f in self.findings if f[0] in levels and "dir (" not in f[1]]
+        (tests/unit/doctor_test.c), and of the time that a round trip takes, on when."""
+        return [f for f in self.findings if f[0] in levels and "dir (" not in f[1]
+                and "A round trip takes" not in f[1]]
 
     def has(self, level, words, remedy=""):
         """Asserts one finding of this level with these words, and something in its remedy."""
@@ -56,7 +57,9 @@ def test_all_is_well(lab, respgres, database):
     report.has("ok", "PostgreSQL 15.")
     report.has("ok", f"database {database.name}, role {database.role}")
     report.has("ok", "is at version")
-    report.has("ok", "A round trip takes")
+    # 5 ms are far; nobody is as near as that while the machine runs others.
+    wait_until(lambda: any(level == "ok" and "A round trip takes" in what
+                           for level, what, _ in Report(database.url, *HTTP).findings), 60, "PostgreSQL is near")
     report.has("ok", "The clocks differ by 0.0")
     report.has("ok", "fsync is on, synchronous_commit is on")
     report.has("ok", "an instance takes up to 5, and 1 run")

@@ -6,6 +6,10 @@ from harness import later, wait_until
 from .scenario import conflicts_of, rows_of
 
 
+# Connections that are refused show an outage at once; one that is only late does not, for so long.
+PATIENT_MS, QUICK_MS = 10_000, 500
+
+
 class Site:
     def __init__(self, lab, database, count=2, **options):
         self.lab, self.database = lab, database
@@ -15,7 +19,7 @@ class Site:
             wait_for_state(server, "online")
 
     def _server(self, number, options):
-        options = {"pg_timeout": 10_000, "instance_name": f"instance-{number}", **options}
+        options = {"pg_timeout": PATIENT_MS, "instance_name": f"instance-{number}", **options}
         server = self.lab.respgres(self.database.url_by(port=self.proxies[number].port), start=False,
                                    **options)
         server.options["dir"] = server.dir / "journals"
@@ -39,8 +43,7 @@ class Site:
     def forget(self, number):
         """Killed and started again: it knows nothing but its journal."""
         self.servers[number].kill9()
-        self.servers[number].start("answering")
-        wait_for_state(self.servers[number], "away")
+        start_without_postgresql(self.servers[number])
 
     def clients(self):
         return [server.client() for server in self.servers]
@@ -56,6 +59,16 @@ class Site:
     def conflicts(self):
         """(key, value, the side that lost), sorted."""
         return sorted((c.key.decode(), c.value, c.lost) for c in conflicts_of(self.database))
+
+
+def start_without_postgresql(server):
+    """It waits for PostgreSQL as long as its pg-timeout is, then serves from memory."""
+    patient = server.options["pg-timeout"]
+    server.options["pg-timeout"] = QUICK_MS
+    server.start("answering")
+    wait_for_state(server, "away")
+    server.options["pg-timeout"] = patient
+    server.client().config_set("pg-timeout", patient)
 
 
 def state_of(server):

@@ -18,6 +18,7 @@ NULL, NOTHING = b"*-1\r\n", b"*0\r\n"
 TTL_SLACK_S = 1.0      # expiries are compared to the second
 SHOWN = 3              # complaints of one kind that are worth reading
 RARE = 30              # errors about time that a busy machine may cause, or two of a hundred
+BLOCK_IN_DOUBT = b"did not confirm, the transaction may or may not have been applied"
 STARTING = b"-LOADING respgres is waiting for its first contact"
 EXCESS_S = 0.1         # promised on top of pg-timeout
 
@@ -382,7 +383,8 @@ def expiry(key):
 def _sets_expiry_after(key, later, op):
     """Whether it is certain that the later one's expiry replaced this one's: an EXPIRE of what has
     another value meanwhile, there, does not."""
-    if not key.knew(later) and not key.same_journal(later, op):
+    journalled = key.facts.is_cut_off(op) and key.same_journal(later, op)
+    if not key.knew(later) and not journalled:
         return False  # it may have lost, as a write that did not know the row
     return later.done and later.begun > op.ended and key.may_have_seen(later, op) and not (
         later.kind == EXPIRE and any(
@@ -637,5 +639,7 @@ def _has_a_reason(failure, facts):
     """It follows from another one, or from what was done to the instance itself."""
     if failure.text.startswith(STARTING):
         return len(facts.starts[failure.instance]) > 1
+    if BLOCK_IN_DOUBT in failure.text:  # nobody can take it over
+        return any(start <= failure.at <= end for start, end in facts.trouble.get(failure.instance, ()))
     return failure.text.startswith(b"-EXECABORT") or any(
         start <= failure.at <= end for start, end in facts.silent.get(failure.instance, ()))
