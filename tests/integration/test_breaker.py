@@ -46,7 +46,7 @@ def wait_state(server, wanted, timeout=30):
 
 
 @pytest.fixture
-def machine():
+def delays():
     """What of a time the machine itself took: bounds are beside that."""
     made = Machine().start()
     yield made
@@ -56,21 +56,21 @@ def machine():
 class Watch:
     """Begins now. How long something takes that the server does, beside what the machine held it up."""
 
-    def __init__(self, machine, server):
-        self.machine, self.server = machine, server
-        machine.follow(server, server.pid)
+    def __init__(self, delays, server):
+        self.delays, self.server = delays, server
+        delays.follow(server, server.pid)
         self.began, self.began_at = time.monotonic(), time.time()
 
     def seconds(self):
         """Until now."""
         now = time.monotonic()
-        return now - self.began - self.machine.held_up(self.server, self.began, now)
+        return now - self.began - self.delays.held_up(self.server, self.began, now)
 
     def away(self):
         """Until it was away, by its log."""
         wait_state(self.server, "away")
         took = moment(self.server.log, "event=store-state from=online to=away") - self.began_at
-        return took - self.machine.held_up(self.server, self.began, self.began + took)
+        return took - self.delays.held_up(self.server, self.began, self.began + took)
 
 
 class Traffic:
@@ -109,12 +109,12 @@ class Traffic:
 # --- outages ---------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("command", (("SET", "k", "v"), ("GET", "k"), ("DBSIZE",)))
-def test_a_frozen_server_is_away_before_a_command_gives_up(lab, own, machine, command):
+def test_a_frozen_server_is_away_before_a_command_gives_up(lab, own, delays, command):
     server = lab.respgres(own, **OPTIONS)
     server.client().set("k", "before")
     freezing = time.time()
     own.postgres.freeze()
-    watch = Watch(machine, server)
+    watch = Watch(delays, server)
     waiting = send(server, *command)
     if command[0] != "SET":
         assert waiting.reply().startswith(b"-")
@@ -129,12 +129,12 @@ def test_a_frozen_server_is_away_before_a_command_gives_up(lab, own, machine, co
     assert stat(server, "postgres_outages") == 1
 
 
-def test_a_black_hole(lab, own, machine):
+def test_a_black_hole(lab, own, delays):
     proxy = lab.proxy(("127.0.0.1", own.postgres.port))
     server = lab.respgres(own.url_by(port=proxy.port), **OPTIONS)
     assert server.client().set("k", "v")
     proxy.blackhole()
-    watch = Watch(machine, server)
+    watch = Watch(delays, server)
     send(server, "SET", "k", "w")
     assert watch.away() < T
     proxy.pass_on()
@@ -142,14 +142,14 @@ def test_a_black_hole(lab, own, machine):
     assert server.client().get("k") in (b"v", b"w")
 
 
-def test_a_black_hole_behind_cut_connections(lab, own, machine):
+def test_a_black_hole_behind_cut_connections(lab, own, delays):
     """Nothing is in flight on any connection, because there is none."""
     proxy = lab.proxy(("127.0.0.1", own.postgres.port))
     server = lab.respgres(own.url_by(port=proxy.port), **OPTIONS)
     assert server.client().set("k", "v")
     proxy.blackhole()
     proxy.cut()
-    watch = Watch(machine, server)
+    watch = Watch(delays, server)
     waiting = send(server, "GET", "k")
     assert watch.away() < T
     assert waiting.reply().startswith(b"-")
@@ -157,10 +157,10 @@ def test_a_black_hole_behind_cut_connections(lab, own, machine):
     wait_state(server, "online")
 
 
-def test_a_killed_server_is_away_at_once(lab, own, machine):
+def test_a_killed_server_is_away_at_once(lab, own, delays):
     server = lab.respgres(own, **OPTIONS)
     server.client().set("k", "v")
-    watch = Watch(machine, server)
+    watch = Watch(delays, server)
     own.postgres.kill9()
     assert watch.away() < T / 2 + 0.5
     own.postgres.start()
@@ -169,9 +169,9 @@ def test_a_killed_server_is_away_at_once(lab, own, machine):
 
 
 @pytest.mark.parametrize("mode", ("fast", "immediate"))
-def test_a_stopped_server(lab, own, machine, mode):
+def test_a_stopped_server(lab, own, delays, mode):
     server = lab.respgres(own, **OPTIONS)
-    watch = Watch(machine, server)
+    watch = Watch(delays, server)
     own.postgres.stop(mode)
     assert watch.away() < T / 2 + 1
     own.postgres.start()
@@ -181,7 +181,7 @@ def test_a_stopped_server(lab, own, machine, mode):
 # --- no outages -------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("seconds", [2 * T, pytest.param(60, marks=pytest.mark.long)])
-def test_a_row_that_is_held_for_seconds(lab, database, machine, seconds):
+def test_a_row_that_is_held_for_seconds(lab, database, delays, seconds):
     server = lab.respgres(database, **OPTIONS)
     server.client().set("held", "v")
     with Holder(database, "held") as holder:
@@ -189,7 +189,7 @@ def test_a_row_that_is_held_for_seconds(lab, database, machine, seconds):
         try:
             ended = time.monotonic() + seconds
             while time.monotonic() < ended:
-                watch = Watch(machine, server)
+                watch = Watch(delays, server)
                 assert send(server, "SET", "held", "w").reply().startswith(b"-")
                 assert watch.seconds() < T + 0.3
         finally:
