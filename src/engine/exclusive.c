@@ -41,15 +41,15 @@ void exclusive_init(struct engine *e)
 }
 
 /* What is known of a key when its transaction has ended. `read`: what the transaction has left,
- * NULL = that is not known. Then what was known before stays so, and is read again before it is
+ * NULL = PostgreSQL has not told. Then what was known before stays so, and is read again before it is
  * used: should PostgreSQL go now, this instance knows nothing better. */
 static void settle_entry(struct engine *e, const struct txn_key *k, const struct read_item *read,
                          bool removed)
 {
     struct entry *entry = k->entry;
+    entry->as_of = 0;
     if (store_memory_is_truth(e->store) || entry->dirty != NULL)
         return;
-    entry->as_of = 0;
     if (read == NULL) {
         block_look(e, entry);
         return;
@@ -382,13 +382,14 @@ static void finish(struct exclusive *ex)
     struct txn *t = ex->txn;
     enum store_result result = ex->xact.result;
     bool applied = result == STORE_OK && ex->ending && !ex->xact.rollback;
+    bool told = applied && !ex->xact.local && !ex->xact.alters_spaces;
     script_drop(t);
     ex->txn = NULL;
     for (int i = 0; i < t->nkeys; i++)
         value_unref(ex->reads[i].value);
     if (applied)
         note_written(ex, t);
-    leave_entries(t, applied && !ex->xact.alters_spaces ? ex : NULL);
+    leave_entries(t, told ? ex : NULL);
     if (ex->xact.alters_spaces) {
         forget_entries(t);
         fresh_forget_all(t->engine);

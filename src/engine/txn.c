@@ -469,12 +469,14 @@ void txn_run_command(struct txn *t, struct txn_command *tc, struct reply *r)
     tc->error_at = r->is_error ? (uint32_t)at + 1 : 0;
 }
 
-static void look_at_clock(struct engine *e)
+/* The store's now_us. A clock that was set right ends what an earlier one has told. */
+static int64_t look_at_clock(struct engine *e)
 {
-    if (e->clock_set == e->store->clock_set)
-        return;
+    int64_t now_us = e->store->ops->now_us(e->store);
+    if (e->clock_set != e->store->clock_set)
+        e->now_floor_ms = 0;
     e->clock_set = e->store->clock_set;
-    e->now_floor_ms = 0;
+    return now_us;
 }
 
 void txn_set_now(struct txn *t, int64_t now_ms)
@@ -489,8 +491,7 @@ void txn_set_now(struct txn *t, int64_t now_ms)
 /* Good enough where PostgreSQL judges afterwards; never the time of an answer to a read. */
 static int64_t estimated_now_ms(struct engine *e)
 {
-    int64_t now_ms = e->store->ops->now_us(e->store) / 1000;
-    look_at_clock(e);
+    int64_t now_ms = look_at_clock(e) / 1000;
     return now_ms > e->now_floor_ms ? now_ms : e->now_floor_ms;
 }
 

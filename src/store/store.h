@@ -220,6 +220,7 @@ struct store_xact {
     void (*done)(struct store_xact *x);
     /* out: */
     enum store_result result;
+    bool local;                /* from memory: it has told nothing that memory did not know */
     char error[160];
     int64_t time_us;
 };
@@ -317,7 +318,7 @@ struct store_ops {
 
 struct store {
     const struct store_ops *ops;
-    uint32_t clock_set; /* how often now_us has been set right: it may have gone back then */
+    uint32_t clock_set; /* as of the last now_us, how often it has been set right: it may have gone back then */
 };
 
 static inline bool store_memory_is_truth(const struct store *s)

@@ -4,8 +4,10 @@ anybody has read them since."""
 
 import pytest
 
-from rules import OK, Threads, incrementing, replies, send_all, stat  # noqa: F401
-from test_doubt_away import behind, come_back, conflicts, cut_off, link  # noqa: F401 pylint: disable=unused-import
+from harness import wait_until
+from rules import OK, Threads, incrementing, lanes, replies, send_all, stat  # noqa: F401 pylint: disable=unused-import
+from test_cached import from_memory, wait_trusted
+from test_doubt_away import behind, come_back, conflicts, cut_off, link, state  # noqa: F401 pylint: disable=unused-import
 
 pytestmark = [pytest.mark.rows, pytest.mark.timeout(120)]
 
@@ -57,4 +59,74 @@ def test_what_was_known_before_a_block_in_doubt_is_known(lab, database, link, si
     assert client.get("s") == b"1"
     come_back(link, server)
     assert client.get("s") == stands
+    assert conflicts(database) == []
+
+
+# --- reads and writes go different ways ----------------------------------------------------------------
+
+def end_backends(database, *lanes_of):
+    for lane in lanes_of:
+        database.postgres.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+                                  " AND application_name LIKE %s", database.name, f"respgres% {lane}-%")
+
+
+@pytest.mark.parametrize("side", ["request", "answer"])
+def test_a_block_in_doubt_is_not_hidden_by_the_cache(lab, database, lanes, side):  # noqa: F811
+    """Only the lanes of reads are lost, so the cache goes on. The block's COMMIT counts, at once or when the
+    store is online again; what had been in memory before, or was read in between, was answered for ever."""
+    other = lab.respgres(database).client()
+    other.set("s", "1")
+    server = lab.respgres(database.url_by(port=lanes.port), consistency="cached", cached_max_lag=60_000,
+                          pg_commit_lanes=2)
+    wait_trusted(server)
+    client = server.client()
+    assert client.get("s") == b"1" and from_memory(server, client, "GET", "s") == (True, b"1")
+    gate = lanes.hold("commit-0", "respgres_commit*", side)
+    asked = send_all(server, ["MULTI"], ["DBSIZE"], ["SET", "s", "2"], ["EXEC"])
+    assert replies(asked, 3) == [OK, b"+QUEUED\r\n", b"+QUEUED\r\n"]
+    gate.wait()
+    settling = lanes.hold("commit-0", "respgres_settle*", "request")
+    database.postgres.execute(f'ALTER ROLE "{database.role}" CONNECTION LIMIT 0')
+    end_backends(database, "read")
+    wait_until(lambda: state(server) == "away", what="it is away")
+    assert asked.reply().startswith(b"-ERR PostgreSQL did not confirm")
+    database.postgres.execute(f'ALTER ROLE "{database.role}" CONNECTION LIMIT -1')
+    wait_until(lambda: state(server) == "online", what="it is online")
+    settling.wait()
+    assert client.get("s") == other.get("s") == (b"1" if side == "request" else b"2")
+    gate.release()
+    wait_until(lambda: other.get("s") == b"2", what="it has counted")
+    assert client.get("s") == b"2"
+    settling.release()
+    wait_until(lambda: stat(server, "postgres_settled_applied") == 1, what="that is found out")
+    assert client.get("s") == b"2"
+    assert wait_until(lambda: from_memory(server, client, "GET", "s")[0], what="it is answered from memory")
+    assert client.get("s") == b"2"
+
+
+def test_a_block_where_only_reads_go_to_postgresql_hides_nothing(lab, database):
+    """It is answered from memory, and what memory does not know was taken for absent afterwards."""
+    other = lab.respgres(database).client()
+    other.mset({"s": "theirs", "t": "theirs"})
+    other.rpush("list", "a", "b")
+    server = lab.respgres(database)
+    client = server.client()
+    assert client.get("t") == b"theirs"
+    versions = database.execute("SELECT value_version FROM respgres.entries WHERE key = 't'")
+    read_only = f'ALTER DATABASE "{database.name}" SET default_transaction_read_only = '
+    database.postgres.execute(read_only + "on")
+    end_backends(database, "commit")
+    wait_until(lambda: state(server) == "away", what="it is away")
+    with client.pipeline() as block:
+        block.get("s").get("t").lrange("list", 0, -1).dbsize()
+        assert block.execute()[1] == b"theirs"
+    assert client.rpush("list", "c") == 3
+    assert client.append("s", "!") == 7
+    assert client.expire("t", 5000)
+    database.postgres.execute(read_only + "off")
+    end_backends(database, "commit", "read", "query", "listen")
+    wait_until(lambda: state(server) == "online", 60, "it is online")
+    assert other.lrange("list", 0, -1) == [b"a", b"b", b"c"]
+    assert other.mget("s", "t") == [b"theirs!", b"theirs"]
+    assert database.execute("SELECT value_version FROM respgres.entries WHERE key = 't'") == versions
     assert conflicts(database) == []

@@ -32,7 +32,7 @@ DIFFERENCES = [
     "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO public", "ALTER DATABASE {me} SET lock_timeout = 1",
     "ALTER ROLE {me} SET lock_timeout = 1", "ALTER DATABASE {me} CONNECTION LIMIT 7",
     "REVOKE CONNECT ON DATABASE {me} FROM public", "ALTER ROLE {me} PASSWORD 'p'", "ALTER ROLE {me} CREATEDB",
-    "GRANT pg_monitor TO {me}", "CREATE PUBLICATION p", "ALTER DATABASE {me} OWNER TO postgres"]
+    "GRANT pg_monitor TO {me}", "ALTER DATABASE {me} SET default_transaction_read_only = on", "CREATE PUBLICATION p", "ALTER DATABASE {me} OWNER TO postgres"]
 
 
 def test_a_database_is_used_again_where_it_is_as_new(lab, own_postgres):

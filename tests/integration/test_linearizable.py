@@ -342,9 +342,11 @@ class PostgresqlsClock:
         self._execute("GRANT SELECT ON shift TO PUBLIC")
         for name, kind in self.NAMES.items():
             self._execute(f"ALTER FUNCTION pg_catalog.{name}() RENAME TO real_{name}")
-            self._execute(
-                f"CREATE FUNCTION pg_catalog.{name}() RETURNS timestamptz LANGUAGE sql {kind}"
-                f" AS 'SELECT pg_catalog.real_{name}() + (SELECT shift FROM public.shift)'")
+            self.define(name, kind, "(SELECT shift FROM public.shift)")
+
+    def define(self, name, kind, shift):
+        self._execute(f"CREATE OR REPLACE FUNCTION pg_catalog.{name}() RETURNS timestamptz LANGUAGE sql {kind}"
+                      f" AS $$SELECT pg_catalog.real_{name}() + {shift}$$")
 
     def set(self, seconds):
         self._execute("UPDATE shift SET shift = make_interval(secs => %s)", seconds)

@@ -202,6 +202,16 @@ def test_made_active_by_sql(server, database):
     assert only(database)["session_active"] is True
 
 
+def test_what_a_payload_has_ended_no_later_step_revives(server, database):
+    """A command over all keys in between makes steps of a block: the EXPIRE of the next one made it active."""
+    app = server.client()
+    ended = '{"user": "kim", "session_active": false}'
+    with app.pipeline() as block:
+        block.set("session:x", ended).set("session:y", ended).dbsize().expire("session:x", 100).dbsize().execute()
+    assert app.mget("session:x", "session:y") == [None, None]
+    assert database.execute("SELECT active FROM respgres.entries") == [(False,), (False,)]
+
+
 def test_flask_session_under_way(server, database):
     """The request has read its session; the person is kicked; the request ends."""
     import flask

@@ -50,10 +50,10 @@ static void clocks_drift(void)
 static void a_clock_that_was_set_is_believed(void)
 {
     struct clock_offset o = {.known = false};
-    clock_offset_note(&o, 5100, 0, 200);
-    clock_offset_note(&o, 5100 + 1000 + SECOND, 1000, 1400);
+    EXPECT_INT(clock_offset_note(&o, 5100, 0, 200), 0);
+    EXPECT_INT(clock_offset_note(&o, 5100 + 1000 + SECOND, 1000, 1400), SECOND - 401);
     EXPECT_INT(clock_offset_us(&o), 4900 + SECOND);
-    clock_offset_note(&o, 5100 + 2000, 2000, 2200);
+    EXPECT_INT(clock_offset_note(&o, 5100 + 2000, 2000, 2200), 400 - SECOND);
     EXPECT_INT(clock_offset_us(&o), 5000);
     EXPECT_INT(clock_offset_error_us(&o, 2200), 100);
 }

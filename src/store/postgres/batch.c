@@ -256,7 +256,10 @@ static void on_read(void *arg, struct lane *l, PGresult **results, int n)
     }
     if (!take_read(k, results[0], &complete))
         return;
-    store_clock_sample(s, b->time_us, l);
+    if (k->read_only) /* its clock is its own: what expires is judged by the one that takes writes */
+        b->time_us = store_now_us(&s->base);
+    else
+        store_clock_sample(s, b->time_us, l);
     op_stats_add(&s->reads, b->n, clock_mono_us() - lane_sent_us(l));
     end_read(k, complete ? STORE_OK : STORE_REFUSED);
 }

@@ -144,6 +144,9 @@ static void on_settled(void *arg, struct lane *l, PGresult **results, int n)
     if (k->owed.slot != 0) {
         handover_settled(k->store, &k->owed, results[0]);
         k->owed.slot = 0;
+        if (k->owes_xact && k->store->notices != NULL) /* what it wrote is told to everybody but us */
+            k->store->notices->all_stale(k->store->notices_arg);
+        k->owes_xact = false;
     } else {
         batch_settle(k, results[0]);
     }

@@ -92,6 +92,7 @@ void postgres_drop_xact(struct store *base, size_t lane)
         return;
     k->committing = NULL;
     k->owed = (struct journal_lane){k->slot, k->incarnation, k->number, k->stamp};
+    k->owes_xact = true;
     if (lane_state(k->lane) != LANE_DOWN)
         link_lost(k, "nobody waits for its transaction any more");
     else

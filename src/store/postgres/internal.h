@@ -58,6 +58,7 @@ struct link {
     int64_t epoch;
     struct journal_lane owed; /* of a batch that was handed over: its outcome is found out before
                                  the lane does anything else. slot 0 = none */
+    bool owes_xact;          /* ... of a transaction that nobody waits for any more (postgres_drop_xact) */
 };
 
 /* Batches and their round trips in microseconds. */

@@ -102,6 +102,8 @@ int64_t listen_fresh_until_us(const struct pg_store *s)
 {
     const struct listening *l = &s->listening;
     bool good = l->trusted && l->proven_us != 0 && (l->registered & STORE_WANT_CACHING) != 0;
+    for (size_t i = 0; i < s->nlinks; i++)
+        good &= !s->links[i].owes_xact; /* it may commit yet, and no notice tells us what we write */
     return good ? l->proven_us + max_lag_us(s) : 0;
 }
 

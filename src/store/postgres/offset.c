@@ -11,25 +11,24 @@ static void age(struct clock_offset *o, int64_t now_us)
     o->aged_us += by * drift; /* what is left counts the next time */
 }
 
-void clock_offset_note(struct clock_offset *o, int64_t theirs_us, int64_t sent_us, int64_t now_us)
+int64_t clock_offset_note(struct clock_offset *o, int64_t theirs_us, int64_t sent_us, int64_t now_us)
 {
-    int64_t low = theirs_us - now_us;
-    int64_t high = theirs_us - sent_us;
-    if (o->known) {
-        age(o, now_us);
-        if (low < o->low_us)
-            low = o->low_us;
-        if (high > o->high_us)
-            high = o->high_us;
+    struct clock_offset told = {true, theirs_us - now_us, theirs_us - sent_us, now_us};
+    if (!o->known) {
+        *o = told;
+        return 0;
     }
-    if (!o->known || low > high) {
-        low = theirs_us - now_us;
-        high = theirs_us - sent_us;
-        o->aged_us = now_us;
+    age(o, now_us);
+    if (told.low_us > o->high_us || told.high_us < o->low_us) {
+        int64_t set = told.low_us > o->high_us ? told.low_us - o->high_us : told.high_us - o->low_us;
+        *o = told;
+        return set;
     }
-    o->low_us = low;
-    o->high_us = high;
-    o->known = true;
+    if (told.low_us > o->low_us)
+        o->low_us = told.low_us;
+    if (told.high_us < o->high_us)
+        o->high_us = told.high_us;
+    return 0;
 }
 
 void clock_offset_set(struct clock_offset *o, int64_t offset_us, int64_t error_us, int64_t now_us)

@@ -21,8 +21,9 @@ struct clock_offset {
     int64_t aged_us; /* as of when (clock_mono_us) */
 };
 
-/* Their clock said `theirs_us` after sent_us and before now_us (both clock_mono_us()). */
-void clock_offset_note(struct clock_offset *o, int64_t theirs_us, int64_t sent_us, int64_t now_us);
+/* Their clock said `theirs_us` after sent_us and before now_us (both clock_mono_us()). Returns by how much it
+ * has been set, at least: 0 as a rule, less than 0 if it was set back. */
+int64_t clock_offset_note(struct clock_offset *o, int64_t theirs_us, int64_t sent_us, int64_t now_us);
 
 /* From elsewhere: wrong by error_us at most, or so it is said. */
 void clock_offset_set(struct clock_offset *o, int64_t offset_us, int64_t error_us, int64_t now_us);

@@ -4,6 +4,7 @@
  * batch until the lane's row has told the outcome; `state` moves in store_update_state alone. */
 #include "store/postgres/internal.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -47,15 +48,23 @@ void op_stats_add(struct op_stats *st, size_t items, int64_t us)
 
 /* ---- clock and stamps ---- */
 
+/* Time does not go back; but what has been answered by a clock that was far ahead says nothing about the
+ * one that goes now: keys would seem to have expired that PostgreSQL calls live. */
+static const int64_t set_back_us = -1000 * 1000;
+
 void store_clock_sample(struct pg_store *s, int64_t pg_us, const struct lane *l)
 {
-    if (!s->clock_asked) { /* the host's clock, or the journal's word of it, may have been ahead */
-        s->clock_asked = true;
+    bool first = !s->clock_asked; /* the host's clock, or the journal's word of it, may have been ahead */
+    if (first)
         s->clock.known = false;
+    s->clock_asked = true;
+    int64_t set = clock_offset_note(&s->clock, pg_us, lane_begun_us(l), clock_mono_us());
+    if (set != 0)
+        log_event(LOG_WARNING, "clock-set", "whose=PostgreSQL by_ms=%" PRId64, set / 1000);
+    if (first || set < set_back_us) {
         s->last_now_us = 0;
         s->base.clock_set++;
     }
-    clock_offset_note(&s->clock, pg_us, lane_begun_us(l), clock_mono_us());
 }
 
 int64_t store_now_us(struct store *base)

@@ -121,8 +121,10 @@
     "expires_at = excluded.expires_at, "                                                           \
     "expire_slot = least(e.expire_slot, excluded.expire_slot), "                                   \
     "batch_item = excluded.batch_item | " OVER("e") ", "                                            \
-    "active = excluded.active AND NOT " REVOKED(floor) ", "                                        \
-    "revoked = CASE WHEN " REVOKED(floor) " THEN e.revoked END, "                                  \
+    "active = CASE WHEN excluded.batch_item & 4194304 <> 0 THEN e.active "                         \
+    "ELSE excluded.active AND NOT " REVOKED(floor) " END, "                                        \
+    "revoked = CASE WHEN " REVOKED(floor) " OR (excluded.batch_item & 4194304 <> 0 AND NOT e.active) " \
+    "THEN e.revoked END, "                                                                         \
     "created_at = CASE WHEN " LIVE("e") " THEN e.created_at ELSE excluded.created_at END, "        \
     "updated_at = excluded.updated_at "
 

@@ -88,7 +88,6 @@ static void add_locks_and_reads(struct link *k)
 static void on_begun(void *arg, struct lane *l, PGresult **results, int n)
 {
     struct link *k = arg;
-    (void)l;
     const PGresult *error = lane_first_error(results, n);
     if (error != NULL) {
         fail(k, error);
@@ -96,6 +95,8 @@ static void on_begun(void *arg, struct lane *l, PGresult **results, int n)
     }
     struct store_xact *x = k->xact;
     x->result = take_reads(x, results[n - 1]) ? STORE_OK : STORE_REFUSED;
+    if (x->result == STORE_OK)
+        store_clock_sample(k->store, x->time_us, l);
     x->done(x);
 }
 

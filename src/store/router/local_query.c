@@ -357,6 +357,7 @@ void local_xact_begin(struct router *r, struct store_xact *x)
 {
     CHECK(r->xact == NULL);
     r->xact = x;
+    x->local = true;
     for (size_t i = 0; i < x->nreads; i++)
         x->reads[i].value = NULL;
     fill_reads(r, x);

@@ -363,7 +363,10 @@ class Database:
                 wait_until(lambda: not found(SESSIONS), 0.5, "nobody else is connected")
             except AssertionError:
                 return False
-            cursor.execute("DROP SCHEMA IF EXISTS respgres CASCADE")
+            try:
+                cursor.execute("DROP SCHEMA IF EXISTS respgres CASCADE")
+            except psycopg2.Error:  # it is read-only
+                return False
             return not found(LEFT_OVER)
 
     def drop(self):
