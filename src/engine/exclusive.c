@@ -1,6 +1,6 @@
 /* exclusive: txns that run inside an open PostgreSQL transaction with their rows locked, one at a
- * time: MULTI blocks with whole-keyspace commands in them, and txns that have lost the race for their
- * keys too often. Everybody finishes.
+ * time: MULTI blocks with whole-keyspace commands in them, or with commands about the connection or the
+ * server beside keys, and txns that have lost the race for their keys too often. Everybody finishes.
  *
  * The block runs from one whole-keyspace command to the next: what was changed so far is written,
  * then the query is asked, within the transaction. After a FLUSH or SWAPDB the keys are read again. */
@@ -345,12 +345,13 @@ static void start_running(struct exclusive *ex)
     struct reply r;
     txn_reply_init(t, &r);
     ex->proto = t->proto;
-    script_forget(t);
+    script_begin(t);
     t->lookups = (struct lookups){0};
     txn_set_now(t, ex->xact.time_us / 1000);
     events_begin_run(t);
     load_values(ex);
     if (!watches_hold(ex)) {
+        session_put_back(t); /* by an earlier run, which wanted more keys */
         reply_null_array(&r);
         end(ex);
         return;

@@ -155,6 +155,7 @@ struct txn {
     int attempts;            /* commits that were rejected */
     struct wait *wait;       /* it has once found nothing; NULL = not so */
     int proto;
+    struct session_state *session_before; /* of its client, before the block changed it; or NULL */
     int64_t now_ms;
     struct gather *gather;
     struct group *group;
@@ -716,6 +717,12 @@ void session_run(struct client *c, const struct txn_command *tc, struct reply *r
 /* As a command of a txn. One of a block runs once, however often the block runs. */
 void session_run_in(struct txn *t, struct txn_command *tc, struct reply *r);
 void said_free(struct said *said);
+/* Does it do something, to its connection or the server, that a run of a block cannot take back? */
+bool session_has_effect(const struct command *cmd);
+/* The block is not carried out: its connection is as it was before. What else its commands have done
+ * (CONFIG SET, ACL, SUBSCRIBE …) stays. */
+void session_put_back(struct txn *t);
+void session_forget(struct txn *t);
 typedef void (*session_function)(struct client *c, const struct txn_command *tc, struct reply *r);
 /* session_server.c's; NULL if it is not there. */
 /* Bytes that connections hold. */

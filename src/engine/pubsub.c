@@ -9,7 +9,7 @@
 #include "base/glob.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "engine/internal.h"
+#include "engine/script.h"
 #include "metrics/page.h"
 #include "store/store.h"
 
@@ -244,11 +244,14 @@ static bool block_ran(const struct txn *t)
 
 void pubsub_done(struct txn *t)
 {
-    if (!t->publishes || (t->exec && !block_ran(t)))
+    bool own = t->publishes && (!t->exec || block_ran(t));
+    size_t at = 0;
+    if (!own && t->script == NULL)
         return;
     for (int i = 0; i < t->ncommands; i++) {
         const struct txn_command *tc = &t->commands[i];
-        if (pubsub_is_publish(tc->cmd->id) && tc->error_at == 0)
+        at = script_publish(t, i, at);
+        if (own && pubsub_is_publish(tc->cmd->id) && tc->error_at == 0)
             publish(t->engine, tc->cmd->id == CMD_SPUBLISH, tc->request->argv[1],
                     tc->request->argv[2]);
     }

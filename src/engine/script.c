@@ -162,10 +162,21 @@ void script_forget(struct txn *t)
         t->script->calls.published.len = 0;
 }
 
+void script_begin(struct txn *t)
+{
+    if (t->script != NULL)
+        script_calls_begin(&t->script->calls);
+}
+
 void script_note(struct txn *t)
 {
     if (t->script != NULL)
         script_calls_note(&t->script->calls);
+}
+
+size_t script_publish(const struct txn *t, int command, size_t at)
+{
+    return t->script != NULL ? script_calls_publish(&t->script->calls, command, at) : at;
 }
 
 /* ---- the host ---- */
@@ -245,6 +256,7 @@ static void discard(struct txn_script *s)
     events_drop(t);
     if (!t->exec)
         return;
+    session_put_back(t);
     t->reply.len = 0;
     reply_error(&s->reply, "EXECABORT Transaction discarded because a script in it was stopped.");
 }
@@ -283,7 +295,8 @@ void script_run(struct txn *t, struct reply *r)
     s->drop = s->killed = s->stopped = s->too_long = false;
     s->began_us = clock_mono_us();
     s->slice_until_us = s->began_us + FIRST_SLICE_US;
-    script_calls_begin(&s->calls);
+    s->calls.wrote = false;
+    s->calls.guesses = 0;
     s->vm = take_vm(t->engine);
     if (s->vm == NULL) {
         run_commands(s); /* what needs a state has an error for it */
@@ -538,6 +551,7 @@ void script_command(struct txn *t, struct txn_command *tc, struct reply *r)
         return;
     char sha[SCRIPT_SHA_LEN + 1];
     memcpy(sha, k->sha, sizeof(sha));
+    s->calls.command = (int)(tc - t->commands);
     s->calls.db = tc->db;
     s->calls.flags = k->flags;
     s->calls.readonly = ro || (k->flags & SCRIPT_NO_WRITES) != 0;

@@ -26,7 +26,9 @@ void scripts_release(struct engine *e);
 void script_init(struct txn *t);
 void script_free(struct txn *t);
 
-/* Runs the txn's commands (txn_run_commands) to their end, or pauses. */
+/* A run of the txn begins: what the last one has noted, logged and published does not count. */
+void script_begin(struct txn *t);
+/* Runs the txn's commands (txn_run_commands) to their end, or to a query, or pauses. */
 void script_run(struct txn *t, struct reply *r);
 bool script_is_paused(const struct txn *t);
 /* What has been run so far does not count: the rest need not be run. */
@@ -46,8 +48,10 @@ void script_drop(struct txn *t);
 void script_command(struct txn *t, struct txn_command *tc, struct reply *r);
 /* What it has published does not go out. */
 void script_forget(struct txn *t);
-/* It has ended: statistics of its calls, MONITOR, what it logged and published. */
+/* It has ended: statistics of its calls, MONITOR, what it logged. */
 void script_note(struct txn *t);
+/* The same for what it has published, one of the txn's commands after the other; at first `at` is 0. */
+size_t script_publish(const struct txn *t, int command, size_t at);
 
 /* At the end of the turn: lets those that have paused go on; true if some have not ended. */
 bool scripts_go_on(struct engine *e);
@@ -64,6 +68,7 @@ struct script_host;
 /* A run of one EVAL. */
 struct script_calls {
     struct txn *txn;
+    int command; /* of the txn: its index */
     int db;
     bool readonly;
     unsigned flags; /* of the script */
@@ -84,6 +89,8 @@ int script_acl_check(struct script_calls *s, int argc, const struct bytes *argv)
 void script_calls_begin(struct script_calls *s);
 void script_calls_release(struct script_calls *s);
 void script_calls_note(struct script_calls *s);
+/* Publishes what this command has, which begins at `at` if there is any; where the next one's does. */
+size_t script_calls_publish(const struct script_calls *s, int command, size_t at);
 
 /* ---- script_store.c: which scripts are known ---- */
 

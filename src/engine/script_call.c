@@ -24,8 +24,6 @@ struct noted_call {
 
 void script_calls_begin(struct script_calls *s)
 {
-    s->wrote = false;
-    s->guesses = 0;
     s->noted.len = 0;
     s->monitor.len = 0;
     s->log.len = 0;
@@ -45,17 +43,19 @@ void script_calls_release(struct script_calls *s)
 /* ---- what is seen of it from outside, once it has ended ---- */
 
 struct published {
+    int command; /* of the txn */
     bool shard;
     size_t channel_len;
     size_t text_len;
 };
 
-static void publish_all(const struct script_calls *s)
+size_t script_calls_publish(const struct script_calls *s, int command, size_t at)
 {
-    size_t at = 0;
     while (at < s->published.len) {
         struct published p;
         memcpy(&p, s->published.data + at, sizeof(p));
+        if (p.command != command)
+            break;
         at += sizeof(p);
         struct bytes channel = bytes_of(s->published.data + at, p.channel_len);
         at += p.channel_len;
@@ -66,6 +66,7 @@ static void publish_all(const struct script_calls *s)
             pubsub_publish(s->txn->engine, channel, text);
         at += p.text_len;
     }
+    return at;
 }
 
 static void write_log(const struct script_calls *s)
@@ -99,7 +100,6 @@ void script_calls_note(struct script_calls *s)
     if (s->monitor.len > 0)
         monitor_send(e, buf_bytes(&s->monitor));
     write_log(s);
-    publish_all(s);
 }
 
 static void note(struct script_calls *s, const struct command *cmd, const struct request *q,
@@ -282,7 +282,7 @@ static void call_time(const struct script_calls *s, struct reply *r)
 static void call_publish(struct script_calls *s, const struct txn_command *tc, struct reply *r)
 {
     const struct request *q = tc->request;
-    struct published p = {tc->cmd->id == CMD_SPUBLISH, q->argv[1].len, q->argv[2].len};
+    struct published p = {s->command, tc->cmd->id == CMD_SPUBLISH, q->argv[1].len, q->argv[2].len};
     if (s->txn->client == NULL)
         return;
     session_run(s->txn->client, tc, r);

@@ -1,6 +1,7 @@
 /* session: commands about the connection itself, and the table of all commands that belong to the
  * engine. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "base/num.h"
@@ -242,6 +243,80 @@ void session_run(struct client *c, const struct txn_command *tc, struct reply *r
 
 /* ---- in a transaction ---- */
 
+/* Those that a block may carry out and then run again, or never: nobody is told and nothing is changed by
+ * them. A PUBLISH goes out when the block is done. Of CLIENT, CONFIG and so on some subcommands only look;
+ * they are rare in blocks. */
+static const bool harmless[COMMAND_COUNT] = {
+    [CMD_PING] = true,     [CMD_ECHO] = true,    [CMD_TIME] = true,     [CMD_COMMAND] = true,
+    [CMD_INFO] = true,     [CMD_LASTSAVE] = true, [CMD_ROLE] = true,    [CMD_WAIT] = true,
+    [CMD_PUBLISH] = true,  [CMD_SPUBLISH] = true, [CMD_PUBSUB] = true,  [CMD_UNWATCH] = true,
+    [CMD_LOLWUT] = true,   [CMD_MODULE] = true,  [CMD_OBJECT] = true,   [CMD_READONLY] = true,
+    [CMD_READWRITE] = true, [CMD_ASKING] = true,
+};
+
+bool session_has_effect(const struct command *cmd)
+{
+    return cmd->handler == NULL && (cmd->flags & CF_QUERY) == 0 && !command_is_eval(cmd) &&
+           !harmless[cmd->id];
+}
+
+/* What the commands of a block may change of their connection; it is put back if the block is not
+ * carried out. */
+struct session_state {
+    int db;
+    int proto;
+    bool reply_off;
+    bool reply_skip_next;
+    bool no_evict;
+    char *name;
+    char *lib_name;
+    char *lib_version;
+};
+
+static void keep_state(struct txn *t)
+{
+    const struct client *c = t->client;
+    struct session_state *s = mem_zalloc(sizeof(*s));
+    *s = (struct session_state){c->db,
+                                c->proto,
+                                c->reply_off,
+                                c->reply_skip_next,
+                                c->no_evict,
+                                mem_strdup(c->name),
+                                mem_strdup(c->lib_name),
+                                mem_strdup(c->lib_version)};
+    t->session_before = s;
+}
+
+void session_forget(struct txn *t)
+{
+    struct session_state *s = t->session_before;
+    if (s == NULL)
+        return;
+    mem_free(s->name);
+    mem_free(s->lib_name);
+    mem_free(s->lib_version);
+    mem_free(s);
+    t->session_before = NULL;
+}
+
+void session_put_back(struct txn *t)
+{
+    const struct session_state *s = t->session_before;
+    struct client *c = t->client;
+    if (s == NULL || c == NULL)
+        return;
+    c->db = s->db;
+    c->proto = s->proto;
+    c->reply_off = s->reply_off;
+    c->reply_skip_next = s->reply_skip_next;
+    c->no_evict = s->no_evict;
+    client_set_text(&c->name, bytes_of(s->name, strlen(s->name)));
+    client_set_text(&c->lib_name, bytes_of(s->lib_name, strlen(s->lib_name)));
+    client_set_text(&c->lib_version, bytes_of(s->lib_version, strlen(s->lib_version)));
+    session_forget(t);
+}
+
 static struct said *said_new(struct bytes reply, const struct reply *r)
 {
     struct said *said = mem_zalloc(sizeof(*said));
@@ -271,6 +346,8 @@ void session_run_in(struct txn *t, struct txn_command *tc, struct reply *r)
     }
     if (t->client == NULL)
         return;
+    if (t->exec && t->session_before == NULL && session_has_effect(tc->cmd))
+        keep_state(t);
     t->client->in_exec = t->exec;
     session_run(t->client, tc, r);
     t->client->in_exec = false;

@@ -104,6 +104,7 @@ static void release_commands(struct txn *t)
         mem_free(t->commands);
     t->commands = NULL;
     t->ncommands = 0;
+    session_forget(t);
 }
 
 void txn_free(struct txn *t)
@@ -227,6 +228,7 @@ static void reply_error_only(struct txn *t, const char *error)
 void txn_fail(struct txn *t, const char *error)
 {
     script_forget(t);
+    session_put_back(t);
     reply_error_only(t, error);
     events_drop(t);
     txn_done(t);
@@ -236,6 +238,7 @@ void txn_abandon(struct txn *t, const char *error)
 {
     struct client *c = t->client;
     CHECK(c != NULL);
+    session_put_back(t);
     struct txn *slot = mem_zalloc(sizeof(*slot));
     slot->engine = t->engine;
     slot->client = c;
@@ -317,6 +320,17 @@ static void add_command_keys(struct txn *t, struct txn_command *tc)
     }
 }
 
+/* A block that does more than change keys runs with their rows locked and its watches judged, not on what
+ * memory knows: what a run has done to the connection or the server cannot be taken back. */
+static bool has_effect(const struct txn *t)
+{
+    for (int i = 0; i < t->ncommands; i++) {
+        if (session_has_effect(t->commands[i].cmd))
+            return true;
+    }
+    return false;
+}
+
 void txn_build_keys(struct txn *t, const struct watch *watches, int nwatches)
 {
     size_t most = (size_t)nwatches;
@@ -345,6 +359,7 @@ void txn_build_keys(struct txn *t, const struct watch *watches, int nwatches)
     for (int i = 0; i < t->nkeys; i++)
         t->keys[i].entry->work->marking = NULL;
     t->shared = t->readonly || block_may_wait(t);
+    t->exclusive |= t->exec && t->nkeys > 0 && has_effect(t);
     more_init(t);
     script_init(t);
 }
@@ -515,7 +530,7 @@ static bool run(struct txn *t)
 {
     struct reply r;
     txn_reply_init(t, &r);
-    script_forget(t);
+    script_begin(t);
     t->lookups = (struct lookups){0};
     if (t->engine->events != 0 || t->events != NULL)
         events_begin_run(t);
