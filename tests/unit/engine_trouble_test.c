@@ -715,7 +715,7 @@ static void an_error_behind_a_block_keeps_its_place(void)
 {
     struct world w;
     begin(&w);
-    hold(&w, MEMORY_READ, true);
+    hold(&w, MEMORY_COMMIT, true);
     peer_say(&w.a, "MULTI;SELECT 1;INCR n;EXEC;PING");
     client_protocol_error(w.a.client, "ERR Protocol error: garbage");
     EXPECT_CSTR(peer_take(&w.a), "+OK +QUEUED +QUEUED");
