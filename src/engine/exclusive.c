@@ -1,9 +1,11 @@
 /* exclusive: txns that run inside an open PostgreSQL transaction with their rows locked, one at a
- * time: MULTI blocks with whole-keyspace commands in them, or with commands about the connection or the
- * server beside keys, and txns that have lost the race for their keys too often. Everybody finishes.
+ * time: MULTI blocks with whole-keyspace commands in them, or with commands about the connection or
+ * the server beside keys, and txns that have lost the race for their keys too often. Everybody
+ * finishes.
  *
  * The block runs from one whole-keyspace command to the next: what was changed so far is written,
- * then the query is asked, within the transaction. After a FLUSH or SWAPDB the keys are read again. */
+ * then the query is asked, within the transaction. After a FLUSH or SWAPDB the keys are read again.
+ */
 #include "engine/block.h"
 #include "engine/more.h"
 #include "engine/script.h"

@@ -243,14 +243,14 @@ void session_run(struct client *c, const struct txn_command *tc, struct reply *r
 
 /* ---- in a transaction ---- */
 
-/* Those that a block may carry out and then run again, or never: nobody is told and nothing is changed by
- * them. A PUBLISH goes out when the block is done. Of CLIENT, CONFIG and so on some subcommands only look;
- * they are rare in blocks. */
+/* Those that a block may carry out and then run again, or never: nobody is told and nothing is
+ * changed by them. A PUBLISH goes out when the block is done. Of CLIENT, CONFIG and so on some
+ * subcommands only look; they are rare in blocks. */
 static const bool harmless[COMMAND_COUNT] = {
-    [CMD_PING] = true,     [CMD_ECHO] = true,    [CMD_TIME] = true,     [CMD_COMMAND] = true,
-    [CMD_INFO] = true,     [CMD_LASTSAVE] = true, [CMD_ROLE] = true,    [CMD_WAIT] = true,
-    [CMD_PUBLISH] = true,  [CMD_SPUBLISH] = true, [CMD_PUBSUB] = true,  [CMD_UNWATCH] = true,
-    [CMD_LOLWUT] = true,   [CMD_MODULE] = true,  [CMD_OBJECT] = true,   [CMD_READONLY] = true,
+    [CMD_PING] = true,      [CMD_ECHO] = true,     [CMD_TIME] = true,   [CMD_COMMAND] = true,
+    [CMD_INFO] = true,      [CMD_LASTSAVE] = true, [CMD_ROLE] = true,   [CMD_WAIT] = true,
+    [CMD_PUBLISH] = true,   [CMD_SPUBLISH] = true, [CMD_PUBSUB] = true, [CMD_UNWATCH] = true,
+    [CMD_LOLWUT] = true,    [CMD_MODULE] = true,   [CMD_OBJECT] = true, [CMD_READONLY] = true,
     [CMD_READWRITE] = true, [CMD_ASKING] = true,
 };
 

@@ -320,8 +320,9 @@ static void add_command_keys(struct txn *t, struct txn_command *tc)
     }
 }
 
-/* A block that does more than change keys runs with their rows locked and its watches judged, not on what
- * memory knows: what a run has done to the connection or the server cannot be taken back. */
+/* A block that does more than change keys runs with their rows locked and its watches judged, not
+ * on what memory knows: what a run has done to the connection or the server cannot be taken back.
+ */
 static bool has_effect(const struct txn *t)
 {
     for (int i = 0; i < t->ncommands; i++) {
