@@ -631,16 +631,19 @@ void txn_ran(struct txn *t)
 
 /* ---- waiting and starting ---- */
 
-/* Would running now see values that are certainly not the stored ones? */
+/* Would running now see values that are certainly not the stored ones? Where PostgreSQL can be read and not
+ * written, also: that may not be, for no commit would find it out. */
 static bool needs_fetch(const struct txn *t)
 {
+    const struct store *store = t->engine->store;
+    bool unchecked = store_state(store) == STORE_AWAY && !store_memory_is_truth(store);
     int64_t now_ms = estimated_now_ms(t->engine);
     for (int i = 0; i < t->nkeys; i++) {
         const struct txn_key *k = &t->keys[i];
         const struct entry *entry = k->entry;
         if (!k->observed || entry->work->gather != NULL)
             continue;
-        if (entry->knowledge == ENTRY_UNKNOWN ||
+        if (entry->knowledge == ENTRY_UNKNOWN || (unchecked && entry->dirty == NULL) ||
             (entry->knowledge == ENTRY_LIVE && entry->expires_us / 1000 <= now_ms))
             return true;
     }

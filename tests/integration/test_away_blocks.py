@@ -5,7 +5,8 @@ anybody has read them since."""
 import pytest
 
 from harness import wait_until
-from rules import OK, Threads, incrementing, lanes, replies, send_all, stat  # noqa: F401 pylint: disable=unused-import
+from rules import (  # noqa: F401 pylint: disable=unused-import
+    OK, Holder, Threads, incrementing, lanes, replies, send_all, stat, waiting_for_locks)
 from test_cached import from_memory, wait_trusted
 from test_doubt_away import behind, come_back, conflicts, cut_off, link, state  # noqa: F401 pylint: disable=unused-import
 
@@ -129,4 +130,69 @@ def test_a_block_where_only_reads_go_to_postgresql_hides_nothing(lab, database):
     assert other.lrange("list", 0, -1) == [b"a", b"b", b"c"]
     assert other.mget("s", "t") == [b"theirs!", b"theirs"]
     assert database.execute("SELECT value_version FROM respgres.entries WHERE key = 't'") == versions
+    assert conflicts(database) == []
+
+
+BLOCKS = {
+    "writes": ([["SET", "s", "2"], ["RPUSH", "list", "b"]], {"s": b"2+", "t": b"1+", "list": [b"a", b"b", b"c"]}),
+    "a log-out": ([["DEL", "s", "list"]], {"s": b"+", "t": b"1+", "list": [b"c"]}),
+    "FLUSHALL": ([["GET", "s"], ["FLUSHALL"]], {"s": b"+", "t": b"+", "list": [b"c"]}),
+}
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_block_is_not_committed_behind_the_back_of_memory(lab, database, block):
+    """Somebody holds its row, and only the lanes of reads are lost. It was committed by PostgreSQL and
+    acknowledged, while all that came after it was answered from memory, which did not know of it."""
+    commands, wanted = BLOCKS[block]
+    server = lab.respgres(database)
+    client = server.client()
+    client.mset({"s": "1", "t": "1"})
+    client.rpush("list", "a")
+    assert client.get("s") == client.get("t") == b"1" and client.lrange("list", 0, -1) == [b"a"]
+    with Holder(database, "s") as holder:
+        asked = send_all(server, ["MULTI"], ["DBSIZE"], *commands, ["EXEC"])
+        wait_until(lambda: waiting_for_locks(database), what="the block waits for the row")
+        database.postgres.execute(f'ALTER ROLE "{database.role}" CONNECTION LIMIT 0')
+        end_backends(database, "read")
+        wait_until(lambda: state(server) == "away", what="it is away")
+        holder.release()
+    assert replies(asked, len(commands) + 2)[0] == OK
+    assert asked.reply().startswith(b"*%d" % (len(commands) + 1))
+    assert client.append("s", "+") and client.append("t", "+") and client.rpush("list", "c")
+    database.postgres.execute(f'ALTER ROLE "{database.role}" CONNECTION LIMIT -1')
+    wait_until(lambda: state(server) == "online", 60, "it is online")
+    other = lab.respgres(database).client()
+    for reader in (client, other):
+        assert {"s": reader.get("s"), "t": reader.get("t"), "list": reader.lrange("list", 0, -1)} == wanted
+    assert conflicts(database) == []
+
+
+@pytest.mark.parametrize("consistency", ["strict", "cached"])
+def test_a_write_asks_postgresql_where_that_can_be_read(lab, database, consistency):
+    """It was computed from what this instance had in memory, and no commit told that others had written."""
+    other = lab.respgres(database).client()
+    server = lab.respgres(database, consistency=consistency)
+    client = server.client()
+    other.mset({"counted": "1", "handed out": "1", "deleted": "1"})
+    other.rpush("list", "a")
+    assert client.mget("counted", "handed out", "deleted", "locked") == [b"1", b"1", b"1", None]
+    assert client.lrange("list", 0, -1) == [b"a"]
+    database.postgres.execute(f'ALTER ROLE "{database.role}" CONNECTION LIMIT 0')
+    database.postgres.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+                              " AND application_name LIKE %s", database.name, f"respgres%:{server.port} commit-%")
+    wait_until(lambda: state(server) == "away", what="it is away")
+    other.mset({"counted": "41", "handed out": "new", "locked": "theirs"})
+    other.rpush("list", "b")
+    other.delete("deleted")
+    assert client.incr("counted") == 42
+    assert client.getdel("handed out") == b"new"
+    assert client.setnx("locked", "mine") == 0
+    assert client.rpush("list", "c") == 3
+    assert client.append("deleted", "+") == 1
+    assert client.incr("counted") == 43
+    database.postgres.execute(f'ALTER ROLE "{database.role}" CONNECTION LIMIT -1')
+    wait_until(lambda: state(server) == "online", 60, "it is online")
+    assert other.mget("counted", "handed out", "deleted", "locked") == [b"43", None, b"+", b"theirs"]
+    assert other.lrange("list", 0, -1) == [b"a", b"b", b"c"]
     assert conflicts(database) == []

@@ -6,6 +6,8 @@ import json
 import pytest
 
 from harness import wait_until
+from rules import OK, send
+from test_doubt_away import behind, come_back, cut_off, link  # noqa: F401 pylint: disable=unused-import
 
 pytestmark = pytest.mark.rows
 
@@ -167,3 +169,36 @@ def test_writes_that_take_the_session_for_granted(site, away, ending):
     assert app.hgetall(fields) == {}
     app.hset(fields, mapping={"username": "ada"})
     assert other.hgetall(fields) == {b"username": b"ada"}
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=["inactive", "deleted"])
+@pytest.mark.parametrize("when", ["PostgreSQL goes", "it is found out, and PostgreSQL goes"])
+def test_a_request_under_way_whose_answer_was_lost(lab, database, link, ending, when):  # noqa: F811
+    """Its write was stored inactive, and the instance was not told that. What was written upon it while away
+    made the session active again."""
+    server = behind(lab, database, link, pg_timeout=10_000)
+    app, other = server.client(), lab.respgres(database).client()
+    app.setex("session:x", 600, payload())
+    assert app.get("session:x")
+    database.execute(ending)
+    gate = link.lanes.hold("commit-0", "respgres_commit*", "answer")
+    asked = send(server, "SETEX", "session:x", "600", payload(page=2))
+    gate.wait()
+    assert other.get("session:x") is None
+    if when == "PostgreSQL goes":
+        cut_off(link, server)
+        gate.cut()
+        assert asked.reply() == OK
+    else:
+        gate.cut()
+        assert asked.reply() == OK
+        cut_off(link, server)
+    assert app.setex("session:x", 600, payload(page=3))
+    come_back(link, server)
+    assert other.get("session:x") is None and app.get("session:x") is None
+    assert not any(active for active, in row_is_active(database, "session:x"))
+    lost = database.execute("SELECT value, reason FROM respgres.conflicts")
+    assert [(json.loads(bytes(value))["page"], reason) for value, reason in lost] == [(3, "revoked")]
+    # A new log-in is one.
+    app.setex("session:x", 600, payload(page=4))
+    assert json.loads(other.get("session:x"))["page"] == 4

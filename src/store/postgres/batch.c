@@ -277,6 +277,8 @@ static int compare_items(const void *a, const void *b, void *arg)
 
 static void sort_items(struct link *k, const struct commit_batch *b)
 {
+    if (b->n == 0)
+        return;
     reserve_order(k, b->n);
     for (size_t i = 0; i < b->n; i++)
         k->order[i] = (int)i;

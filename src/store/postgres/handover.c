@@ -88,8 +88,12 @@ void postgres_drop_xact(struct store *base, size_t lane)
     struct pg_store *s = self(base);
     CHECK(lane < s->ncommit);
     struct link *k = &s->links[1 + s->nread + lane];
-    if (k->xact == NULL || k->committing == NULL)
+    if (k->xact == NULL)
         return;
+    if (k->committing == NULL) { /* it would be committed behind the back of who serves now */
+        link_lost(k, "its transaction begins anew in memory");
+        return;
+    }
     k->committing = NULL;
     k->owed = (struct journal_lane){k->slot, k->incarnation, k->number, k->stamp};
     k->owes_xact = true;

@@ -199,6 +199,7 @@ struct pg_store {
     int64_t last_stamp;
     char server_version[16];
     struct clock_offset clock; /* PostgreSQL's */
+    int64_t clock_told_us;     /* when it was last told that it had been set */
     int64_t last_now_us;
     bool clock_asked; /* PostgreSQL itself has told its clock to this process */
     /* whoever serves while PostgreSQL is away (handover.c) */

@@ -51,6 +51,7 @@ void op_stats_add(struct op_stats *st, size_t items, int64_t us)
 /* Time does not go back: it stands still, but no longer than this. What has been answered by a clock that was far
  * ahead says nothing about the one that goes now: keys would seem to have expired that PostgreSQL calls live. */
 static const int64_t standstill_us = 1000 * 1000;
+static const int64_t clock_told_every_us = 10 * 1000 * 1000;
 
 void store_clock_sample(struct pg_store *s, int64_t pg_us, const struct lane *l)
 {
@@ -60,8 +61,11 @@ void store_clock_sample(struct pg_store *s, int64_t pg_us, const struct lane *l)
     s->clock_asked = true;
     int64_t now = clock_mono_us();
     int64_t set = clock_offset_note(&s->clock, pg_us, lane_begun_us(l), now);
-    if (set > standstill_us || set < -standstill_us) /* else a clock that drifts more than it should */
+    bool far = set > standstill_us || set < -standstill_us; /* else it drifts more than it should */
+    if (far && now - s->clock_told_us > clock_told_every_us)
         log_event(LOG_WARNING, "clock-set", "whose=PostgreSQL by_ms=%" PRId64, set / 1000);
+    if (far)
+        s->clock_told_us = now;
     if (first || s->last_now_us > now + clock_offset_us(&s->clock) + standstill_us) {
         s->last_now_us = 0;
         s->base.clock_set++;

@@ -75,8 +75,8 @@ void postgres_set_events(struct store *s, const struct postgres_events *events, 
  * `settled`. NULL = there is none; a transaction of several steps (store_xact) is not handed over. */
 struct commit_batch *postgres_take_batch(struct store *s, size_t lane, struct journal_lane *out);
 
-/* A store_xact of commit lane `lane` whose end has been sent and not answered: it is STORE_LOST now. What
- * became of it is found out before the lane is used again, and told to nobody. */
+/* A store_xact of commit lane `lane` is STORE_LOST now. If its end had been sent, what became of it is found out
+ * before the lane is used again, and told to nobody. */
 void postgres_drop_xact(struct store *s, size_t lane);
 
 /* Asks for the outcome of a batch of an earlier life of this instance, once PostgreSQL is there. */

@@ -183,6 +183,10 @@
 
 #define STAMP_TIME(v) "(timestamptz '2025-01-01Z' + ((" v ") >> 10) * interval '1 microsecond')"
 
+/* A write that was under way when SQL had ended the session was stored, but inactive: whoever was not told so
+ * took it for live. */
+#define ENDED(e) "(" e ".value IS NOT NULL AND NOT " e ".active AND " e ".revoked IS NOT NULL)"
+
 /* What an item says and what its row is. `noted` is what merges has of the row as it is now. Of an unknown
  * base with a version (an absence that had been told once: BASE_NO_ROW) the row is known as long as it is
  * the same, and where it is the instance's own write since then, of an outcome that it was not told. */
@@ -198,13 +202,13 @@
     "r.base = 0 AND NOT (r.base_version > 0 AND y.version > r.base_version "                       \
     "AND (y.version & 1023) = (r.version & 1023)) AS unknowing, "                                  \
     "(r.base_version > 0 AND y.version = r.base_version "                                          \
-    "AND (r.base <> 0 OR NOT " LIVE_AT("y", "g.now") ")) "                                         \
-    "OR (r.maybe <> 0 AND y.version = r.maybe) AS as_based "                                       \
+    "AND (r.base = 1 OR r.base = 2 AND NOT " ENDED("y") " OR r.base = 0 AND NOT " LIVE_AT("y", "g.now") ")) " \
+    "OR (r.maybe <> 0 AND y.version = r.maybe AND NOT " ENDED("y") ") AS as_based "                \
     "FROM merging g CROSS JOIN unnest($7::int4[], $8::bytea[], $9::int2[], $10::bytea[], "         \
     "$11::int8[], $12::int8[], $13::interval[], $14::int4[], $15::int8[], $16::int8[], $17::int4[], " \
     "$18::text[]) WITH ORDINALITY AS r(db, key, type, value, version, value_version, expiry, base, "  \
     "base_version, maybe, grp, doc, n) "                                                                \
-    "LEFT JOIN LATERAL (SELECT x.version, x.value, x.type, x.expires_at, x.active, x.batch_item "  \
+    "LEFT JOIN LATERAL (SELECT x.version, x.value, x.type, x.expires_at, x.active, x.revoked, x.batch_item " \
     "FROM @.entries x WHERE x.space = " SPACES "[r.db + 1] AND x.key = r.key OFFSET 0) y ON true " \
     "LEFT JOIN LATERAL (SELECT k.kind FROM @.merges k WHERE k.space = " SPACES "[r.db + 1] "       \
     "AND k.key = r.key AND k.version = y.version OFFSET 0) m ON true)"
