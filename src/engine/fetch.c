@@ -185,13 +185,14 @@ static void take_item(struct engine *e, struct entry *entry, struct read_item *i
         it->value = NULL;
         return;
     }
-    entry->as_of = as_of;
+    entry->as_of = it->local ? 0 : as_of;
     if (!it->changed) {
         if (entry->knowledge == ENTRY_UNKNOWN)
             entry_set_absent(e->keyspace, entry, 0);
         else
             e->revalidated++;
         entry->guessed = it->guessed;
+        entry->merged_unseen &= it->local;
         return;
     }
     e->fetched++;

@@ -85,7 +85,7 @@ static void take_item(struct preload *p, struct read_item *it)
     struct engine *e = p->engine;
     struct entry *entry = keyspace_find(e->keyspace, it->db, it->key);
     int64_t known = entry == NULL ? 0 : fetch_known_of(entry);
-    bool answered = !it->undecided && !it->guessed && it->known == known &&
+    bool answered = !it->undecided && !it->guessed && !it->local && it->known == known &&
                     (entry == NULL || (entry->pins == 0 && entry->dirty == NULL));
     bool usable = answered && it->changed && (it->version > 0 || entry != NULL);
     struct value *v = it->value;
@@ -95,6 +95,7 @@ static void take_item(struct preload *p, struct read_item *it)
             entry_set_absent(e->keyspace, entry, 0);
         entry->as_of = p->as_of;
         entry->guessed = false;
+        entry->merged_unseen = false;
     }
     if (!usable) {
         value_unref(v);

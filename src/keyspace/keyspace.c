@@ -157,6 +157,7 @@ static void replace(struct keyspace *ks, struct entry *e, enum entry_knowledge k
     e->guessed = false;
     e->forgotten = false;
     e->ended_here = false;
+    e->merged_unseen = false;
     ks->memory += entry_memory(e);
 }
 

@@ -44,6 +44,8 @@ struct entry {
     bool suspect;            /* its row was found locked by somebody else: probe before a commit */
     bool forgotten;          /* unknown, and was known: to be read again */
     bool ended_here;         /* absent because it was removed here, or its time is over */
+    bool merged_unseen;      /* live as it was merged, by a batch of which it is not known what each key has
+                                become: perhaps it has lost */
     char key[];
 };
 

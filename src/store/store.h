@@ -72,6 +72,7 @@ struct read_item {
     int64_t known_bytes; /* with known > 0: the value_version of the bytes the caller holds */
     /* out: */
     bool guessed;        /* said to be absent only because nothing is known */
+    bool local;          /* from memory: it has told nothing that memory did not know */
     bool undecided;      /* it has expired, unless a write that is under way came in time: ask again */
     bool changed;        /* false: exactly as known (and for known == 0: absent, no row) */
     int64_t version;     /* with changed: > 0 live, < 0 absent at that version, 0 no row */

@@ -29,8 +29,8 @@ struct warm_source {
 /* Starts a file. False: one is under way. */
 bool warm_begin(struct warm *w, const struct journal_clock *clock, const struct warm_source *source,
                 void *arg);
-/* Within `more`: what is known of a key, `base` and `base_version` (LIVE or ABSENT). Borrows
- * nothing. */
+/* Within `more`: what is known of a key, `base` and `base_version` (LIVE or ABSENT; UNKNOWN:
+ * live, as `merged_unseen` has it). Borrows nothing. */
 void warm_add(struct warm *w, const struct journal_item *item);
 /* To be called at the end of each turn. The thread's answer wakes the loop. */
 void warm_flush(struct warm *w);

@@ -23,6 +23,7 @@ void batch_reset_item(struct read_item *it)
     it->undecided = false;
     it->expired = false;
     it->guessed = false;
+    it->local = false;
     it->version = it->known;
     it->value = NULL;
 }

@@ -37,8 +37,10 @@ void dirty_base_of(const struct router *r, const struct entry *e, int64_t now_us
         base_on_absence(r, e, it);
         return;
     }
-    it->base = BASE_LIVE;
+    it->base = e->merged_unseen ? BASE_UNKNOWN : BASE_LIVE;
     it->base_version = e->version;
+    if (e->merged_unseen) /* known, if it is what has come to the row */
+        it->maybe_version = e->version;
 }
 
 /* A write behind a removal that is not journalled by itself: the same as if it were. */
@@ -93,6 +95,7 @@ void dirty_drop(struct router *r, struct dirty *d)
     list_remove(&d->node);
     r->ndirty--;
     r->release_due = true;
+    d->entry->as_of = 0; /* nobody has read it since; it may have lost */
     entry_set_dirty(r->keyspace, d->entry, NULL);
     mem_free(d);
 }

@@ -319,10 +319,11 @@ void merger_outcome(struct router *r, const struct journal_lane *lane,
                     const struct postgres_outcome *o);
 void merger_settled(struct router *r, const struct journal_lane *lane, bool known, bool applied,
                     bool (*was_applied)(void *arg, int32_t position), void *arg);
-/* The batch in r->sent has been applied, or has certainly not. */
-void merger_batch_ended(struct router *r, bool applied);
+/* The batch in r->sent has been applied, or has certainly not. Told: take_outcomes knows what each key has
+ * become. */
+void merger_batch_ended(struct router *r, bool applied, bool told);
 /* The same, and the journal is told. */
-void merger_end_batch(struct router *r, bool applied);
+void merger_end_batch(struct router *r, bool applied, bool told);
 void merger_forget_sent(struct router *r);
 void merger_journal_failed(struct router *r);
 /* Writes its MERGE_BEGIN, to the journal or to the snapshot; the position. */

@@ -153,7 +153,7 @@ static void replay_merge_begin(struct router *r, const struct journal_record *re
 static void replay_merge_end(struct router *r, const struct journal_record *rec)
 {
     if (rec->number == r->merge_number)
-        merger_batch_ended(r, rec->applied);
+        merger_batch_ended(r, rec->applied, false);
 }
 
 static void on_record(void *arg, const struct journal_record *rec)

@@ -28,6 +28,7 @@ void local_answer_item(struct router *r, struct read_item *it)
     it->undecided = false;
     it->expired = false;
     it->guessed = false;
+    it->local = true;
     it->version = it->known;
     it->value = NULL;
     if (e == NULL || e->knowledge == ENTRY_UNKNOWN) {
@@ -132,8 +133,11 @@ static void describe(struct router *r, const struct commit_item *it, bool taken,
     *out = (struct journal_item){.db = it->db, .key = it->key, .version = it->version,
                                  .expires_us = STORE_NEVER};
     dirty_base_of(r, e, now_us, out);
-    if (taken)
+    if (taken) {
         out->maybe_version = it->version;
+        if (e->merged_unseen && e->dirty == NULL && local_is_live(e, now_us))
+            out->base = BASE_LIVE; /* it was sent over whatever there was */
+    }
     out->live = it->value != NULL;
     if (!out->live)
         return;

@@ -139,17 +139,27 @@ void merger_forget_sent(struct router *r)
     r->batch.n = 0;
 }
 
-void merger_batch_ended(struct router *r, bool applied)
+/* It has come to its row, or has lost to it: then the row is somebody else's, and stays for what is
+ * written here next, as one that is not known. */
+static void end_unseen(struct dirty *d)
+{
+    d->entry->merged_unseen = d->live && d->entry->knowledge == ENTRY_LIVE;
+}
+
+void merger_batch_ended(struct router *r, bool applied, bool told)
 {
     r->merge_confirmed = r->merge_number;
     for (size_t i = 0; applied && i < r->batch.n; i++) {
         struct dirty *d = r->sent[i];
         if (d == NULL)
             continue;
-        if (d->version == r->items[i].version)
-            dirty_drop(r, d);
-        else
+        if (d->version != r->items[i].version) {
             d->maybe_version = r->items[i].version;
+            continue;
+        }
+        if (!told)
+            end_unseen(d);
+        dirty_drop(r, d);
     }
     merger_forget_sent(r);
 }
@@ -416,18 +426,18 @@ static void on_asked(void *arg, bool ok, uint64_t number)
     }
     r->merge_asked = true;
     if (r->merge_number > r->merge_confirmed)
-        merger_end_batch(r, number >= r->merge_number);
+        merger_end_batch(r, number >= r->merge_number, false);
     if (number > r->merge_number)
         r->merge_number = r->merge_confirmed = number;
     merger_pump(r);
 }
 
-void merger_end_batch(struct router *r, bool applied)
+void merger_end_batch(struct router *r, bool applied, bool told)
 {
     r->end_number = r->merge_number;
     r->end_applied = applied;
     journal_end(r);
-    merger_batch_ended(r, applied);
+    merger_batch_ended(r, applied, told);
 }
 
 static void count_outcome(enum merge_outcome outcome)
@@ -482,7 +492,7 @@ static void batch_merged(struct router *r)
         drop_flush(r);
     } else {
         take_outcomes(r);
-        merger_end_batch(r, true);
+        merger_end_batch(r, true, true);
     }
     r->merge_limit = r->merge_limit * 2 > BATCH_KEYS ? BATCH_KEYS : r->merge_limit * 2;
     /* Live traffic has half of the time, unless it waits for this. */
@@ -523,7 +533,7 @@ static void batch_refused(struct router *r, bool locked)
         put_last(r);
     }
     r->merge_limit = n / 2 > 0 ? n / 2 : 1;
-    merger_end_batch(r, false);
+    merger_end_batch(r, false, true);
     timer_set(r->merge_timer, locked && !alone ? LOCKED_PAUSE_US / 4 : 0);
 }
 

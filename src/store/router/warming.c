@@ -23,6 +23,7 @@ static void on_loaded(void *arg, const struct journal_record *rec)
             continue;
         struct entry *e = keyspace_pin(r->keyspace, it->db, it->key);
         entry_set_live(r->keyspace, e, v, it->version, it->value_version, it->expires_us);
+        e->merged_unseen = it->base == BASE_UNKNOWN;
         keyspace_unpin(r->keyspace, e);
     }
 }
@@ -51,7 +52,8 @@ static void add_entry(struct entry *e, void *arg)
     struct journal_item it = {
         .db = e->db, .key = entry_key(e), .live = true, .type = e->value->type,
         .value = value_bytes(e->value), .version = e->version, .value_version = e->value_version,
-        .expires_us = e->expires_us, .base = BASE_LIVE, .base_version = e->version};
+        .expires_us = e->expires_us, .base = e->merged_unseen ? BASE_UNKNOWN : BASE_LIVE,
+        .base_version = e->version};
     warm_add(s->r->warm, &it);
     value_drop_bytes(e->value);
     s->bytes += it.key.len + it.value.len + 64;
