@@ -278,13 +278,12 @@ static int compare_items(const void *a, const void *b, void *arg)
 
 static void sort_items(struct link *k, const struct commit_batch *b)
 {
-    if (b->n == 0)
+    if (b->n == 0) /* a block without keys, when there may be no order yet */
         return;
     reserve_order(k, b->n);
     for (size_t i = 0; i < b->n; i++)
         k->order[i] = (int)i;
-    if (b->n > 0) /* a block without keys comes with none, and may have no order yet */
-        qsort_r(k->order, b->n, sizeof(*k->order), compare_items, b->items);
+    qsort_r(k->order, b->n, sizeof(*k->order), compare_items, b->items);
 }
 
 /* About the minute in which the sweeper looks: a lower bound, so a minute early. The same buckets
