@@ -62,10 +62,10 @@ void store_clock_sample(struct pg_store *s, int64_t pg_us, const struct lane *l)
     int64_t now = clock_mono_us();
     int64_t set = clock_offset_note(&s->clock, pg_us, lane_begun_us(l), now);
     bool far = set > standstill_us || set < -standstill_us; /* else it drifts more than it should */
-    if (far && now - s->clock_told_us > clock_told_every_us)
-        log_event(LOG_WARNING, "clock-set", "whose=PostgreSQL by_ms=%" PRId64, set / 1000);
-    if (far)
+    if (far && now - s->clock_told_us > clock_told_every_us) {
         s->clock_told_us = now;
+        log_event(LOG_WARNING, "clock-set", "whose=PostgreSQL by_ms=%" PRId64, set / 1000);
+    }
     if (first || s->last_now_us > now + clock_offset_us(&s->clock) + standstill_us) {
         s->last_now_us = 0;
         s->base.clock_set++;
