@@ -35,21 +35,26 @@ def merge_unanswered(database, link, count):  # noqa: F811 pylint: disable=redef
     return gate
 
 
-
-
-def test_what_has_lost_unseen_destroys_nothing(lab, database, link):  # noqa: F811
-    """An empty session had lost to a real one. The next one, written over the empty one, won."""
+def merged_unseen(lab, database, link):  # noqa: F811 pylint: disable=redefined-outer-name
+    """An instance whose `empty` has lost to what another one had made, and whose `mine` has come to its row, and
+    that has been told neither. Returns it, and a client of the other one."""
     other = lab.respgres(database, pg_timeout=10_000).client()
     server = instance(lab, database, link)
     client = server.client()
     cut_off(link, server)
     other.set("session:1", "REAL")
     assert client.get("session:1") is None
-    client.set("session:1", "empty")
-    client.set("session:2", "mine")
+    client.mset({"session:1": "empty", "session:2": "mine"})
     merge_unanswered(database, link, 1).cut()
     wait_until(lambda: state(server) == "online", 60, "it is online")
     assert conflicts(database) == LOST
+    return server, other
+
+
+def test_what_has_lost_unseen_destroys_nothing(lab, database, link):  # noqa: F811
+    """An empty session had lost to a real one. The next one, written over the empty one, won."""
+    server, other = merged_unseen(lab, database, link)
+    client = server.client()
     cut_off(link, server)  # nobody has read them
     assert client.get("session:1") == b"empty"
     client.set("session:1", "later")
@@ -62,15 +67,8 @@ def test_what_has_lost_unseen_destroys_nothing(lab, database, link):  # noqa: F8
 
 def test_what_has_been_read_since_is_known(lab, database, link):  # noqa: F811
     """The row is what was merged, as PostgreSQL has told: a later write over it is one of a known base."""
-    other = lab.respgres(database, pg_timeout=10_000).client()
-    server = instance(lab, database, link)
+    server, other = merged_unseen(lab, database, link)
     client = server.client()
-    cut_off(link, server)
-    other.set("session:1", "REAL")
-    client.set("session:1", "empty")
-    client.set("session:2", "mine")
-    merge_unanswered(database, link, 1).cut()
-    wait_until(lambda: state(server) == "online", 60, "it is online")
     assert client.mget("session:1", "session:2") == [b"REAL", b"mine"]
     cut_off(link, server)
     assert other.append("session:2", " theirs") == 11
@@ -84,13 +82,7 @@ def test_what_has_been_read_since_is_known(lab, database, link):  # noqa: F811
 
 def test_what_was_in_flight_over_it_stands(lab, database, link):  # noqa: F811
     """Sent to PostgreSQL as a write over whatever there is, and handed over to the journal when it went."""
-    other = lab.respgres(database, pg_timeout=10_000).client()
-    server = instance(lab, database, link)
-    cut_off(link, server)
-    other.set("session:1", "REAL")
-    server.client().mset({"session:1": "empty", "session:2": "mine"})
-    merge_unanswered(database, link, 1).cut()
-    wait_until(lambda: state(server) == "online", 60, "it is online")
+    server, other = merged_unseen(lab, database, link)
     gate = link.lanes.hold("commit-0", "respgres_commit*", "request")
     asked = send(server, "SET", "session:2", "later")
     gate.wait()
@@ -105,13 +97,7 @@ def test_what_was_in_flight_over_it_stands(lab, database, link):  # noqa: F811
 
 def test_what_has_lost_unseen_and_the_warm_file(lab, database, link):  # noqa: F811
     """A clean stop writes what is in memory. It is not better known by the next start."""
-    other = lab.respgres(database, pg_timeout=10_000).client()
-    server = instance(lab, database, link)
-    cut_off(link, server)
-    other.set("session:1", "REAL")
-    server.client().mset({"session:1": "empty", "session:2": "mine"})
-    merge_unanswered(database, link, 1).cut()
-    wait_until(lambda: state(server) == "online", 60, "it is online")
+    server, other = merged_unseen(lab, database, link)
     assert server.sigterm() == 0
     link.refuse()
     start_without_postgresql(server)
