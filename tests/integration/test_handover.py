@@ -333,3 +333,27 @@ def test_when_the_slot_was_taken_stamps_stay_above(lab, database, client_of):
     client.online()
     assert slot_of(client) == 2
     assert int(client.ask("mint", 1)[0]) > minted + 99 * 1024
+
+
+@pytest.mark.parametrize("made_ready", (False, True))
+def test_a_late_answer_about_the_old_slot(database, lanes, client_of, made_ready):  # noqa: F811
+    """A lane was claimed under a slot that has gone by the time of the answer. Nothing is wrong with the new
+    one: it was given up as well, and if it was still being made ready, nobody claimed a third."""
+    client = client_of(database.url_by(port=lanes.port), pg_timeout=30000).online()
+    idle(client)
+    gate = lanes.hold("commit-0", "respgres_claim_lane", "request")
+    lanes.connection("commit-0").cut()
+    gate.wait()
+    database.execute("UPDATE respgres.instances SET incarnation = incarnation + 1, name = 'thief',"
+                     " seen_at = clock_timestamp(), started_at = clock_timestamp()")
+    lanes.request_delay_s = 0 if made_ready else 0.5
+    wait_until(lambda: "event=slot-claimed slot=2" in client.log, what="it has a new slot")
+    if made_ready:
+        seen = len(lanes.requests)
+        wait_until(lambda: any("respgres_heartbeat" in request.statements for request in lanes.requests[seen:]),
+                   what="it is ready")
+    gate.release()
+    idle(client).send("commit", 0, "k", "v")
+    assert client.expect("commit")[0] == "ok"
+    assert slot_of(client) == 2
+    assert client.log.count("event=slot-lost") == 1

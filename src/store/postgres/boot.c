@@ -50,6 +50,12 @@ static void add_text(struct link *k, enum statement_id id)
 /* ---- commit links ---- */
 
 static void settle(struct link *k);
+static void claim_lane(struct link *k);
+
+static bool slot_is(const struct pg_store *s, int slot, int64_t incarnation)
+{
+    return s->slot == slot && s->incarnation == incarnation;
+}
 
 /* Another slot is claimed at once. That is no failure of this connection: the store is not away. */
 static void wait_for_slot(struct link *k)
@@ -64,13 +70,17 @@ static void on_lane_claimed(void *arg, struct lane *l, PGresult **results, int n
     (void)l;
     if (!boot_good(k, results, n, "claim lane"))
         return;
+    if (!slot_is(k->store, k->claiming_slot, k->claiming_incarnation)) {
+        claim_lane(k); /* what was asked for has gone meanwhile */
+        return;
+    }
     if (PQntuples(results[0]) == 0) {
         slot_lost(k->store);
         wait_for_slot(k);
         return;
     }
-    k->slot = k->store->slot;
-    k->incarnation = k->store->incarnation;
+    k->slot = k->claiming_slot;
+    k->incarnation = k->claiming_incarnation;
     k->epoch = pg_int8(PQgetvalue(results[0], 0, 0));
     link_became_usable(k);
     if (k->committing != NULL)
@@ -84,9 +94,11 @@ static void claim_lane(struct link *k)
         wait_for_slot(k);
         return;
     }
+    k->claiming_slot = s->slot;
+    k->claiming_incarnation = s->incarnation;
     struct params *p = fresh(k);
-    params_int4(p, s->slot);
-    params_int8(p, s->incarnation);
+    params_int4(p, k->claiming_slot);
+    params_int8(p, k->claiming_incarnation);
     params_int4(p, k->number);
     params_int8(p, s->claimed_us);
     params_int4(p, s->config->pg_pooler == POOLER_TRANSACTION);
@@ -213,6 +225,10 @@ static void on_query_prepared(void *arg, struct lane *l, PGresult **results, int
     (void)l;
     if (!boot_good(k, results, n, "prepare"))
         return;
+    if (k->store->slot == 0) { /* a commit link has found that out meanwhile */
+        link_lost(k, "the slot has another owner");
+        return;
+    }
     k->store->booted = true;
     link_became_usable(k);
     store_open_links(k->store);

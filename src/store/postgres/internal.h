@@ -56,6 +56,8 @@ struct link {
     int slot;                /* under which the lane was claimed */
     int64_t incarnation;
     int64_t epoch;
+    int claiming_slot;       /* under which it is being claimed: there may be another one by the answer */
+    int64_t claiming_incarnation;
     struct journal_lane owed; /* of a batch that was handed over: its outcome is found out before
                                  the lane does anything else. slot 0 = none */
     bool owes_xact;          /* ... of a transaction that nobody waits for any more (postgres_drop_xact) */
