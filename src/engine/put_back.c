@@ -6,14 +6,66 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "event/loop.h"
 #include "metrics/metrics.h"
+
+enum { PAUSE_US = 250 * 1000 };
+
+/* What one client has not got. */
+struct taken {
+    struct list node; /* of sent, or of waiting */
+    enum command_id id;
+    int db;
+    bool kept;               /* it could not be written once: that was logged */
+    struct request *request; /* that puts it back; each attempt runs a copy */
+};
 
 struct put_back {
     struct engine *engine;
     struct client *nobody; /* NULL until it is needed */
+    struct list sent;      /* in the order in which nobody is answered */
+    struct list waiting;   /* nothing could be written: until `retry` */
+    struct timer *retry;
 };
 
+static void taken_free(struct taken *t)
+{
+    list_remove(&t->node);
+    request_free(t->request);
+    mem_free(t);
+}
+
+static void lose(struct taken *t, struct bytes why)
+{
+    metrics.blocked_pops_lost++;
+    log_event(LOG_WARNING, "blocked-pop-lost", "why=\"%.*s\"", (int)why.len, why.data);
+    taken_free(t);
+}
+
 /* ---- the client that is nobody's ---- */
+
+/* Whether an error says that nothing has been written for now: PostgreSQL is away, or the row is held. */
+static bool is_for_now(struct bytes error)
+{
+    static const char *const starts[] = {"LOADING ", "READONLY ", "MISCONF ", "OOM "};
+    static const char held[] = "nothing was written";
+    for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
+        size_t len = strlen(starts[i]);
+        if (error.len >= len && memcmp(error.data, starts[i], len) == 0)
+            return true;
+    }
+    return memmem(error.data, error.len, held, sizeof(held) - 1) != NULL;
+}
+
+static void keep(struct put_back *p, struct taken *t, struct bytes why)
+{
+    if (!t->kept)
+        log_event(LOG_NOTICE, "blocked-pop-kept", "why=\"%.*s\"", (int)why.len, why.data);
+    t->kept = true;
+    list_remove(&t->node);
+    list_push_back(&p->waiting, &t->node);
+    timer_set(p->retry, PAUSE_US);
+}
 
 /* Its replies are of one line each: numbers, or errors. */
 static void on_output(void *arg)
@@ -24,11 +76,15 @@ static void on_output(void *arg)
     const char *end = at + out->len;
     while (at < end) {
         const char *line_end = memchr(at, '\r', (size_t)(end - at));
-        CHECK(line_end != NULL);
-        if (*at == '-') {
-            metrics.blocked_pops_lost++;
-            log_event(LOG_WARNING, "blocked-pop-lost", "why=\"%.*s\"", (int)(line_end - at - 1),
-                      at + 1);
+        CHECK(line_end != NULL && !list_empty(&p->sent));
+        struct taken *t = LIST_ITEM(p->sent.next, struct taken, node);
+        struct bytes line = bytes_of(at + 1, (size_t)(line_end - at - 1));
+        if (*at != '-') {
+            taken_free(t);
+        } else if (is_for_now(line)) {
+            keep(p, t, line);
+        } else {
+            lose(t, line);
         }
         at = line_end + 2;
     }
@@ -63,11 +119,39 @@ static struct client *nobody(struct put_back *p)
     return p->nobody;
 }
 
+static void send(struct put_back *p, struct taken *t)
+{
+    struct client *c = nobody(p);
+    list_push_back(&p->sent, &t->node);
+    c->db = t->db;
+    client_run_later(c, command_by_id(t->id), request_new(t->request->argc, t->request->argv));
+}
+
+static void on_retry(void *arg)
+{
+    struct put_back *p = arg;
+    LIST_EACH(it, &p->waiting)
+    {
+        struct taken *t = LIST_ITEM(it, struct taken, node);
+        list_remove(&t->node);
+        send(p, t);
+    }
+}
+
 struct put_back *put_back_new(struct engine *e)
 {
     struct put_back *p = mem_zalloc(sizeof(*p));
     p->engine = e;
+    list_init(&p->sent);
+    list_init(&p->waiting);
+    p->retry = timer_new(e->loop, on_retry, p);
     return p;
+}
+
+static void lose_all(struct list *all)
+{
+    LIST_EACH(it, all)
+    lose(LIST_ITEM(it, struct taken, node), BYTES_LIT("the server ends"));
 }
 
 void put_back_free(struct put_back *p)
@@ -77,6 +161,9 @@ void put_back_free(struct put_back *p)
         txn_free(LIST_ITEM(it, struct txn, client_node));
         client_free(p->nobody);
     }
+    lose_all(&p->sent);
+    lose_all(&p->waiting);
+    timer_free(p->retry);
     mem_free(p);
 }
 
@@ -158,12 +245,12 @@ void put_back(struct put_back *p, const struct txn *t)
     bool sorted = t->single.cmd->group == GROUP_SORTED_SET;
     size_t argc = sorted ? zset_command(texts, n, argv) : list_command(t, texts, n, argv);
     enum command_id id = sorted ? CMD_ZADD : takes_from_front(t) ? CMD_LPUSH : CMD_RPUSH;
-    struct client *c = nobody(p);
+    struct taken *taken = mem_zalloc(sizeof(*taken));
+    *taken = (struct taken){.id = id, .db = t->single.db, .request = request_new((int)argc, argv)};
     char name[KEY_NAME_SIZE];
     log_event(LOG_NOTICE, "blocked-pop-put-back", "key=%s", key_log_name(texts[0], name));
     metrics.blocked_pops_put_back += sorted ? (n - 1) / 2 : n - 1;
-    c->db = t->single.db;
-    client_run_later(c, command_by_id(id), request_new((int)argc, argv));
+    send(p, taken);
     mem_free(texts);
     mem_free(argv);
 }

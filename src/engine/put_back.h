@@ -2,7 +2,8 @@
  * handed over, goes back to the end that it came from.
  *
  * It goes by a command of its own, of a client that is nobody's: to the same key, if that holds
- * what the element fits into by then. An expiry that went with the last element does not come back.
+ * what the element fits into by then. While nothing can be written there (PostgreSQL is away, the row is
+ * held) it is kept here and tried again. An expiry that went with the last element does not come back.
  */
 #ifndef RESPGRES_ENGINE_PUT_BACK_H
 #define RESPGRES_ENGINE_PUT_BACK_H

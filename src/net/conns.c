@@ -156,7 +156,11 @@ static void conn_close_cb(void *arg, bool now)
 
 static void conn_resume_cb(void *arg)
 {
-    conn_may_resume(arg);
+    struct conn *c = arg;
+    if (c->state == CONN_FLUSHING)
+        conn_mark_dirty(c); /* the last command may have had no reply */
+    else
+        conn_may_resume(c);
 }
 
 static const struct client_io conn_client_io = {
