@@ -202,3 +202,55 @@ def test_a_request_under_way_whose_answer_was_lost(lab, database, link, ending, 
     # A new log-in is one.
     app.setex("session:x", 600, payload(page=4))
     assert json.loads(other.get("session:x"))["page"] == 4
+
+
+def lose_a_write_under_way(server, link, side, key):  # noqa: F811
+    """PostgreSQL goes while it has the write of a request that was under way, or before it has it."""
+    gate = link.lanes.hold("commit-0", "respgres_commit*", side)
+    asked = send(server, "SETEX", key, "600", payload(page=2))
+    gate.wait()
+    cut_off(link, server)
+    gate.cut()
+    assert asked.reply() == OK
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=["inactive", "deleted"])
+@pytest.mark.parametrize("side", ["request", "answer"])
+def test_a_request_under_way_that_is_lost_with_its_link(lab, database, link, ending, side):  # noqa: F811
+    """The instance knew that the session was ended. The write was on its way, and the session was back: while
+    away, and for good if PostgreSQL had not got it."""
+    server = behind(lab, database, link, pg_timeout=10_000)
+    app, other = server.client(), server.client()
+    app.setex("session:x", 600, payload())
+    assert app.get("session:x")
+    database.execute(ending)
+    assert other.get("session:x") is None
+    lose_a_write_under_way(server, link, side, "session:x")
+    assert other.get("session:x") is None
+    assert app.setex("session:x", 600, payload(page=3))  # another one
+    assert other.get("session:x") is None
+    come_back(link, server)
+    assert other.get("session:x") is None and app.get("session:x") is None
+    assert not any(active for active, in row_is_active(database, "session:x"))
+    app.setex("session:x", 600, payload(page=4))  # it has read that there is none
+    assert json.loads(other.get("session:x"))["page"] == 4
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=["inactive", "deleted"])
+@pytest.mark.parametrize("side", ["request", "answer"])
+def test_a_log_in_behind_a_request_that_was_lost(lab, database, link, ending, side):  # noqa: F811
+    """What has been written while away by who has seen the end stays, whether PostgreSQL has the write that it
+    held back or not."""
+    server = behind(lab, database, link, pg_timeout=10_000)
+    app, other = server.client(), server.client()
+    app.setex("session:x", 600, payload())
+    database.execute(ending)
+    assert other.get("session:x") is None
+    lose_a_write_under_way(server, link, side, "session:x")
+    assert app.get("session:x") is None
+    app.setex("session:x", 600, payload(page=3))
+    assert json.loads(other.get("session:x"))["page"] == 3
+    come_back(link, server)
+    assert json.loads(other.get("session:x"))["page"] == 3
+    assert row_is_active(database, "session:x") == [(True,)]
+    assert database.execute("SELECT reason FROM respgres.conflicts") == []

@@ -184,7 +184,7 @@
 #define STAMP_TIME(v) "(timestamptz '2025-01-01Z' + ((" v ") >> 10) * interval '1 microsecond')"
 
 /* A write that was under way when SQL had ended the session was stored, but inactive: whoever was not told so
- * took it for live. */
+ * took it for live. Whoever knew of an absence at that end, or at a later version, did not. */
 #define ENDED(e) "(" e ".value IS NOT NULL AND NOT " e ".active AND " e ".revoked IS NOT NULL)"
 
 /* What an item says and what its row is. `noted` is what merges has of the row as it is now. Of an unknown
@@ -203,7 +203,8 @@
     "AND (y.version & 1023) = (r.version & 1023)) AS unknowing, "                                  \
     "(r.base_version > 0 AND y.version = r.base_version "                                          \
     "AND (r.base = 1 OR r.base = 2 AND NOT " ENDED("y") " OR r.base = 0 AND NOT " LIVE_AT("y", "g.now") ")) " \
-    "OR (r.maybe <> 0 AND y.version = r.maybe AND NOT " ENDED("y") ") AS as_based "                \
+    "OR (r.maybe <> 0 AND y.version = r.maybe AND NOT " ENDED("y") ") "                            \
+    "OR (r.base = 0 AND " ENDED("y") " AND y.revoked <= r.base_version) AS as_based "              \
     "FROM merging g CROSS JOIN unnest($7::int4[], $8::bytea[], $9::int2[], $10::bytea[], "         \
     "$11::int8[], $12::int8[], $13::interval[], $14::int4[], $15::int8[], $16::int8[], $17::int4[], " \
     "$18::text[]) WITH ORDINALITY AS r(db, key, type, value, version, value_version, expiry, base, "  \

@@ -176,8 +176,8 @@ static bool journal_group(struct router *r, struct commit_item *items, size_t n,
         if (items[i].op == COMMIT_CHECK)
             continue;
         const struct entry *e = entry_of(r, &items[i]);
-        if (taken == NULL && ended_by_sql(r, &items[i], e, now_us)) {
-            items[i].version = -e->version; /* not live */
+        if (ended_by_sql(r, &items[i], e, now_us)) {
+            items[i].version = -e->version; /* not live; if it has been applied, PostgreSQL holds it back itself */
             continue;
         }
         if (taken == NULL)
