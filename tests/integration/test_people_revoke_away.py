@@ -254,3 +254,44 @@ def test_a_log_in_behind_a_request_that_was_lost(lab, database, link, ending, si
     assert json.loads(other.get("session:x"))["page"] == 3
     assert row_is_active(database, "session:x") == [(True,)]
     assert database.execute("SELECT reason FROM respgres.conflicts") == []
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=["inactive", "deleted"])
+def test_a_write_held_back_and_then_another_one(site, away, lab, ending):
+    """What is known of the end is not forgotten over the version of a write that was held back while PostgreSQL
+    was there. The next write of the same request, while away, made the session live for good."""
+    server, database, _ = site
+    app, other, new = server.client(), server.client(), server.client()
+    elsewhere = lab.respgres(database, pg_timeout=10_000).client()
+    kind = ending.split()[0]
+    once, twice, looked_late, never_looked, held_elsewhere, log_in, by_itself = keys = [
+        f"session:{kind}:{n}" for n in range(7)]
+    for key in keys[:6]:
+        app.setex(key, 600, payload())
+        assert app.get(key)
+    database.execute(ending)
+    assert other.mget(once, twice, log_in) == [None] * 3
+    for key in (once, twice, looked_late, never_looked, log_in, twice):
+        assert app.setex(key, 600, payload(page=2))
+    assert elsewhere.setex(held_elsewhere, 600, payload(page=2))
+    assert other.mget(twice, looked_late, held_elsewhere) == [None] * 3
+    assert new.get(log_in) is None
+    # No end by SQL: what a client has written itself as inactive it makes active again.
+    app.setex(by_itself, 600, payload(username="eve", session_active=False))
+    assert other.get(by_itself) is None
+    away()
+    held = [once, twice, looked_late, never_looked, held_elsewhere]
+    for page in (3, 4):
+        for key in [*held, by_itself]:
+            assert app.setex(key, 600, payload(page=page))
+        assert other.mget(*held) == [None] * 5
+    assert json.loads(other.get(by_itself))["page"] == 4
+    new.setex(log_in, 600, payload(page=5))
+    assert json.loads(other.get(log_in))["page"] == 5
+    away.back()
+    assert other.mget(*held) == [None] * 5
+    assert json.loads(other.get(by_itself))["page"] == 4
+    assert json.loads(other.get(log_in))["page"] == 5
+    assert not any(active for key in held for active, in row_is_active(database, key))
+    assert row_is_active(database, log_in) == [(True,)]
+    assert database.execute("SELECT reason FROM respgres.conflicts WHERE key LIKE %s", f"session:{kind}:%") == []
