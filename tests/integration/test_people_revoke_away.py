@@ -204,6 +204,39 @@ def test_a_request_under_way_whose_answer_was_lost(lab, database, link, ending, 
     assert json.loads(other.get("session:x"))["page"] == 4
 
 
+def block(client, *commands):
+    """A MULTI with a command over all keys: it runs step by step."""
+    with client.pipeline(transaction=True) as pipe:
+        for command in commands:
+            pipe.execute_command(*command)
+        pipe.dbsize()
+        return pipe.execute()[:-1]
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=["inactive", "deleted"])
+def test_a_block_with_a_query(site, away, ending):
+    server, database, _ = site
+    app, other, new = server.client(), server.client(), server.client()
+    kind = ending.split()[0]
+    ended, held, removed, log_in = keys = [f"session:block:{kind}:{n}" for n in range(4)]
+    for key in keys:
+        app.setex(key, 600, payload())
+        assert app.get(key)
+    database.execute(ending)
+    assert block(app, ("SETEX", held, 600, payload(page=2))) == [True]
+    assert other.mget(*keys) == new.mget(*keys) == [None] * 4
+    away()
+    assert block(app, ("SETEX", ended, 600, payload(page=3)), ("SETEX", held, 600, payload(page=3))) == [True] * 2
+    assert app.setex(held, 600, payload(page=3))
+    block(new, ("SETEX", log_in, 600, payload(page=3)))
+    # Removed in the block itself, and made anew behind a query.
+    block(app, ("DEL", removed), ("DBSIZE",), ("SETEX", removed, 600, payload(page=3)))
+    for _ in range(2):
+        assert other.mget(ended, held) == [None] * 2
+        assert [json.loads(value)["page"] for value in other.mget(removed, log_in)] == [3] * 2
+        away.back()
+
+
 def lose_a_write_under_way(server, link, side, key):  # noqa: F811
     """PostgreSQL goes while it has the write of a request that was under way, or before it has it."""
     gate = link.lanes.hold("commit-0", "respgres_commit*", side)
