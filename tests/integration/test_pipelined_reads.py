@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.rows, pytest.mark.timeout(120)]
 
 FIRST = {"WATCH": [("WATCH", "a", "b")],
          "MGET": [("MGET", "a", "b")],
-         "EVAL": [("EVAL", "return redis.call('MGET', KEYS[1], KEYS[2])", 2, "a", "b")],
+         "EVAL_RO": [("EVAL_RO", "return redis.call('MGET', KEYS[1], KEYS[2])", 2, "a", "b")],
          "block": [("MULTI",), ("GET", "a"), ("GET", "b"), ("EXEC",)]}
 
 
