@@ -113,6 +113,9 @@ struct messaging {
     struct list sent;        /* in flight */
     struct list waiting;     /* heard, behind a body that is not here yet */
     size_t waiting_bytes;
+    int slot;                /* under which our messages are fenced */
+    int64_t incarnation;
+    int64_t epoch;           /* of this connection; 0 = it may not publish yet */
     bool fetching;
     int64_t polled_id;
     int64_t poll_at_us;

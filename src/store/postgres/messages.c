@@ -6,6 +6,10 @@
  * NOTIFY cannot carry goes into the table `messages`, and the NOTIFY says where. While nobody else
  * subscribes, only that is asked, and what had been published before the question is forgotten.
  *
+ * Fenced: before a connection publishes, it raises the epoch in a row of `lanes`, which each
+ * statement looks at and locks. One that the connection before has left under way has committed by
+ * then, or does nothing: it cannot come out behind what is published later.
+ *
  * At most once: what was in flight when the connection went, or found that for pg-timeout nothing could be
  * sent, is lost and counted. One that is long takes long: those behind it wait, and neither its length nor
  * its time is theirs. Nothing here is worth a wait for the disk: the link commits
@@ -41,6 +45,7 @@ enum {
     POLL_US = 100 * 1000,
     POLL_ROWS = 1000,
     COMPLAIN_US = 10 * 1000 * 1000,
+    LANE = -1, /* of our row in `lanes`; those that commit have theirs from 0 */
 };
 
 struct outgoing {
@@ -171,6 +176,7 @@ void messages_lost(struct pg_store *s)
     if (s->stopping || s->state != STORE_ONLINE)
         m->lost += forget(m, &m->queue, SIZE_MAX);
     m->fetching = false;
+    m->epoch = 0;
 }
 
 /* ---- out ---- */
@@ -253,12 +259,99 @@ static void ask(struct link *k)
     lane_submit(k->lane, store_timeout_us(k->store), on_asked);
 }
 
+static void add_fenced_lane(struct link *k, enum statement_id id)
+{
+    struct params *p = &k->params;
+    params_reset(p);
+    params_int4(p, of(k)->slot);
+    params_int8(p, of(k)->incarnation);
+    params_int4(p, LANE);
+    link_add(k, id, p, true);
+}
+
+static void on_terminated(void *arg, struct lane *lane, PGresult **results, int n)
+{
+    struct link *k = arg;
+    (void)lane;
+    if (boot_good(k, results, n, "end the lost connection's backend"))
+        listen_go_on(k);
+}
+
+/* The lost connection's backend is still at it. It is asked to end, and what is queued waits;
+ * behind a pooler it has its own time limits. */
+static void wait_for_old_backend(struct link *k)
+{
+    if (k->store->config->pg_pooler != POOLER_NONE) {
+        listen_go_on(k);
+        return;
+    }
+    link_begin(k);
+    add_fenced_lane(k, STMT_TERMINATE_LANE);
+    lane_submit(k->lane, store_timeout_us(k->store), on_terminated);
+}
+
+static void on_fence_raised(void *arg, struct lane *lane, PGresult **results, int n)
+{
+    struct link *k = arg;
+    struct messaging *m = of(k);
+    (void)lane;
+    const PGresult *error = lane_first_error(results, n);
+    if (error != NULL && m->slot != 0 && strcmp(lane_sqlstate(error), "55P03") == 0) {
+        wait_for_old_backend(k);
+        return;
+    }
+    if (!boot_good(k, results, n, "claim the lane of messages"))
+        return;
+    const PGresult *r = results[n - 1];
+    if (PQntuples(r) == 0) {
+        link_lost(k, "the slot has another owner");
+        return;
+    }
+    m->slot = k->store->slot; /* a slot that is lost takes this connection along */
+    m->incarnation = k->store->incarnation;
+    m->epoch = pg_int8(PQgetvalue(r, 0, 0));
+    m->moved_us = clock_mono_us();
+    listen_go_on(k);
+}
+
+/* Waits for a statement of an earlier connection, and fences one that has not begun. */
+static void raise_fence(struct link *k)
+{
+    struct pg_store *s = k->store;
+    struct messaging *m = of(k);
+    if (s->slot == 0) {
+        link_lost(k, "no slot yet");
+        return;
+    }
+    char wait[24]; /* what others publish is not heard meanwhile */
+    snprintf(wait, sizeof(wait), "%lld", (long long)(store_timeout_us(s) / 1000 / 16 + 20));
+    struct params *p = &k->params;
+    params_reset(p);
+    params_text(p, wait);
+    link_begin(k);
+    link_add(k, STMT_LOCK_TIMEOUT, p, true);
+    if (m->slot != 0 && (m->slot != s->slot || m->incarnation != s->incarnation))
+        add_fenced_lane(k, STMT_SETTLE_LANE);
+    params_reset(p);
+    params_int4(p, s->slot);
+    params_int8(p, s->incarnation);
+    params_int4(p, LANE);
+    params_int8(p, s->claimed_us);
+    params_int4(p, s->config->pg_pooler == POOLER_TRANSACTION);
+    link_add(k, STMT_CLAIM_LANE, p, true);
+    lane_submit(k->lane, store_timeout_us(s), on_fence_raised);
+}
+
 static void on_published(void *arg, struct lane *lane, PGresult **results, int n)
 {
     struct link *k = arg;
     struct messaging *m = of(k);
     (void)lane;
     const PGresult *error = lane_first_error(results, n);
+    if (error == NULL && PQntuples(results[0]) == 0) {
+        link_lost(k, "the lane was fenced");
+        return;
+    }
     size_t sent = forget(m, &m->sent, SIZE_MAX);
     m->moved_us = clock_mono_us();
     if (error != NULL) {
@@ -318,7 +411,10 @@ static void send_batch(struct link *k)
     struct params *p = &k->params;
     size_t bytes = 0;
     params_reset(p);
-    params_int4(p, k->store->slot);
+    params_int4(p, m->slot);
+    params_int8(p, m->incarnation);
+    params_int4(p, LANE);
+    params_int8(p, m->epoch);
     params_int8(p, (int64_t)m->sender);
     struct packing x = {.m = m, .p = p};
     x.packets = params_array(p, OID_TEXT);
@@ -558,10 +654,12 @@ bool messages_pump(struct link *k, int64_t now, int64_t *at_us)
         return true;
     drop_late_ones(k->store, now);
     if (!list_empty(&m->queue)) {
-        if (m->others)
-            send_batch(k);
-        else
+        if (!m->others)
             ask(k);
+        else if (m->epoch == 0)
+            raise_fence(k);
+        else
+            send_batch(k);
         return true;
     }
     if (k->store->config->pg_pooler != POOLER_TRANSACTION ||
