@@ -21,10 +21,13 @@
  *
  * Who cannot LISTEN (behind a pooler in transaction mode) polls: publishers put their packets into
  * the table as well while such an instance subscribes. Their transactions take turns then, so that
- * the rows' ids become visible in their order. */
+ * the rows' ids become visible in their order. Who polls keeps a row of its own there, a mark. A
+ * crash of PostgreSQL empties the table, and ids begin anew (as of version 15); a pooler hides that
+ * the connection was lost. The mark has gone then, and the instance registers again. */
 #include "store/postgres/internal.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -44,6 +47,7 @@ enum {
     WAITING_BYTES = 64 * 1024 * 1024, /* behind a body that is being fetched; beyond it dropped */
     POLL_US = 100 * 1000,
     POLL_ROWS = 1000,
+    MARK_US = 20 * 1000 * 1000, /* less than a minute, when marks are swept */
     COMPLAIN_US = 10 * 1000 * 1000,
     LANE = -1, /* of our row in `lanes`; those that commit have theirs from 0 */
 };
@@ -177,6 +181,7 @@ void messages_lost(struct pg_store *s)
         m->lost += forget(m, &m->queue, SIZE_MAX);
     m->fetching = false;
     m->epoch = 0;
+    m->marking = 0;
 }
 
 /* ---- out ---- */
@@ -602,6 +607,41 @@ static bool fetch(struct link *k)
 
 /* ---- polling ---- */
 
+static void add_mark(struct link *k)
+{
+    struct messaging *m = of(k);
+    struct params *p = &k->params;
+    m->marking = ++m->number;
+    params_reset(p);
+    params_int8(p, (int64_t)m->sender);
+    params_int8(p, (int64_t)m->marking);
+    link_add(k, STMT_MARK_MESSAGES, p, true);
+}
+
+static void marked(struct messaging *m, const PGresult *r)
+{
+    m->mark_id = pg_int8(PQgetvalue(r, 0, 0));
+    m->mark_number = m->marking;
+    m->marked_us = clock_mono_us();
+    m->marking = 0;
+}
+
+/* What is published from now on has higher ids. */
+void messages_add_start(struct link *k)
+{
+    params_reset(&k->params);
+    link_add(k, STMT_LAST_MESSAGE, &k->params, false);
+    add_mark(k);
+}
+
+void messages_started(struct link *k, PGresult **results)
+{
+    struct messaging *m = of(k);
+    m->polled_id = strtoll(first_text(results[0], 0), NULL, 10);
+    marked(m, results[1]);
+    m->poll_at_us = 0;
+}
+
 static void on_polled(void *arg, struct lane *lane, PGresult **results, int n)
 {
     struct link *k = arg;
@@ -613,36 +653,42 @@ static void on_polled(void *arg, struct lane *lane, PGresult **results, int n)
         link_lost(k, "the registry has forgotten what this instance wants to hear");
         return;
     }
+    if (pg_int8(PQgetvalue(results[0], 0, 1)) == 0) {
+        link_lost(k, "the table of messages has been emptied, or was not read for a minute");
+        return;
+    }
     const PGresult *r = results[1];
     for (int i = 0; i < PQntuples(r); i++) {
         m->polled_id = pg_int8(PQgetvalue(r, i, 0));
         messages_take(k, PQgetvalue(r, i, 1));
     }
+    if (m->marking != 0)
+        marked(m, results[2]);
     m->poll_at_us = clock_mono_us() + (PQntuples(r) == POLL_ROWS ? 0 : POLL_US);
     listen_go_on(k);
 }
 
-static void poll(struct link *k)
+static void poll(struct link *k, int64_t now)
 {
     struct pg_store *s = k->store;
+    struct messaging *m = of(k);
     struct params *p = &k->params;
     params_reset(p);
     params_int4(p, s->slot);
     params_int8(p, s->incarnation);
     params_int8(p, s->claimed_us);
+    params_int8(p, m->mark_id);
+    params_int8(p, (int64_t)m->sender);
+    params_int8(p, (int64_t)m->mark_number);
     link_begin(k);
     link_add(k, STMT_ENLISTED, p, true);
     params_reset(p);
-    params_int8(p, of(k)->polled_id);
+    params_int8(p, m->polled_id);
     params_int8(p, POLL_ROWS);
     link_add(k, STMT_POLL_MESSAGES, p, true);
+    if (now - m->marked_us >= MARK_US)
+        add_mark(k);
     lane_submit(k->lane, store_timeout_us(s), on_polled);
-}
-
-void messages_poll_from(struct pg_store *s, int64_t id)
-{
-    s->messaging.polled_id = id;
-    s->messaging.poll_at_us = 0;
 }
 
 /* ---- what is to be done next ---- */
@@ -666,7 +712,7 @@ bool messages_pump(struct link *k, int64_t now, int64_t *at_us)
         (k->store->listening.registered & STORE_WANT_MESSAGES) == 0)
         return false;
     if (now >= m->poll_at_us) {
-        poll(k);
+        poll(k, now);
         return true;
     }
     if (m->poll_at_us < *at_us)

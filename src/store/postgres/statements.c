@@ -625,10 +625,11 @@ static const struct statement table[STATEMENT_COUNT] = {
         "WHERE slot = $1::int4 AND incarnation = $2::int8 "
         "AND " CLAIMED("instances") " = $3::int8 RETURNING to_regclass('@.entries')::oid::text", 5},
 
-    /* For who polls: is it still known? */
+    /* For who polls: is it still known; and its mark, $4 to $6 (see STMT_MARK_MESSAGES)? */
     [STMT_ENLISTED] = {"respgres_enlisted",
-        "SELECT count(*) FROM @.instances i WHERE i.slot = $1::int4 AND i.incarnation = $2::int8 "
-        "AND " CLAIMED("i") " = $3::int8 AND i.wants & 8 <> 0", 3},
+        "SELECT count(*), (SELECT count(*) FROM @.messages m WHERE m.id = $4::int8 AND m.sender = $5::int8 "
+        "AND m.number = $6::int8) FROM @.instances i WHERE i.slot = $1::int4 AND i.incarnation = $2::int8 "
+        "AND " CLAIMED("i") " = $3::int8 AND i.wants & 8 <> 0", 6},
 
     /* Do other instances than $1 want to be told what is published: by NOTIFY; in the table? */
     [STMT_HEARERS] = {"respgres_hearers",
@@ -664,6 +665,11 @@ static const struct statement table[STATEMENT_COUNT] = {
 
     [STMT_LAST_MESSAGE] = {"respgres_last_message",
         "SELECT coalesce(max(m.id), 0)::text FROM @.messages m", 0},
+
+    /* A row that says nothing. While it is there, the table is the one that it was written to, and ids go
+     * on from there: a crash, a failover, TRUNCATE or a restore take it, and ids may begin anew. */
+    [STMT_MARK_MESSAGES] = {"respgres_mark_messages",
+        "INSERT INTO @.messages (sender, number) VALUES ($1::int8, $2::int8) RETURNING id", 2},
 
     [STMT_POLL_MESSAGES] = {"respgres_poll_messages",
         "SELECT m.id, m.packet FROM @.messages m WHERE m.id > $1::int8 AND m.packet IS NOT NULL "
