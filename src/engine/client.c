@@ -327,6 +327,7 @@ static void pump(struct client *c)
         }
         build(t);
         if (c->active == 0) {
+            c->asks_again = false;
             list_remove(&t->work_node);
             begin_wait(t);
             txn_start(t);

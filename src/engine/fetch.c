@@ -76,6 +76,31 @@ static size_t choose_lane(const struct txn *t)
     return t->seq % e->nreads;
 }
 
+static bool shares_key(const struct txn *a, const struct txn *b)
+{
+    for (int i = 0; i < a->nkeys; i++) {
+        for (int k = 0; k < b->nkeys; k++) {
+            if (a->keys[i].entry == b->keys[k].entry)
+                return true;
+        }
+    }
+    return false;
+}
+
+bool fetch_shares_key(const struct txn *t)
+{
+    bool read = false;
+    for (int i = 0; i < t->nkeys; i++)
+        read |= t->keys[i].entry->work->readers > 0;
+    const struct list *all = &t->client->txns;
+    for (const struct list *at = all->prev; read && at != all; at = at->prev) {
+        const struct txn *own = LIST_ITEM(at, const struct txn, client_node);
+        if (own != t && own->state == TXN_FETCHING && shares_key(own, t))
+            return true;
+    }
+    return false;
+}
+
 void fetch_join(struct txn *t, bool exclusive)
 {
     CHECK(exclusive == !t->shared);
@@ -234,6 +259,25 @@ static bool expires_before(const struct txn *t, int64_t time_us)
     return false;
 }
 
+static void ask_again(struct txn *t)
+{
+    t->client->asks_again = true;
+    txn_again(t);
+}
+
+/* What its client has sent before, of the same key, is to ask again: by then the key may be another, and
+ * this would be of before that. */
+static bool is_ahead_of_own(const struct txn *t)
+{
+    const struct list *all = &t->client->txns;
+    for (const struct list *at = t->client_node.prev; t->client->asks_again && at != all; at = at->prev) {
+        const struct txn *own = LIST_ITEM(at, const struct txn, client_node);
+        if (own->state != TXN_DONE && own->built && shares_key(own, t))
+            return true;
+    }
+    return false;
+}
+
 static void end_txn(struct txn *t, enum store_result result, int64_t time_us)
 {
     leave(t);
@@ -242,16 +286,16 @@ static void end_txn(struct txn *t, enum store_result result, int64_t time_us)
         for (int i = 0; i < t->nkeys; i++)
             entry_wake_later(t->engine, t->keys[i].entry);
         txn_free(t);
-    } else if (result == STORE_OK && !has_crossed(t)) {
+    } else if (result == STORE_OK && !has_crossed(t) && !is_ahead_of_own(t)) {
         txn_set_now(t, time_us / 1000);
         if (expires_before(t, time_us) || block_is_behind(t))
-            txn_again(t);
+            ask_again(t);
         else
             txn_fetched(t);
     } else if (result == STORE_REFUSED) {
         txn_fail(t, "ERR out of memory");
     } else {
-        txn_again(t);
+        ask_again(t);
     }
 }
 

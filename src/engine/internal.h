@@ -425,6 +425,7 @@ struct client {
     size_t gathered;
     size_t sent_conditional;
     size_t read_lane;         /* while fetching > 0 */
+    bool asks_again;          /* a read of it does, or did since it last had none */
     size_t asking;            /* of its txns that are not done: those that ask for its rights */
     size_t commit_lane;       /* while gathered > 0 */
     uint64_t called_back;     /* engine's `call_backs` when what it has gathered was called back */
@@ -581,6 +582,8 @@ void fetch_init(struct engine *e);
 void fetch_release(struct engine *e);
 void fetch_join(struct txn *t, bool exclusive);
 void fetch_send(struct engine *e);
+/* Does a read of its client that is under way share a key with it? Then memory may be of before that. */
+bool fetch_shares_key(const struct txn *t);
 /* As read_item.known. */
 int64_t fetch_known_of(const struct entry *entry);
 

@@ -884,6 +884,8 @@ bool txn_join_now(struct txn *t)
     if (txn_unavailable(t) != NULL || t->nkeys == 0 || t->exclusive)
         return false;
     if ((way == WAY_FETCH || way == WAY_MEMORY) && t->readonly && c->active == c->fetching) {
+        if (way == WAY_MEMORY && fetch_shares_key(t))
+            return false;
         go(t, way);
         return true;
     }

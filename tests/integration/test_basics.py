@@ -168,6 +168,20 @@ def test_replies_reach_a_client_that_has_half_closed(server):
         assert raw.rest() == b"+OK\r\n$1\r\nv\r\n+PONG\r\n"
 
 
+@pytest.mark.parametrize("gone", ("half_close", "close"))
+def test_who_has_closed_behind_a_command_without_a_reply_is_closed(server, machine, gone):
+    """Not after the ten seconds that somebody has who does not read."""
+    client = server.client()
+    client.ping()
+    with server.raw() as raw:
+        raw.command("CLIENT", "SETNAME", "silent")
+        raw.send(encode("CLIENT", "REPLY", "OFF") + encode("SET", "k", "v"))
+        getattr(raw, gone)()
+        took, _ = machine.seconds(lambda: wait_until(
+            lambda: "silent" not in [found["name"] for found in client.client_list()], what="it is closed"))
+    assert took < 5
+
+
 def test_quit_answers_what_came_before(server):
     with server.raw() as raw:
         raw.send(encode("SET", "k", "v") + encode("QUIT") + encode("SET", "k", "w"))

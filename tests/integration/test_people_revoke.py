@@ -9,7 +9,7 @@ import time
 import pytest
 
 from harness import wait_until
-from rules import Threads, stat
+from rules import Threads, lanes, replies, send_all, stat, waiting_for_locks  # noqa: F401
 from test_people_views import flask_client, only, usernames
 
 pytestmark = [pytest.mark.rows, pytest.mark.timeout(180)]
@@ -178,6 +178,25 @@ def test_clients_own_deletes_are_not_kicks(server):
     first.delete("session:x")
     second.set("session:x", payload(2))
     assert first.get("session:x") == payload(2).encode()
+
+
+@pytest.mark.parametrize("key, view", [("session:x", "sessions"), ("global_state:x", "global_state")])
+def test_what_a_client_has_removed_meanwhile(lab, database, lanes, key, view):  # noqa: F811
+    """SQL's DELETE waits for a client's DEL, and finds no session any more: the tombstone stays."""
+    server = lab.respgres(database.url_by(port=lanes.port), pg_timeout=20_000)
+    server.client().set(key, payload(1))
+    gate = lanes.hold("commit-0", "respgres_dbsize", "answer")
+    client = send_all(server, ["MULTI"], ["DEL", key], ["DBSIZE"], ["EXEC"])
+    gate.wait()  # it is written, and not committed
+    deleted = []
+    with Threads(lambda _: deleted.extend(database.execute(
+            f"WITH gone AS (DELETE FROM respgres.{view} RETURNING 1) SELECT count(*) FROM gone"))):
+        wait_until(lambda: waiting_for_locks(database), what="SQL waits")
+        gate.release()
+        assert replies(client, 4)[-1] == b"*2\r\n:1\r\n:0\r\n"
+        wait_until(lambda: deleted, what="SQL goes on")
+    assert deleted == [(0,)]
+    assert database.row(key).value is None
 
 
 def test_only_sessions(server, database):

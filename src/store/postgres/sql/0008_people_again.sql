@@ -323,6 +323,29 @@ BEGIN
     RETURN NEW;
 END $$;
 
+-- Of a DELETE, too, what a client has removed meanwhile is not there any more: its tombstone stays.
+CREATE OR REPLACE FUNCTION @.session_changed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    rest @.sessions%ROWTYPE;
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        DELETE FROM @.entries e
+            WHERE e.key = OLD.key_bytes AND e.space = @.space_of(OLD.db) AND e.value IS NOT NULL;
+        RETURN CASE WHEN FOUND THEN OLD END;
+    END IF;
+    rest := NEW;
+    rest.session_active := OLD.session_active;
+    IF rest IS DISTINCT FROM OLD OR NEW.session_active IS NULL THEN
+        RAISE EXCEPTION 'only session_active of a session can be changed, to true or false'
+            USING ERRCODE = 'feature_not_supported',
+            HINT = 'The value belongs to the client that wrote it: change it in the application.';
+    END IF;
+    UPDATE @.entries e SET active = NEW.session_active
+        WHERE e.key = OLD.key_bytes AND e.space = @.space_of(OLD.db) AND e.value IS NOT NULL;
+    RETURN CASE WHEN FOUND THEN NEW END;
+END $$;
+
 -- ---- state that an app shares ----
 
 CREATE OR REPLACE FUNCTION @.global_state_changed() RETURNS trigger
@@ -331,7 +354,8 @@ DECLARE
     f @.session_formats%ROWTYPE;
 BEGIN
     IF TG_OP = 'DELETE' THEN
-        DELETE FROM @.entries e WHERE e.key = OLD.key_bytes AND e.space = @.space_of(OLD.db);
+        DELETE FROM @.entries e
+            WHERE e.key = OLD.key_bytes AND e.space = @.space_of(OLD.db) AND e.value IS NOT NULL;
         RETURN CASE WHEN FOUND THEN OLD END;
     ELSIF TG_OP = 'UPDATE' THEN
         PERFORM FROM @.entries e WHERE e.key = OLD.key_bytes AND e.space = @.space_of(OLD.db) AND e.type <> 0;
