@@ -57,7 +57,7 @@ static void settle_entry(struct engine *e, const struct txn_key *k, const struct
         return;
     }
     if (read->version <= 0) {
-        entry_set_absent(e->keyspace, entry, -read->version);
+        entry_set_ended(e->keyspace, entry, -read->version, read->ended);
         entry->ended_here = removed;
         return;
     }
@@ -247,6 +247,10 @@ static void note_version(struct read_item *read, const struct commit_item *c, in
     read->version = live || c->version < 0 ? c->version : -c->version;
     if (c->op == COMMIT_WRITE)
         read->value_version = c->version;
+    if (!c->held_back)
+        read->ended = 0;
+    else if (read->ended == 0)
+        read->ended = -c->version;
     read->expires_us = STORE_NEVER;
     if (c->expiry.kind != EXPIRY_NONE)
         read->expires_us = (c->expiry.kind == EXPIRY_RELATIVE ? time_us : 0) + c->expiry.us;

@@ -224,7 +224,7 @@ static void take_item(struct engine *e, struct entry *entry, struct read_item *i
     if (it->version <= 0) {
         if (it->expired)
             events_met_expired(e, entry);
-        entry_set_absent(e->keyspace, entry, -it->version);
+        entry_set_ended(e->keyspace, entry, -it->version, it->ended);
         return;
     }
     struct value *v = it->value;

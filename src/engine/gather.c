@@ -681,6 +681,18 @@ bool engine_has_gathered(const struct engine *e)
 
 /* ---- the outcome ---- */
 
+/* The end because of which a write was held back: what is known of it, or else the write's own stamp, which is
+ * not much later. */
+static int64_t ended_by(const struct entry *entry, const struct commit_item *c)
+{
+    if (!c->held_back)
+        return 0;
+    if (entry_ended(entry) != 0)
+        return entry_ended(entry);
+    bool told = entry->knowledge == ENTRY_ABSENT && STORE_STAMP_IS_OF_SQL(entry->version);
+    return told ? entry->version : -c->version;
+}
+
 static void settle_item(struct engine *e, struct item *it, const struct commit_item *c,
                         int64_t time_us, uint64_t as_of)
 {
@@ -690,7 +702,7 @@ static void settle_item(struct engine *e, struct item *it, const struct commit_i
     events_note_overwritten(e, entry, c, time_us);
     entry->as_of = as_of;
     if (c->version < 0) { /* stored, but not live: ended by SQL, or by what it says itself */
-        entry_set_absent(e->keyspace, entry, -c->version);
+        entry_set_ended(e->keyspace, entry, -c->version, ended_by(entry, c));
         return;
     }
     if (it->value == NULL) {

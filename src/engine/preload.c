@@ -109,7 +109,7 @@ static void take_item(struct preload *p, struct read_item *it)
     if (it->version > 0)
         entry_set_live(e->keyspace, entry, v, it->version, it->value_version, it->expires_us);
     else
-        entry_set_absent(e->keyspace, entry, -it->version);
+        entry_set_ended(e->keyspace, entry, -it->version, it->ended);
     entry->as_of = p->as_of;
     if (made)
         keyspace_unpin(e->keyspace, entry);

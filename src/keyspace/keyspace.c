@@ -170,7 +170,12 @@ void entry_set_live(struct keyspace *ks, struct entry *e, struct value *take, in
 
 void entry_set_absent(struct keyspace *ks, struct entry *e, int64_t version)
 {
-    replace(ks, e, ENTRY_ABSENT, NULL, version, 0, INT64_MAX);
+    entry_set_ended(ks, e, version, 0);
+}
+
+void entry_set_ended(struct keyspace *ks, struct entry *e, int64_t version, int64_t ended)
+{
+    replace(ks, e, ENTRY_ABSENT, NULL, version, ended, INT64_MAX);
 }
 
 void entry_set_unknown(struct keyspace *ks, struct entry *e)

@@ -32,7 +32,8 @@ struct entry {
     struct dirty *dirty;     /* NULL = as far as we know, PostgreSQL has it */
     struct value *value;     /* one reference; NULL unless live */
     int64_t version;         /* of the row this knowledge comes from */
-    int64_t value_version;   /* of the write that made these bytes; 0 while they are being written */
+    int64_t value_version;   /* of the write that made these bytes; 0 while they are being written. Of an
+                                absent one: see entry_ended */
     int64_t expires_us;      /* INT64_MAX = never, or not known yet while being written */
     uint64_t as_of;          /* the engine's: of the notices before the statement that told this */
     uint32_t pins;
@@ -73,7 +74,15 @@ static inline struct bytes entry_key(const struct entry *e)
 void entry_set_live(struct keyspace *ks, struct entry *e, struct value *take, int64_t version,
                     int64_t value_version, int64_t expires_us);
 void entry_set_absent(struct keyspace *ks, struct entry *e, int64_t version);
+/* Absent, and still so because of an end by SQL, of that stamp, which `version` itself need not tell: a write
+ * that was held back because of it has a later one. */
+void entry_set_ended(struct keyspace *ks, struct entry *e, int64_t version, int64_t ended);
 void entry_set_unknown(struct keyspace *ks, struct entry *e);
+/* That stamp; 0 = none is known but by `version`. */
+static inline int64_t entry_ended(const struct entry *e)
+{
+    return e->knowledge == ENTRY_ABSENT ? e->value_version : 0;
+}
 
 /* A dirty entry is not evicted and not forgotten, whether somebody uses it or not. NULL = it is clean
  * again. */

@@ -81,6 +81,8 @@ struct read_item {
     int64_t value_version; /* of the write that made the bytes */
     int64_t expires_us;  /* since 1970, or STORE_NEVER */
     bool expired;        /* with changed and no live version: there is a value, whose time has passed */
+    int64_t ended;       /* with changed and no live version: the stamp of the end by SQL because of which
+                            it is not live, 0 = it is none of a session */
 };
 
 struct read_batch {
@@ -127,6 +129,7 @@ struct commit_item {
     bool applied;
     bool expired_before; /* it replaced what had expired, and nobody else will tell that */
     int64_t version; /* the row's version now; negative: written, but it reads as absent */
+    bool held_back;  /* ... because SQL has ended the session, not by what the value says itself */
 };
 
 struct commit_batch {

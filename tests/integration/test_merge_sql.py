@@ -94,12 +94,12 @@ def merger(client):
     return Merger(client)
 
 
-def put(database, key, value, version, expires=None, active=True):
+def put(database, key, value, version, expires=None, active=True, revoked=None):
     """A row as instances leave them; value None = a tombstone."""
     database.execute(
-        "INSERT INTO respgres.entries (key, value, version, value_version, expires_at, active)"
-        " VALUES (%s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s), %s)", as_key(key),
-        None if value is None else as_key(value), version, version, expires, active)
+        "INSERT INTO respgres.entries (key, value, version, value_version, expires_at, active, revoked)"
+        " VALUES (%s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s), %s, %s)", as_key(key),
+        None if value is None else as_key(value), version, version, expires, active, revoked)
 
 
 def note(database, key, version, kind):
@@ -226,6 +226,20 @@ RULES = {
                            "applied", "w", None),
     "4 was absent once, and still is": ((None, SQL), {"value": "w", "version": W, "base": "unknown",
                                                       "base_version": SQL}, "applied", "w", None),
+    "4 was absent once, and its own write since was held back": (
+        ("v", MINE, {"active": False, "revoked": SQL}),
+        {"value": "w", "version": W, "base": "unknown", "base_version": SQL}, "applied", "w", None),
+    "4 was absent once, and another's write since was held back": (
+        ("v", LATE, {"active": False, "revoked": SQL}),
+        {"value": "w", "version": W, "base": "unknown", "base_version": SQL}, "applied", "w", None),
+    "6 was absent once, and has been ended since": (
+        ("v", MINE, {"active": False, "revoked": SQL}),
+        {"value": "w", "version": W, "base": "unknown", "base_version": V0},
+        "lost", None, ("revoked", "journal", "w")),
+    "6 was live, and what it wrote was held back": (
+        ("v", MINE, {"active": False, "revoked": SQL}),
+        {"value": "w", "version": W, "base_version": V0, "maybe": MINE},
+        "lost", None, ("revoked", "journal", "w")),
     "8 was absent once": (("v", V0), {"value": "w", "version": W, "base": "unknown",
                                       "base_version": V0 - STEP},
                           "lost", "v", ("unknown-base", "journal", "w")),

@@ -202,3 +202,129 @@ def test_a_request_under_way_whose_answer_was_lost(lab, database, link, ending, 
     # A new log-in is one.
     app.setex("session:x", 600, payload(page=4))
     assert json.loads(other.get("session:x"))["page"] == 4
+
+
+def block(client, *commands):
+    """A MULTI with a command over all keys: it runs step by step."""
+    with client.pipeline(transaction=True) as pipe:
+        for command in commands:
+            pipe.execute_command(*command)
+        pipe.dbsize()
+        return pipe.execute()[:-1]
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=["inactive", "deleted"])
+def test_a_block_with_a_query(site, away, ending):
+    server, database, _ = site
+    app, other, new = server.client(), server.client(), server.client()
+    kind = ending.split()[0]
+    ended, held, removed, log_in = keys = [f"session:block:{kind}:{n}" for n in range(4)]
+    for key in keys:
+        app.setex(key, 600, payload())
+        assert app.get(key)
+    database.execute(ending)
+    assert block(app, ("SETEX", held, 600, payload(page=2))) == [True]
+    assert other.mget(*keys) == new.mget(*keys) == [None] * 4
+    away()
+    assert block(app, ("SETEX", ended, 600, payload(page=3)), ("SETEX", held, 600, payload(page=3))) == [True] * 2
+    assert app.setex(held, 600, payload(page=3))
+    block(new, ("SETEX", log_in, 600, payload(page=3)))
+    # Removed in the block itself, and made anew behind a query.
+    block(app, ("DEL", removed), ("DBSIZE",), ("SETEX", removed, 600, payload(page=3)))
+    for _ in range(2):
+        assert other.mget(ended, held) == [None] * 2
+        assert [json.loads(value)["page"] for value in other.mget(removed, log_in)] == [3] * 2
+        away.back()
+
+
+def lose_a_write_under_way(server, link, side, key):  # noqa: F811
+    """PostgreSQL goes while it has the write of a request that was under way, or before it has it."""
+    gate = link.lanes.hold("commit-0", "respgres_commit*", side)
+    asked = send(server, "SETEX", key, "600", payload(page=2))
+    gate.wait()
+    cut_off(link, server)
+    gate.cut()
+    assert asked.reply() == OK
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=["inactive", "deleted"])
+@pytest.mark.parametrize("side", ["request", "answer"])
+def test_a_request_under_way_that_is_lost_with_its_link(lab, database, link, ending, side):  # noqa: F811
+    """The instance knew that the session was ended. The write was on its way, and the session was back: while
+    away, and for good if PostgreSQL had not got it."""
+    server = behind(lab, database, link, pg_timeout=10_000)
+    app, other = server.client(), server.client()
+    app.setex("session:x", 600, payload())
+    assert app.get("session:x")
+    database.execute(ending)
+    assert other.get("session:x") is None
+    lose_a_write_under_way(server, link, side, "session:x")
+    assert other.get("session:x") is None
+    assert app.setex("session:x", 600, payload(page=3))  # another one
+    assert other.get("session:x") is None
+    come_back(link, server)
+    assert other.get("session:x") is None and app.get("session:x") is None
+    assert not any(active for active, in row_is_active(database, "session:x"))
+    app.setex("session:x", 600, payload(page=4))  # it has read that there is none
+    assert json.loads(other.get("session:x"))["page"] == 4
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=["inactive", "deleted"])
+@pytest.mark.parametrize("side", ["request", "answer"])
+def test_a_log_in_behind_a_request_that_was_lost(lab, database, link, ending, side):  # noqa: F811
+    """What has been written while away by who has seen the end stays, whether PostgreSQL has the write that it
+    held back or not."""
+    server = behind(lab, database, link, pg_timeout=10_000)
+    app, other = server.client(), server.client()
+    app.setex("session:x", 600, payload())
+    database.execute(ending)
+    assert other.get("session:x") is None
+    lose_a_write_under_way(server, link, side, "session:x")
+    assert app.get("session:x") is None
+    app.setex("session:x", 600, payload(page=3))
+    assert json.loads(other.get("session:x"))["page"] == 3
+    come_back(link, server)
+    assert json.loads(other.get("session:x"))["page"] == 3
+    assert row_is_active(database, "session:x") == [(True,)]
+    assert database.execute("SELECT reason FROM respgres.conflicts") == []
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=["inactive", "deleted"])
+def test_a_write_held_back_and_then_another_one(site, away, lab, ending):
+    """What is known of the end is not forgotten over the version of a write that was held back while PostgreSQL
+    was there. The next write of the same request, while away, made the session live for good."""
+    server, database, _ = site
+    app, other, new = server.client(), server.client(), server.client()
+    elsewhere = lab.respgres(database, pg_timeout=10_000).client()
+    kind = ending.split()[0]
+    once, twice, looked_late, never_looked, held_elsewhere, log_in, by_itself = keys = [
+        f"session:{kind}:{n}" for n in range(7)]
+    for key in keys[:6]:
+        app.setex(key, 600, payload())
+        assert app.get(key)
+    database.execute(ending)
+    assert other.mget(once, twice, log_in) == [None] * 3
+    for key in (once, twice, looked_late, never_looked, log_in, twice):
+        assert app.setex(key, 600, payload(page=2))
+    assert elsewhere.setex(held_elsewhere, 600, payload(page=2))
+    assert other.mget(twice, looked_late, held_elsewhere) == [None] * 3
+    assert new.get(log_in) is None
+    # No end by SQL: what a client has written itself as inactive it makes active again.
+    app.setex(by_itself, 600, payload(username="eve", session_active=False))
+    assert other.get(by_itself) is None
+    away()
+    held = [once, twice, looked_late, never_looked, held_elsewhere]
+    for page in (3, 4):
+        for key in [*held, by_itself]:
+            assert app.setex(key, 600, payload(page=page))
+        assert other.mget(*held) == [None] * 5
+    assert json.loads(other.get(by_itself))["page"] == 4
+    new.setex(log_in, 600, payload(page=5))
+    assert json.loads(other.get(log_in))["page"] == 5
+    away.back()
+    assert other.mget(*held) == [None] * 5
+    assert json.loads(other.get(by_itself))["page"] == 4
+    assert json.loads(other.get(log_in))["page"] == 5
+    assert not any(active for key in held for active, in row_is_active(database, key))
+    assert row_is_active(database, log_in) == [(True,)]
+    assert database.execute("SELECT reason FROM respgres.conflicts WHERE key LIKE %s", f"session:{kind}:%") == []

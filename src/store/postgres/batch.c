@@ -24,6 +24,7 @@ void batch_reset_item(struct read_item *it)
     it->expired = false;
     it->guessed = false;
     it->local = false;
+    it->ended = 0;
     it->version = it->known;
     it->value = NULL;
 }
@@ -131,6 +132,12 @@ static void take_space(void *arg, size_t db, int64_t space)
 /* In the place of a version, see STATE_SEEN. */
 #define UNDECIDED (-INT64_MAX)
 
+/* What is not live has its end by SQL in the place of the value's version, if there is one. */
+static int64_t ended_of(const PGresult *r, int row, int column)
+{
+    return PQgetisnull(r, row, column) ? 0 : pg_int8(PQgetvalue(r, row, column));
+}
+
 /* Columns: ordinal, signed version, type, value, value_version, expires_at, spaces. */
 bool batch_take_row(struct read_batch *b, const PGresult *r, int row)
 {
@@ -147,6 +154,7 @@ bool batch_take_row(struct read_batch *b, const PGresult *r, int row)
     it->version = PQgetisnull(r, row, 1) ? 0 : pg_int8(PQgetvalue(r, row, 1));
     it->undecided = it->version == UNDECIDED;
     it->expired = it->version < 0 && !PQgetisnull(r, row, 5);
+    it->ended = it->version < 0 ? ended_of(r, row, 4) : 0;
     if (it->version <= 0)
         return true;
     it->type = (uint8_t)pg_int2(PQgetvalue(r, row, 2));
@@ -170,6 +178,7 @@ static enum few_result take_few_item(struct read_item *it, const PGresult *r, in
     if (version == UNDECIDED)
         return FEW_ASK_AGAIN;
     it->expired = version < 0 && !PQgetisnull(r, row, 7);
+    it->ended = version < 0 ? ended_of(r, row, 6) : 0;
     if (!it->changed || version <= 0)
         return FEW_TAKEN;
     it->type = (uint8_t)pg_int2(PQgetvalue(r, row, 4));
@@ -583,13 +592,18 @@ static void find_position(void *arg, size_t i, int64_t position)
         r->found = position;
 }
 
+/* Beside the version of what is held back, see SIGNED_VERSION: stamps are far below it. */
+#define HELD_BACK ((int64_t)1 << 62)
+
 static void take_raised(void *arg, size_t i, int64_t version)
 {
     struct raised *r = arg;
     r->at = i;
     pg_each_int(r->positions, find_position, r);
     CHECK(r->found >= 0 && (size_t)r->found < r->batch->n);
-    r->batch->items[r->found].version = version;
+    struct commit_item *it = &r->batch->items[r->found];
+    it->held_back = version < 0 && (-version & HELD_BACK) != 0;
+    it->version = it->held_back ? -(-version & ~HELD_BACK) : version;
 }
 
 /* Items whose rows were ahead of our stamp got a higher version; stamps go on above it. Those that are

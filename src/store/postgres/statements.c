@@ -46,11 +46,11 @@
     "UNION ALL "                                                                                   \
     "SELECT r.n, e.sv, e.type, "                                                                   \
     "CASE WHEN e.sv > 0 AND e.value_version <> r.bytes THEN e.value END, "                         \
-    "e.value_version, e.expires_at, NULL::int4[] "                                                 \
+    "CASE WHEN e.sv > 0 THEN e.value_version ELSE e.revoked END, e.expires_at, NULL::int4[] "      \
     "FROM unnest($1::int4[], $2::bytea[], $3::int8[], $4::int8[]) WITH ORDINALITY "                \
     "AS r(db, key, known, bytes, n) "                                                              \
     "LEFT JOIN LATERAL (SELECT " state " AS sv, "                                                  \
-    "x.type, x.value, x.value_version, x.expires_at FROM @.entries x "                             \
+    "x.type, x.value, x.value_version, x.expires_at, x.revoked FROM @.entries x "                  \
     "WHERE x.space = " SPACES "[r.db + 1] AND x.key = r.key OFFSET 0) e ON true "                  \
     "WHERE coalesce(e.sv, 0) <> r.known"
 
@@ -90,8 +90,11 @@
     "(coalesce(e.revoked, 0) > " floor " AND excluded.batch_item & 37748736 = 0 "                  \
     "AND excluded.value IS NOT NULL AND NOT (e.value IS NOT NULL AND e.active))"
 
-/* What is not live has a negative version in what a commit statement returns. */
-#define SIGNED_VERSION(e) "CASE WHEN " e ".active THEN " e ".version ELSE -" e ".version END"
+/* What is not live has a negative version in what a commit statement returns, and bit 62 besides where
+ * SQL's end has held it back. */
+#define SIGNED_VERSION(e)                                                                          \
+    "CASE WHEN " e ".active THEN " e ".version "                                                   \
+    "WHEN " e ".revoked IS NULL THEN -" e ".version ELSE -(" e ".version | 4611686018427387904) END"
 
 /* Above what it replaces, in our slot, even where another instance's clock ran ahead. */
 #define NEXT_VERSION                                                                               \
@@ -184,7 +187,7 @@
 #define STAMP_TIME(v) "(timestamptz '2025-01-01Z' + ((" v ") >> 10) * interval '1 microsecond')"
 
 /* A write that was under way when SQL had ended the session was stored, but inactive: whoever was not told so
- * took it for live. */
+ * took it for live. Whoever knew of an absence at that end, or at a later version, did not. */
 #define ENDED(e) "(" e ".value IS NOT NULL AND NOT " e ".active AND " e ".revoked IS NOT NULL)"
 
 /* What an item says and what its row is. `noted` is what merges has of the row as it is now. Of an unknown
@@ -203,7 +206,8 @@
     "AND (y.version & 1023) = (r.version & 1023)) AS unknowing, "                                  \
     "(r.base_version > 0 AND y.version = r.base_version "                                          \
     "AND (r.base = 1 OR r.base = 2 AND NOT " ENDED("y") " OR r.base = 0 AND NOT " LIVE_AT("y", "g.now") ")) " \
-    "OR (r.maybe <> 0 AND y.version = r.maybe AND NOT " ENDED("y") ") AS as_based "                \
+    "OR (r.maybe <> 0 AND y.version = r.maybe AND NOT " ENDED("y") ") "                            \
+    "OR (r.base = 0 AND " ENDED("y") " AND y.revoked <= r.base_version) AS as_based "              \
     "FROM merging g CROSS JOIN unnest($7::int4[], $8::bytea[], $9::int2[], $10::bytea[], "         \
     "$11::int8[], $12::int8[], $13::interval[], $14::int4[], $15::int8[], $16::int8[], $17::int4[], " \
     "$18::text[]) WITH ORDINALITY AS r(db, key, type, value, version, value_version, expiry, base, "  \
@@ -297,7 +301,8 @@ static const struct statement table[STATEMENT_COUNT] = {
     /* Keys → state. Parameters: db int4[], key bytea[], known int8[], bytes int8[]. `known` is what
      * the caller holds: v = live at version v, -v = not live at v, 0 = nothing; `bytes` is the
      * value_version of the bytes it holds. A row comes back for each key whose state differs, with
-     * the bytes if they do. Row 0 is the time, and the space of each database. */
+     * the bytes if they do. Row 0 is the time, and the space of each database. What is not live has
+     * its end by SQL in the place of value_version, NULL = none. */
     [STMT_READ] = {"respgres_read", READ(STATE_SEEN("x"), "now()"), 4},
 
     /* The same of rows that this transaction has locked. */
@@ -313,9 +318,10 @@ static const struct statement table[STATEMENT_COUNT] = {
     [STMT_READ_FEW] = {"respgres_read_few",
         "SELECT s.space, now(), x.key, x.sv, x.type, "
         "CASE WHEN x.sv > 0 AND x.value_version <> ALL ($3::int8[]) THEN x.value END, "
-        "x.value_version, x.expires_at FROM @.spaces s LEFT JOIN LATERAL ("
+        "CASE WHEN x.sv > 0 THEN x.value_version ELSE x.revoked END, x.expires_at "
+        "FROM @.spaces s LEFT JOIN LATERAL ("
         "SELECT e.key, " STATE_UNLESS("e", "e.xmax <> '0'::xid") " AS sv, "
-        "e.type, e.value, e.value_version, e.expires_at FROM @.entries e "
+        "e.type, e.value, e.value_version, e.expires_at, e.revoked FROM @.entries e "
         "WHERE e.key = ANY ($2::bytea[]) AND e.space = s.space OFFSET 0) x ON true "
         "WHERE s.db = $1::int4", 3},
 

@@ -2,7 +2,8 @@
  * PostgreSQL has gone in between (docs/sql.md, "Ended stays ended").
  *
  * While PostgreSQL is there its statement decides that, by the row. Here the entry tells it: it is
- * absent, at a version that SQL has given (slot 0), not longer ago than `revoke-grace`. Which keys
+ * absent since an end by SQL, not longer ago than `revoke-grace`. That is the version's stamp where SQL has
+ * given it (slot 0), and is remembered beside it where a write has been held back since. Which keys
  * are sessions says a table of the database; here it is the keys that are decoded. */
 #include "payload/rules.h"
 #include "store/router/internal.h"
@@ -24,11 +25,18 @@ static bool is_under_way(const struct commit_item *it)
     return it->op == COMMIT_WRITE && it->value != NULL && !it->saw_absent;
 }
 
+static int64_t end_of(const struct entry *e)
+{
+    if (entry_ended(e) != 0 || e->knowledge != ENTRY_ABSENT)
+        return entry_ended(e);
+    return STORE_STAMP_IS_OF_SQL(e->version) ? e->version : 0;
+}
+
 bool ended_by_sql(struct router *r, const struct commit_item *it, const struct entry *e,
                   int64_t now_us)
 {
     int64_t grace_us = r->config->revoke_grace_s * 1000000;
-    return e != NULL && e->knowledge == ENTRY_ABSENT && e->dirty == NULL && e->version > 0 &&
-           (e->version & 1023) == 0 && STAMP_US(e->version) > now_us - grace_us &&
-           is_under_way(it) && is_session(r, it->key);
+    int64_t ended = e != NULL && e->dirty == NULL ? end_of(e) : 0;
+    return ended > 0 && STAMP_US(ended) > now_us - grace_us && is_under_way(it) &&
+           is_session(r, it->key);
 }

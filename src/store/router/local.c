@@ -29,6 +29,7 @@ void local_answer_item(struct router *r, struct read_item *it)
     it->expired = false;
     it->guessed = false;
     it->local = true;
+    it->ended = 0;
     it->version = it->known;
     it->value = NULL;
     if (e == NULL || e->knowledge == ENTRY_UNKNOWN) {
@@ -176,8 +177,9 @@ static bool journal_group(struct router *r, struct commit_item *items, size_t n,
         if (items[i].op == COMMIT_CHECK)
             continue;
         const struct entry *e = entry_of(r, &items[i]);
-        if (taken == NULL && ended_by_sql(r, &items[i], e, now_us)) {
-            items[i].version = -e->version; /* not live */
+        if (ended_by_sql(r, &items[i], e, now_us)) {
+            items[i].version = -e->version; /* not live; if it has been applied, PostgreSQL holds it back itself */
+            items[i].held_back = true;
             continue;
         }
         if (taken == NULL)

@@ -374,6 +374,12 @@ struct staged *staged_of(const struct router *r, const struct entry *e)
     return NULL;
 }
 
+/* What has been removed in the transaction itself, or flushed, may be made anew. */
+static bool is_held_back(struct router *r, const struct commit_item *it, const struct entry *e, int64_t now_us)
+{
+    return !r->was_flushed && ended_by_sql(r, it, e, now_us);
+}
+
 static void stage(struct router *r, struct store_xact *x)
 {
     int64_t now_us = router_now_us(r);
@@ -381,6 +387,8 @@ static void stage(struct router *r, struct store_xact *x)
         const struct commit_item *it = &x->batch.items[i];
         struct entry *e = keyspace_find(r->keyspace, it->db, it->key);
         struct staged *s = staged_of(r, e);
+        if (s == NULL && is_held_back(r, it, e, now_us))
+            continue;
         if (s == NULL) {
             s = mem_zalloc(sizeof(*s));
             s->entry = e;
