@@ -3,8 +3,11 @@
 Tests of other files run here once more with a PgBouncer in between: the fixtures `lab` and `lanes`
 below stand in for theirs. `tools/test --behind pgbouncer` does so with all tests."""
 
+import os
 import random
+import signal
 import subprocess
+import time
 
 import pytest
 import redis
@@ -13,10 +16,11 @@ from harness import wait_until
 from harness.lab import a_lab
 from harness.load import Load
 from harness.pooled import PooledLab
-from rules import lanes, pair, send  # noqa: F401
+from rules import lanes, pair, send, stat  # noqa: F401
 # pylint: disable=unused-import
 from test_basics import test_an_expired_row_is_swept  # noqa: F401
 from test_differential import differ
+from test_pubsub import subscriber, texts
 from test_rules_groups import (  # noqa: F401
     test_a05_locks_of_a_half_sent_batch_are_freed, test_c26_whole_keyspace_commands_within_multi)
 from test_rules_outcome import (  # noqa: F401
@@ -187,6 +191,94 @@ def test_an_idle_instance_notices_an_outage(lab, how):
     postgres.start() if how == "stop" else postgres.thaw()
     wait_until(lambda: client.info("respgres")["store_state"] == "online", 40, "it is online")
     assert client.get("k") == b"v"
+
+
+# --- who polls for messages -------------------------------------------------------------------------
+
+def far_ids(database):
+    """The next messages have high ids, so that it takes long until ids that begin anew are above them."""
+    database.execute("SELECT setval(pg_get_serial_sequence('respgres.messages', 'id'), 1000000)")
+
+
+def is_heard_again(poller, client, raw):
+    """What `client` publishes: its texts are numbers, and each is heard once at most."""
+    received = stat(poller, "postgres_messages_received")
+    sent = 0
+
+    def reached():
+        nonlocal sent
+        sent += 1
+        try:
+            client.publish("a", sent)
+        except redis.RedisError:
+            pass
+        return stat(poller, "postgres_messages_received") > received
+
+    wait_until(reached, 60, "messages arrive again", interval=0.2)
+    client.publish("a", sent + 1)
+    heard = texts(raw, 1)
+    while heard[-1] != b"%d" % (sent + 1):
+        heard += texts(raw, 1)
+    assert heard == sorted(set(heard), key=int)
+
+
+def test_messages_are_heard_after_a_crash(lab):
+    """PostgreSQL empties the table and its sequence; PgBouncer keeps the connection of who polls."""
+    postgres = lab.own_postgres()
+    database = lab.database(postgres)
+    poller = lab.respgres(database, pg_timeout=10000)
+    other = lab.respgres(database.url, pg_timeout=10000, pg_pooler="none")
+    raw = subscriber(poller, "a")
+    far_ids(database)
+    other.client().publish("a", "before")
+    assert texts(raw, 1) == [b"before"]
+    victim = database.connect()
+    os.kill(victim.info.backend_pid, signal.SIGKILL)
+    wait_until(lambda: "all server processes terminated" in postgres.log_path.read_text(), 30,
+               "it has crashed")
+    is_heard_again(poller, other.client(), raw)
+    raw.close()
+
+
+def test_messages_are_heard_after_a_truncate(lab, database):
+    poller = lab.respgres(database, pg_timeout=10000)
+    other = lab.respgres(database.url, pg_timeout=10000, pg_pooler="none")
+    raw = subscriber(poller, "a")
+    far_ids(database)
+    other.client().publish("a", "before")
+    assert texts(raw, 1) == [b"before"]
+    database.execute("TRUNCATE respgres.messages RESTART IDENTITY")
+    is_heard_again(poller, other.client(), raw)
+    assert poller.log.count("the table of messages has been emptied") == 1
+    raw.close()
+
+
+def test_messages_are_heard_after_the_mark_was_swept(lab, database):
+    """As after a minute without a look at the table."""
+    poller = lab.respgres(database, pg_timeout=10000, sweep_interval=200)
+    other = lab.respgres(database.url, pg_timeout=10000, pg_pooler="none")
+    raw = subscriber(poller, "a")
+    marks = "SELECT id FROM respgres.messages WHERE packet IS NULL AND body IS NULL"
+    mark = database.execute(marks)
+    assert len(mark) == 1
+    database.execute("UPDATE respgres.messages SET at = at - interval '2 minutes'")
+    wait_until(lambda: database.execute(marks) not in ([], mark), 30, "a new mark")
+    is_heard_again(poller, other.client(), raw)
+    raw.close()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(240)
+def test_who_polls_renews_its_mark(lab, database):
+    """Before it is swept."""
+    poller = lab.respgres(database, pg_timeout=10000, sweep_interval=200)
+    raw = subscriber(poller, "a")
+    first = "SELECT count(*) FROM respgres.messages WHERE id = 1"
+    assert database.execute(first) == [(1,)]
+    wait_until(lambda: database.execute(first) == [(0,)], 120, "the first mark is swept", interval=1)
+    time.sleep(25)
+    assert "lane-lost" not in poller.log
+    raw.close()
 
 
 # --- what cannot be ----------------------------------------------------------------------------------

@@ -204,7 +204,8 @@ static void boot_lane_link(struct link *k)
         STMT_MERGE,        STMT_MERGE_LOCK_TABLE, STMT_MERGE_FLUSH};
     static const enum statement_id listen[] = {
         STMT_ENLIST,  STMT_OLDER_WRITERS, STMT_OLDER_WRITERS_LEFT, STMT_PING, STMT_HEARERS,
-        STMT_PUBLISH, STMT_FETCH_MESSAGES};
+        STMT_PUBLISH, STMT_FETCH_MESSAGES, STMT_LOCK_TIMEOUT, STMT_CLAIM_LANE, STMT_SETTLE_LANE,
+        STMT_TERMINATE_LANE};
     session_begin(k);
     if (k->kind == LINK_READ)
         link_prepare(k, read, sizeof(read) / sizeof(read[0]));

@@ -113,8 +113,15 @@ struct messaging {
     struct list sent;        /* in flight */
     struct list waiting;     /* heard, behind a body that is not here yet */
     size_t waiting_bytes;
+    int slot;                /* under which our messages are fenced */
+    int64_t incarnation;
+    int64_t epoch;           /* of this connection; 0 = it may not publish yet */
     bool fetching;
     int64_t polled_id;
+    int64_t mark_id;         /* the row that shows that ids go on from there */
+    uint64_t mark_number;
+    int64_t marked_us;
+    uint64_t marking;        /* the number of the next one, in flight; 0 = none */
     int64_t poll_at_us;
     struct buf raw;
     struct buf raw_in;
@@ -340,7 +347,9 @@ enum store_room messages_room(const struct pg_store *s);
 /* What NOTIFY has brought. */
 void messages_take(struct link *k, const char *text);
 /* Behind a pooler: rows with higher ids are new. */
-void messages_poll_from(struct pg_store *s, int64_t id);
+/* Who polls: statements of its registration, and their results. */
+void messages_add_start(struct link *k);
+void messages_started(struct link *k, PGresult **results);
 /* As send_next of listen.c: true if something was sent, else *at_us is when to look again. */
 bool messages_pump(struct link *k, int64_t now, int64_t *at_us);
 void messages_info(const struct pg_store *s, struct buf *out);

@@ -291,7 +291,7 @@ static void on_registered(void *arg, struct lane *lane, PGresult **results, int 
     if ((l->registering & ~l->registered) != 0)
         l->ping_at_us = 0;
     if (polls && l->registered == 0)
-        messages_poll_from(k->store, strtoll(first_text(results[1], 0), NULL, 10));
+        messages_started(k, results + 1);
     l->registered = l->registering;
     l->excess_since_us = 0;
     snprintf(l->table, sizeof(l->table), "%s", first_text(r, 0));
@@ -322,9 +322,8 @@ static void enlist(struct link *k, unsigned wants)
     params_int4(p, pooled(s) && wants != 0 ? WANT_POLLED : (int32_t)wants);
     params_int4(p, (wants & WANT_KEYS) != 0);
     link_add(k, STMT_ENLIST, p, false);
-    params_reset(p);
-    if (pooled(s)) /* what is published from now on has higher ids */
-        link_add(k, STMT_LAST_MESSAGE, p, false);
+    if (pooled(s) && wants != 0)
+        messages_add_start(k);
     lane_submit(k->lane, store_timeout_us(s), on_registered);
 }
 

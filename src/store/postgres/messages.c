@@ -6,6 +6,10 @@
  * NOTIFY cannot carry goes into the table `messages`, and the NOTIFY says where. While nobody else
  * subscribes, only that is asked, and what had been published before the question is forgotten.
  *
+ * Fenced: before a connection publishes, it raises the epoch in a row of `lanes`, which each
+ * statement looks at and locks. One that the connection before has left under way has committed by
+ * then, or does nothing: it cannot come out behind what is published later.
+ *
  * At most once: what was in flight when the connection went, or found that for pg-timeout nothing could be
  * sent, is lost and counted. One that is long takes long: those behind it wait, and neither its length nor
  * its time is theirs. Nothing here is worth a wait for the disk: the link commits
@@ -17,10 +21,13 @@
  *
  * Who cannot LISTEN (behind a pooler in transaction mode) polls: publishers put their packets into
  * the table as well while such an instance subscribes. Their transactions take turns then, so that
- * the rows' ids become visible in their order. */
+ * the rows' ids become visible in their order. Who polls keeps a row of its own there, a mark. A
+ * crash of PostgreSQL empties the table, and ids begin anew (as of version 15); a pooler hides that
+ * the connection was lost. The mark has gone then, and the instance registers again. */
 #include "store/postgres/internal.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -40,7 +47,9 @@ enum {
     WAITING_BYTES = 64 * 1024 * 1024, /* behind a body that is being fetched; beyond it dropped */
     POLL_US = 100 * 1000,
     POLL_ROWS = 1000,
+    MARK_US = 20 * 1000 * 1000, /* less than a minute, when marks are swept */
     COMPLAIN_US = 10 * 1000 * 1000,
+    LANE = -1, /* of our row in `lanes`; those that commit have theirs from 0 */
 };
 
 struct outgoing {
@@ -171,6 +180,8 @@ void messages_lost(struct pg_store *s)
     if (s->stopping || s->state != STORE_ONLINE)
         m->lost += forget(m, &m->queue, SIZE_MAX);
     m->fetching = false;
+    m->epoch = 0;
+    m->marking = 0;
 }
 
 /* ---- out ---- */
@@ -253,12 +264,99 @@ static void ask(struct link *k)
     lane_submit(k->lane, store_timeout_us(k->store), on_asked);
 }
 
+static void add_fenced_lane(struct link *k, enum statement_id id)
+{
+    struct params *p = &k->params;
+    params_reset(p);
+    params_int4(p, of(k)->slot);
+    params_int8(p, of(k)->incarnation);
+    params_int4(p, LANE);
+    link_add(k, id, p, true);
+}
+
+static void on_terminated(void *arg, struct lane *lane, PGresult **results, int n)
+{
+    struct link *k = arg;
+    (void)lane;
+    if (boot_good(k, results, n, "end the lost connection's backend"))
+        listen_go_on(k);
+}
+
+/* The lost connection's backend is still at it. It is asked to end, and what is queued waits;
+ * behind a pooler it has its own time limits. */
+static void wait_for_old_backend(struct link *k)
+{
+    if (k->store->config->pg_pooler != POOLER_NONE) {
+        listen_go_on(k);
+        return;
+    }
+    link_begin(k);
+    add_fenced_lane(k, STMT_TERMINATE_LANE);
+    lane_submit(k->lane, store_timeout_us(k->store), on_terminated);
+}
+
+static void on_fence_raised(void *arg, struct lane *lane, PGresult **results, int n)
+{
+    struct link *k = arg;
+    struct messaging *m = of(k);
+    (void)lane;
+    const PGresult *error = lane_first_error(results, n);
+    if (error != NULL && m->slot != 0 && strcmp(lane_sqlstate(error), "55P03") == 0) {
+        wait_for_old_backend(k);
+        return;
+    }
+    if (!boot_good(k, results, n, "claim the lane of messages"))
+        return;
+    const PGresult *r = results[n - 1];
+    if (PQntuples(r) == 0) {
+        link_lost(k, "the slot has another owner");
+        return;
+    }
+    m->slot = k->store->slot; /* a slot that is lost takes this connection along */
+    m->incarnation = k->store->incarnation;
+    m->epoch = pg_int8(PQgetvalue(r, 0, 0));
+    m->moved_us = clock_mono_us();
+    listen_go_on(k);
+}
+
+/* Waits for a statement of an earlier connection, and fences one that has not begun. */
+static void raise_fence(struct link *k)
+{
+    struct pg_store *s = k->store;
+    struct messaging *m = of(k);
+    if (s->slot == 0) {
+        link_lost(k, "no slot yet");
+        return;
+    }
+    char wait[24]; /* what others publish is not heard meanwhile */
+    snprintf(wait, sizeof(wait), "%lld", (long long)(store_timeout_us(s) / 1000 / 16 + 20));
+    struct params *p = &k->params;
+    params_reset(p);
+    params_text(p, wait);
+    link_begin(k);
+    link_add(k, STMT_LOCK_TIMEOUT, p, true);
+    if (m->slot != 0 && (m->slot != s->slot || m->incarnation != s->incarnation))
+        add_fenced_lane(k, STMT_SETTLE_LANE);
+    params_reset(p);
+    params_int4(p, s->slot);
+    params_int8(p, s->incarnation);
+    params_int4(p, LANE);
+    params_int8(p, s->claimed_us);
+    params_int4(p, s->config->pg_pooler == POOLER_TRANSACTION);
+    link_add(k, STMT_CLAIM_LANE, p, true);
+    lane_submit(k->lane, store_timeout_us(s), on_fence_raised);
+}
+
 static void on_published(void *arg, struct lane *lane, PGresult **results, int n)
 {
     struct link *k = arg;
     struct messaging *m = of(k);
     (void)lane;
     const PGresult *error = lane_first_error(results, n);
+    if (error == NULL && PQntuples(results[0]) == 0) {
+        link_lost(k, "the lane was fenced");
+        return;
+    }
     size_t sent = forget(m, &m->sent, SIZE_MAX);
     m->moved_us = clock_mono_us();
     if (error != NULL) {
@@ -318,7 +416,10 @@ static void send_batch(struct link *k)
     struct params *p = &k->params;
     size_t bytes = 0;
     params_reset(p);
-    params_int4(p, k->store->slot);
+    params_int4(p, m->slot);
+    params_int8(p, m->incarnation);
+    params_int4(p, LANE);
+    params_int8(p, m->epoch);
     params_int8(p, (int64_t)m->sender);
     struct packing x = {.m = m, .p = p};
     x.packets = params_array(p, OID_TEXT);
@@ -506,6 +607,41 @@ static bool fetch(struct link *k)
 
 /* ---- polling ---- */
 
+static void add_mark(struct link *k)
+{
+    struct messaging *m = of(k);
+    struct params *p = &k->params;
+    m->marking = ++m->number;
+    params_reset(p);
+    params_int8(p, (int64_t)m->sender);
+    params_int8(p, (int64_t)m->marking);
+    link_add(k, STMT_MARK_MESSAGES, p, true);
+}
+
+static void marked(struct messaging *m, const PGresult *r)
+{
+    m->mark_id = pg_int8(PQgetvalue(r, 0, 0));
+    m->mark_number = m->marking;
+    m->marked_us = clock_mono_us();
+    m->marking = 0;
+}
+
+/* What is published from now on has higher ids. */
+void messages_add_start(struct link *k)
+{
+    params_reset(&k->params);
+    link_add(k, STMT_LAST_MESSAGE, &k->params, false);
+    add_mark(k);
+}
+
+void messages_started(struct link *k, PGresult **results)
+{
+    struct messaging *m = of(k);
+    m->polled_id = strtoll(first_text(results[0], 0), NULL, 10);
+    marked(m, results[1]);
+    m->poll_at_us = 0;
+}
+
 static void on_polled(void *arg, struct lane *lane, PGresult **results, int n)
 {
     struct link *k = arg;
@@ -517,36 +653,42 @@ static void on_polled(void *arg, struct lane *lane, PGresult **results, int n)
         link_lost(k, "the registry has forgotten what this instance wants to hear");
         return;
     }
+    if (pg_int8(PQgetvalue(results[0], 0, 1)) == 0) {
+        link_lost(k, "the table of messages has been emptied, or was not read for a minute");
+        return;
+    }
     const PGresult *r = results[1];
     for (int i = 0; i < PQntuples(r); i++) {
         m->polled_id = pg_int8(PQgetvalue(r, i, 0));
         messages_take(k, PQgetvalue(r, i, 1));
     }
+    if (m->marking != 0)
+        marked(m, results[2]);
     m->poll_at_us = clock_mono_us() + (PQntuples(r) == POLL_ROWS ? 0 : POLL_US);
     listen_go_on(k);
 }
 
-static void poll(struct link *k)
+static void poll(struct link *k, int64_t now)
 {
     struct pg_store *s = k->store;
+    struct messaging *m = of(k);
     struct params *p = &k->params;
     params_reset(p);
     params_int4(p, s->slot);
     params_int8(p, s->incarnation);
     params_int8(p, s->claimed_us);
+    params_int8(p, m->mark_id);
+    params_int8(p, (int64_t)m->sender);
+    params_int8(p, (int64_t)m->mark_number);
     link_begin(k);
     link_add(k, STMT_ENLISTED, p, true);
     params_reset(p);
-    params_int8(p, of(k)->polled_id);
+    params_int8(p, m->polled_id);
     params_int8(p, POLL_ROWS);
     link_add(k, STMT_POLL_MESSAGES, p, true);
+    if (now - m->marked_us >= MARK_US)
+        add_mark(k);
     lane_submit(k->lane, store_timeout_us(s), on_polled);
-}
-
-void messages_poll_from(struct pg_store *s, int64_t id)
-{
-    s->messaging.polled_id = id;
-    s->messaging.poll_at_us = 0;
 }
 
 /* ---- what is to be done next ---- */
@@ -558,17 +700,19 @@ bool messages_pump(struct link *k, int64_t now, int64_t *at_us)
         return true;
     drop_late_ones(k->store, now);
     if (!list_empty(&m->queue)) {
-        if (m->others)
-            send_batch(k);
-        else
+        if (!m->others)
             ask(k);
+        else if (m->epoch == 0)
+            raise_fence(k);
+        else
+            send_batch(k);
         return true;
     }
     if (k->store->config->pg_pooler != POOLER_TRANSACTION ||
         (k->store->listening.registered & STORE_WANT_MESSAGES) == 0)
         return false;
     if (now >= m->poll_at_us) {
-        poll(k);
+        poll(k, now);
         return true;
     }
     if (m->poll_at_us < *at_us)

@@ -24,7 +24,7 @@ static bool pooled(const struct link *k)
 }
 
 /* Far below pg-timeout: whoever shares a batch with a locked row waits so long, once. The listener locks
- * no rows; it waits for those who notify. */
+ * no row that others do; it waits for those who notify. */
 static int64_t lock_timeout_ms(const struct link *k)
 {
     int64_t most = k->store->config->pg_timeout_ms;

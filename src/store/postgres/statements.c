@@ -446,6 +446,9 @@ static const struct statement table[STATEMENT_COUNT] = {
     [STMT_SHORT_WAIT] = {"respgres_short_wait",
         "SELECT set_config('lock_timeout', '20ms', true), "
         "set_config('statement_timeout', '100ms', true)", 0},
+    /* $1 = milliseconds, as text. */
+    [STMT_LOCK_TIMEOUT] = {"respgres_lock_timeout", "SELECT set_config('lock_timeout', $1, true)", 1},
+
     [STMT_TRY_LOCK] = {"respgres_try_lock",
         "INSERT INTO @.entries AS e (space, key, value, version, value_version) "
         "SELECT " SPACES "[r.db + 1], r.key, NULL, 0, 0 "
@@ -628,32 +631,34 @@ static const struct statement table[STATEMENT_COUNT] = {
         "WHERE slot = $1::int4 AND incarnation = $2::int8 "
         "AND " CLAIMED("instances") " = $3::int8 RETURNING to_regclass('@.entries')::oid::text", 5},
 
-    /* For who polls: is it still known? */
+    /* For who polls: is it still known; and its mark, $4 to $6 (see STMT_MARK_MESSAGES)? */
     [STMT_ENLISTED] = {"respgres_enlisted",
-        "SELECT count(*) FROM @.instances i WHERE i.slot = $1::int4 AND i.incarnation = $2::int8 "
-        "AND " CLAIMED("i") " = $3::int8 AND i.wants & 8 <> 0", 3},
+        "SELECT count(*), (SELECT count(*) FROM @.messages m WHERE m.id = $4::int8 AND m.sender = $5::int8 "
+        "AND m.number = $6::int8) FROM @.instances i WHERE i.slot = $1::int4 AND i.incarnation = $2::int8 "
+        "AND " CLAIMED("i") " = $3::int8 AND i.wants & 8 <> 0", 6},
 
     /* Do other instances than $1 want to be told what is published: by NOTIFY; in the table? */
     [STMT_HEARERS] = {"respgres_hearers",
         "SELECT bool_or(i.wants & 4 <> 0), bool_or(i.wants & 8 <> 0) FROM @.instances i "
         "WHERE i.slot <> $1::int4 AND i.wants & 12 <> 0", 1},
 
-    /* $3 = packets, $4 and $5 = numbers and bodies of large messages, $2 = the sender of all, $6 = the
+    /* $6 = packets, $7 and $8 = numbers and bodies of large messages, $5 = the sender of all, $9 = the
      * schema. For who polls, ids must become visible in their order: these publishers take turns, as all
-     * do that NOTIFY. */
+     * do that NOTIFY. Nothing, and no row, from a connection that has been given up. */
     [STMT_PUBLISH] = {"respgres_publish",
-        "WITH hearers AS MATERIALIZED (SELECT bool_or(i.wants & 4 <> 0) AS listen, "
+        "WITH " GUARD ", wanted AS (SELECT bool_or(i.wants & 4 <> 0) AS listen, "
         "bool_or(i.wants & 8 <> 0) AS poll FROM @.instances i WHERE i.slot <> $1::int4 AND i.wants & 12 <> 0), "
-        "kept AS (INSERT INTO @.messages (sender, number, body) SELECT $2::int8, b.number, b.body "
-        "FROM hearers h, unnest($4::int8[], $5::bytea[]) AS b(number, body) WHERE h.listen OR h.poll), "
-        "turn AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtext('respgres.messages'), hashtext($6)) AS x "
+        "hearers AS MATERIALIZED (SELECT w.listen, w.poll FROM guard g CROSS JOIN wanted w), "
+        "kept AS (INSERT INTO @.messages (sender, number, body) SELECT $5::int8, b.number, b.body "
+        "FROM hearers h, unnest($7::int8[], $8::bytea[]) AS b(number, body) WHERE h.listen OR h.poll), "
+        "turn AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtext('respgres.messages'), hashtext($9)) AS x "
         "FROM hearers h WHERE h.poll), "
-        "queued AS (INSERT INTO @.messages (sender, number, packet) SELECT $2, p.n, p.packet "
-        "FROM turn t CROSS JOIN unnest($3::text[]) WITH ORDINALITY AS p(packet, n) "
+        "queued AS (INSERT INTO @.messages (sender, number, packet) SELECT $5, p.n, p.packet "
+        "FROM turn t CROSS JOIN unnest($6::text[]) WITH ORDINALITY AS p(packet, n) "
         "WHERE t.x IS NOT NULL ORDER BY p.n) "
         "SELECT h.listen, h.poll, (SELECT count(pg_notify('@#', p.packet)) FROM (SELECT u.packet "
-        "FROM unnest($3) WITH ORDINALITY AS u(packet, n) ORDER BY u.n OFFSET 0) p WHERE h.listen) "
-        "FROM hearers h", 6},
+        "FROM unnest($6) WITH ORDINALITY AS u(packet, n) ORDER BY u.n OFFSET 0) p WHERE h.listen) "
+        "FROM hearers h", 9},
 
     /* Of the bodies, those before which there are less than $3 bytes; of the others, only how long they
      * are: what a NOTIFY says of that is not to be trusted. */
@@ -666,6 +671,11 @@ static const struct statement table[STATEMENT_COUNT] = {
 
     [STMT_LAST_MESSAGE] = {"respgres_last_message",
         "SELECT coalesce(max(m.id), 0)::text FROM @.messages m", 0},
+
+    /* A row that says nothing. While it is there, the table is the one that it was written to, and ids go
+     * on from there: a crash, a failover, TRUNCATE or a restore take it, and ids may begin anew. */
+    [STMT_MARK_MESSAGES] = {"respgres_mark_messages",
+        "INSERT INTO @.messages (sender, number) VALUES ($1::int8, $2::int8) RETURNING id", 2},
 
     [STMT_POLL_MESSAGES] = {"respgres_poll_messages",
         "SELECT m.id, m.packet FROM @.messages m WHERE m.id > $1::int8 AND m.packet IS NOT NULL "
