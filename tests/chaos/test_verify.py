@@ -260,6 +260,19 @@ def test_a_chain_of_unknowing_writes_loses(story):
     story.row("session:1", b"real").lost("session:1", b"more").passes()
 
 
+@pytest.mark.parametrize("begun, passes", [(13.9, True), (13, False)])
+def test_either_of_two_writes_at_a_time_may_be_the_later_one(story, begun, passes):
+    """What began first, and was under way when the other one began, may have replaced it, and lost for both."""
+    restarted_in_the_outage(story)
+    story.op(SET, "session:1", 1, b"real", instance=1)
+    story.op(SET, "session:1", begun, b"first", ended=begun + 0.5).op(SET, "session:1", 14, b"second", client=2)
+    story.row("session:1", b"real").lost("session:1", b"first")
+    if passes:
+        story.passes()
+    else:
+        story.fails("stale", "missing")
+
+
 @pytest.mark.parametrize("writer, at, passes", [(1, 1, False), (0, 1, False), (0, 12, True)])
 def test_what_was_read_from_the_warm_file_is_a_base(story, writer, at, passes):
     """What is in the journal is none: it may have been written without knowing the key."""

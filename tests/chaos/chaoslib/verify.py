@@ -364,7 +364,7 @@ def _lost_unknowing(key, op, makers):
     if not knew_of_none and (key.knew(op) or key.knew_by_file(op)):
         return False
     return any(x.value in key.lost or key.may_have_expired(x) for x in key.writes
-               if x is op or (x.begun >= op.begun and key.same_journal(x, op)))
+               if x is op or (not _ends_before(x, op) and key.same_journal(x, op)))
 
 
 def expiry(key):
