@@ -13,7 +13,7 @@ from rules import lanes  # noqa: F401 pylint: disable=unused-import
 
 pytestmark = [pytest.mark.rows, pytest.mark.timeout(300)]
 
-IN_EVERY_RUN = 3
+IN_EVERY_RUN = 2
 IN_ALL = 60
 
 
