@@ -1,6 +1,8 @@
 """What was taken for a client that waited, and has gone, goes back where it came from: while that cannot be written,
 it is kept and tried again (docs/consistency.md, "Commands that wait")."""
 
+import contextlib
+
 import pytest
 
 from harness import encode, wait_until
@@ -48,12 +50,14 @@ def test_after_an_outage_without_fallback(lab, database, link, told):  # noqa: F
     assert counted(server) == (1, 0)
 
 
-def test_while_the_row_is_held(lab, database, lanes):  # noqa: F811
-    server = lab.respgres(database.url_by(port=lanes.port), pg_timeout=1000)
+@contextlib.contextmanager
+def kept(lab, database, gates):
+    """A server that keeps what it cannot put back while a person holds the row; and a client of another one."""
+    server = lab.respgres(database.url_by(port=gates.port), pg_timeout=1000)
     client = lab.respgres(database).client()
     client.rpush("list", "first")
     client.lpop("list")  # so there is a row that can be held
-    waiter, gate = taken(server, lanes, lambda: client.rpush("list", "precious"))
+    waiter, gate = taken(server, gates, lambda: client.rpush("list", "precious"))
     with waiter, database.connect() as person:
         person.autocommit = False
         person.cursor().execute("SELECT FROM respgres.entries WHERE key = 'list' FOR UPDATE")
@@ -61,7 +65,13 @@ def test_while_the_row_is_held(lab, database, lanes):  # noqa: F811
         wait_until(lambda: server.info("clients")["blocked_clients"] == 0, what="it has been noticed")
         gate.release()
         wait_until(lambda: "event=blocked-pop-kept" in server.log, what="it could not be put back")
+        yield server, client
         person.rollback()
+
+
+def test_while_the_row_is_held(lab, database, lanes):  # noqa: F811
+    with kept(lab, database, lanes) as (server, client):
+        assert client.exists("list") == 0
     wait_until(lambda: client.lrange("list", 0, -1) == [b"precious"], what="it is back")
     assert counted(server) == (1, 0)
 
@@ -82,18 +92,6 @@ def test_the_key_is_of_another_type(lab, database, link):  # noqa: F811
 
 def test_the_server_ends(lab, database, lanes):  # noqa: F811
     """What it still keeps then is lost, and said to be."""
-    server = lab.respgres(database.url_by(port=lanes.port), pg_timeout=500)
-    client = lab.respgres(database).client()
-    client.rpush("list", "first")
-    client.lpop("list")
-    waiter, gate = taken(server, lanes, lambda: client.rpush("list", "precious"))
-    with waiter, database.connect() as person:
-        person.autocommit = False
-        person.cursor().execute("SELECT FROM respgres.entries WHERE key = 'list' FOR UPDATE")
-        waiter.half_close()
-        wait_until(lambda: server.info("clients")["blocked_clients"] == 0, what="it has been noticed")
-        gate.release()
-        wait_until(lambda: "event=blocked-pop-kept" in server.log, what="it could not be put back")
+    with kept(lab, database, lanes) as (server, _):
         assert server.sigterm() == 0
-        person.rollback()
     assert 'event=blocked-pop-lost why="the server ends"' in server.log
